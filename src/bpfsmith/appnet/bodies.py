@@ -1,0 +1,451 @@
+"""The bodies of `init` and `req` checked: statements, the ways a message leaves, and the arms of a match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bpfsmith.appnet import core, syntax
+from bpfsmith.appnet.expressions import USAGE, Expressions
+from bpfsmith.appnet.findings import Findings
+from bpfsmith.appnet.numeric import coerce, described, settled
+from bpfsmith.appnet.scope import Flow, Lookup, Variable, join
+from bpfsmith.diagnostic import Label
+from bpfsmith.source import Span
+
+_DIRECTIONS = ("up", "down", "pass", "drop")
+
+
+@dataclass(slots=True)
+class Body:
+    """Checks one body; `names` are all names that the program mentions, which new locals must keep clear of."""
+
+    expressions: Expressions
+    names: set[str]
+    roles: dict[str, tuple[core.Type, bool]] = field(default_factory=dict)
+    """Names of locals given so far: their type, and whether patterns bind them (assignments then take another name)."""
+
+    @property
+    def findings(self) -> Findings:
+        return self.expressions.findings
+
+    @property
+    def flow(self) -> Flow:
+        return self.expressions.flow
+
+    # --- statements ------------------------------------------------------------------------------------------------------
+    def block(self, statements: Sequence[syntax.Stmt]) -> tuple[core.Stmt, ...]:
+        """The statements in the core; those behind the end of a path are reported and left out."""
+        done: list[core.Stmt] = []
+        for statement in statements:
+            if self.flow.ended is not None:
+                others = (Label(self.flow.ended, "every path has ended here"),)
+                message = "no path leads to this statement"
+                help = "put it before the `send`, or remove it"
+                self.findings.error("statement-after-send", message, statement.span, others=others, help=help)
+                break
+            done += self._statement(statement)
+        return tuple(done)
+
+    def _statement(self, statement: syntax.Stmt) -> list[core.Stmt]:
+        match statement:
+            case syntax.Pass():
+                return []
+            case syntax.Assign():
+                return self._assign(statement)
+            case syntax.ExprStmt(syntax.Call() as call):
+                return self._call(call)
+            case syntax.ExprStmt(value, span):
+                found = self.expressions.value(value)
+                return [] if found is None else [core.Evaluate(found, span)]
+            case syntax.Match():
+                return self._match(statement)
+
+    def _call(self, call: syntax.Call) -> list[core.Stmt]:
+        name = call.function.name
+        if name == "send":
+            return self._send(call)
+        if name == "get":
+            found = self.expressions.lookup(call)
+            return [] if found is None else [core.Evaluate(found.key, call.span)]
+        if name not in ("set", "delete"):
+            result = self.expressions.value(call)
+            return [] if result is None else [core.Evaluate(result, call.span)]
+        if self.expressions.refused_function(call) or not self.expressions.has_arity(call):
+            return []
+        declared = self.expressions.map_named(call)
+        if declared is None:
+            for argument in call.arguments[1:]:
+                self.expressions.check(argument)
+            return []
+        key_type, value_type = declared.type.args
+        key = self.expressions.value(call.arguments[1], key_type)
+        value = self.expressions.value(call.arguments[2], value_type) if name == "set" else None
+        self._map_changes(declared.name, call.span)
+        if key is None or (name == "set" and value is None):
+            return []
+        if value is None:
+            return [core.MapDelete(declared.name, key, call.span)]
+        return [core.MapSet(declared.name, key, value, call.span)]
+
+    def _map_changes(self, name: str, span: Span) -> None:
+        stale = {key: span for key, item in self.expressions.variables.items() if item.lookup and item.lookup.map == name}
+        self.flow.changed = {**stale, **self.flow.changed}
+
+    # --- assignments -----------------------------------------------------------------------------------------------------
+    def _assign(self, statement: syntax.Assign) -> list[core.Stmt]:
+        target, span = statement.target, statement.span
+        if isinstance(target, syntax.Tuple):
+            help = "assign to one variable after the other"
+            self.findings.error("unsupported-pair", "taking a pair apart is not supported", target.span, help=help)
+            return []
+        if (
+            not isinstance(target, syntax.Name)
+            or target.name in ("_", "None", "Some")
+            or target.name == self.expressions.message
+        ):
+            self.findings.error("wrong-target", "this cannot be assigned to", target.span, help="assign to a variable")
+            return []
+        if target.name in self.expressions.state:
+            return self._assign_state(target, statement)
+        if isinstance(statement.value, syntax.Call) and statement.value.function.name == "get":
+            return self._assign_option(target, statement.value, span)
+        known = self.expressions.variables.get(target.name)
+        if known is not None and known.lookup is not None:
+            self._refuse_second_option(target, known)
+            return []
+        value = self.expressions.check(statement.value)
+        if known is not None and known.type is not None and value is not None:
+            value = self._at_type_of(known, target, value)
+        else:
+            value = settled(value, self.findings)
+        if known is None or known.type is None:
+            if value is None:
+                known = Variable(target.name, None, target.span)
+            else:
+                known = Variable(self._core_name(target.name, value.type), value.type, target.span)
+            self.expressions.variables[target.name] = known
+        self.flow.with_set(target.name)
+        return [] if value is None else [core.SetLocal(known.core_name, value, span)]
+
+    def _at_type_of(self, known: Variable, target: syntax.Name, value: core.Expr) -> core.Expr | None:
+        assert known.type is not None
+        if known.type in (core.INT, core.UINT) and value.type == core.FLOAT:
+            others = (Label(known.span, f"its first value makes it {described(known.type)}"),)
+            message = f"`{target.name}` is {described(known.type)}, and a float is assigned to it"
+            help = "begin with a float, such as 0.0"
+            self.findings.error("type-mismatch", message, value.span, others=others, help=help)
+            return None
+        return coerce(value, known.type, self.findings)
+
+    def _assign_state(self, target: syntax.Name, statement: syntax.Assign) -> list[core.Stmt]:
+        declared = self.expressions.state[target.name]
+        if declared is None:
+            self.expressions.check(statement.value)
+            return []
+        if declared.type.name == "Map":
+            help = f"write `set({target.name}, key, value)` or `delete({target.name}, key)`"
+            self.findings.error("wrong-target", f"`{target.name}` is a Map, which changes by entries", target.span, help=help)
+            return []
+        value = self.expressions.value(statement.value, declared.type)
+        return [] if value is None else [core.SetState(target.name, value, statement.span)]
+
+    def _assign_option(self, target: syntax.Name, call: syntax.Call, span: Span) -> list[core.Stmt]:
+        """`v = get(map, key)`: the key is kept, and the lookup happens where `v` is matched."""
+        found = self.expressions.lookup(call)
+        known = self.expressions.variables.get(target.name)
+        if known is not None:
+            self._refuse_second_option(target, known)
+            return []
+        if found is None:
+            self.expressions.variables[target.name] = Variable(target.name, None, target.span)
+            self.flow.with_set(target.name)
+            return []
+        kept: list[core.Stmt] = []
+        key = found.key
+        if not isinstance(key, core.Const):
+            name = self._fresh_name(f"{target.name}_key", key.type)
+            kept.append(core.SetLocal(name, key, span))
+            key = core.Local(name, key.type, key.span)
+        lookup = Lookup(found.map, key, found.type)
+        self.expressions.variables[target.name] = Variable(target.name, found.type, target.span, lookup)
+        self.flow.with_set(target.name)
+        return kept
+
+    def _refuse_second_option(self, target: syntax.Name, known: Variable) -> None:
+        if known.type is None:
+            return
+        others = (Label(known.span, "the first value"),)
+        message = f"`{target.name}` is assigned twice, and holds the Option that `get` gives"
+        help = "match on `get(..)` directly, or take another name"
+        self.findings.error("unsupported-option-value", message, target.span, others=others, help=help)
+
+    def _core_name(self, name: str, kind: core.Type, *, bound: bool = False) -> str:
+        """The name in the core of a local `name`, which it shares only with locals of the same type and role.
+
+        Locals of one name live one after the other (`shadowed-name` sees to that), so that sharing is safe.
+        """
+        candidate, number = name, 1
+        while self.roles.get(candidate, (kind, bound)) != (kind, bound) or (number > 1 and candidate in self.names):
+            number += 1
+            candidate = f"{name}_{number}"
+        self.roles[candidate] = kind, bound
+        return candidate
+
+    def _fresh_name(self, name: str, kind: core.Type) -> str:
+        """A name that nothing in the program has."""
+        candidate, number = name, 1
+        while candidate in self.names or candidate in self.roles:
+            number += 1
+            candidate = f"{name}_{number}"
+        self.roles[candidate] = kind, False
+        return candidate
+
+    # --- send ------------------------------------------------------------------------------------------------------------
+    def _send(self, call: syntax.Call) -> list[core.Stmt]:
+        span = call.span
+        message = self.expressions.message
+        if not message:
+            help = "send in `req(rpc):`"
+            self.findings.error("send-direction", "`init` has no message that it could send", span, help=help)
+            return []
+        self.flow.ended = span
+        if not self.expressions.has_arity(call):
+            return []
+        what, where = call.arguments
+        direction = where.name.lower() if isinstance(where, syntax.Name) else ""
+        if direction not in _DIRECTIONS:
+            help = "write Down, Pass, Up or Drop"
+            self.findings.error("send-direction", "this is no direction", where.span, help=help)
+            return []
+        match what:
+            case syntax.Name(name) if name == message:
+                return self._forward(direction, message, where.span, span)
+            case syntax.Call(syntax.Name("err")):
+                return self._abort(what, direction, where.span, span)
+            case _:
+                help = f"write `send({message}, Pass)` or `send(err('..'), Drop)`"
+                self.findings.error("wrong-arguments", "this cannot be sent", what.span, help=help)
+                return []
+
+    def _forward(self, direction: str, message: str, place: Span, span: Span) -> list[core.Stmt]:
+        if direction in ("down", "pass"):
+            return [core.Forward(span)]
+        help = f"write `send({message}, Down)` to let it go on, or `send(err('..'), Drop)` to refuse it"
+        found = "against its direction" if direction == "up" else "nowhere"
+        self.findings.error("send-direction", f"a request is sent {found}", place, help=help)
+        return []
+
+    def _abort(self, err: syntax.Call, direction: str, place: Span, span: Span) -> list[core.Stmt]:
+        match err.arguments:
+            case (syntax.Text(text),) if direction in ("up", "drop"):
+                return [core.Abort(text, span)]
+            case (syntax.Text(),):
+                help = "write `send(err('..'), Up)` or `send(err('..'), Drop)`"
+                self.findings.error("send-direction", "an error goes back to the caller, not on", place, help=help)
+            case _:
+                help = "write `err('the reason')`"
+                self.findings.error("wrong-arguments", "`err` takes one text in quotes", err.span, help=help)
+        return []
+
+    # --- match -----------------------------------------------------------------------------------------------------------
+    def _match(self, statement: syntax.Match) -> list[core.Stmt]:
+        subject = self._subject(statement.subject)
+        before = self.flow
+        arms: list[core.Arm] = []
+        ways: list[tuple[Flow, Label]] = []
+        covered = _Covered()
+        for arm in statement.arms:
+            self.expressions.flow = before.copy()
+            if arm.annotations:
+                message = f"the hint `@{arm.annotations[0].name}` on an arm is not supported"
+                self.findings.error("unsupported-hint", message, arm.annotations[0].span, help="remove it")
+            checked = self._arm(arm, subject, covered)
+            if checked is not None:
+                arms.append(checked)
+            ways.append((self.flow, Label(arm.span, "it is not set in this arm")))
+        if not covered.everything:
+            label = Label(statement.subject.span, "it is not set when no arm matches")
+            ways.append((before.copy(), label))
+        self.expressions.flow = join(ways)
+        return [] if subject is None else [core.Match(subject, tuple(arms), statement.span)]
+
+    def _subject(self, expression: syntax.Expr) -> core.Expr | None:
+        if isinstance(expression, syntax.Call) and expression.function.name == "get":
+            return self.expressions.lookup(expression)
+        variable = self.expressions.variables.get(expression.name) if isinstance(expression, syntax.Name) else None
+        if not isinstance(expression, syntax.Name) or variable is None or variable.lookup is None:
+            return self.expressions.value(expression)
+        if expression.name not in self.flow.known_set:
+            self.expressions.check(expression)
+            return None
+        if expression.name in self.flow.changed:
+            others = (Label(self.flow.changed[expression.name], f"the Map `{variable.lookup.map}` may change here"),)
+            message = f"`{expression.name}` is matched after its Map may have changed"
+            help = f"match on `{expression.name}` before that, or call `get` again and match on it"
+            self.findings.error("unsupported-option-value", message, expression.span, others=others, help=help)
+            return None
+        return core.MapGet(variable.lookup.map, variable.lookup.key, variable.lookup.type, expression.span)
+
+    def _arm(self, arm: syntax.Arm, subject: core.Expr | None, covered: _Covered) -> core.Arm | None:
+        pattern = self._pattern(arm.pattern, subject)
+        if pattern is not None:
+            before = covered.add(pattern, subject.type if subject else None)
+            if before:
+                help = "remove the arm, or move it up"
+                self.findings.error("unreachable-arm", f"this arm is never reached: {before}", arm.span, help=help)
+        bound = self._bind(arm.pattern, pattern)
+        saved = self.expressions.variables.get(bound) if bound else None
+        if bound:
+            kind = pattern.type if isinstance(pattern, core.Some) else None
+            name = pattern.name if isinstance(pattern, core.Some) else bound
+            self.expressions.variables[bound] = Variable(name, kind, arm.pattern.span)
+            self.flow.with_set(bound)
+        body = self.block(arm.body)
+        if bound:
+            self.flow.without(bound, Label(arm.pattern.span, "it is bound in this arm only"))
+            if saved is not None:
+                self.expressions.variables[bound] = saved
+            else:
+                del self.expressions.variables[bound]
+        return None if pattern is None else core.Arm(pattern, body, arm.span)
+
+    def _bind(self, written: syntax.Expr, pattern: core.Pattern | None) -> str:
+        """The name that a pattern binds, as written, or an empty string; also for a pattern with a mistake elsewhere."""
+        match written:
+            case syntax.Call(syntax.Name("Some"), (syntax.Name(name),)) if name != "_":
+                return name if pattern is not None or name not in self.expressions.state else ""
+            case _:
+                return ""
+
+    def _pattern(self, written: syntax.Expr, subject: core.Expr | None) -> core.Pattern | None:
+        match written:
+            case syntax.Name("_"):
+                return core.Anything()
+            case syntax.Name("None"):
+                return core.Nothing() if self._fits_option(written, subject) else None
+            case syntax.Call(syntax.Name("Some")):
+                return self._some(written, subject)
+            case syntax.Number() | syntax.Truth() | syntax.Unary("-", syntax.Number()):
+                return self._constant(written, subject)
+            case syntax.Text():
+                self.expressions.check(written)
+                return None
+            case _:
+                help = "write a constant, `Some(x)`, `None` or `_`; conditions go into the subject of the match"
+                self.findings.error("pattern-mismatch", "this is no pattern", written.span, help=help)
+                return None
+
+    def _some(self, written: syntax.Call, subject: core.Expr | None) -> core.Pattern | None:
+        if not self._fits_option(written, subject) or subject is None:
+            return None
+        match written.arguments:
+            case (syntax.Name(name, span),):
+                if not self._may_bind(name, span):
+                    return None
+                kind = subject.type.args[0]
+                return core.Some("_" if name == "_" else self._core_name(name, kind, bound=True), kind)
+            case _:
+                help = "write `Some(x)`, and match on `x` inside the arm"
+                self.findings.error("pattern-mismatch", "`Some` takes one name", written.span, help=help)
+                return None
+
+    def _may_bind(self, name: str, span: Span) -> bool:
+        if name in self.expressions.state:
+            what = "a state variable"
+        elif name == self.expressions.message:
+            what = "the message"
+        elif name in self.flow.known_set:
+            what = "a local that is set already"
+        else:
+            return True
+        message = f"`Some({name})` would hide `{name}`, which is {what}"
+        self.findings.error("shadowed-name", message, span, help="take another name")
+        return False
+
+    def _fits_option(self, written: syntax.Expr, subject: core.Expr | None) -> bool:
+        if subject is None:
+            return False
+        if isinstance(subject, core.MapGet):
+            return True
+        message = f"this pattern is for an Option, and the match is on {described(subject.type)}"
+        self.findings.error("pattern-mismatch", message, written.span, help="write a constant or `_`")
+        return False
+
+    def _constant(self, written: syntax.Expr, subject: core.Expr | None) -> core.Pattern | None:
+        value = self.expressions.check(written)
+        if subject is None or value is None:
+            return None
+        if isinstance(subject, core.MapGet):
+            message = "this pattern is a constant, and the match is on an Option"
+            self.findings.error("pattern-mismatch", message, written.span, help="write `Some(x)`, `None` or `_`")
+            return None
+        if subject.type == core.INSTANT or (subject.type == core.BOOL) != (value.type == core.BOOL):
+            message = f"this pattern does not fit {described(subject.type)}"
+            help = (
+                "compare in the subject: `match x == 1:` with the arms `true` and `false`" if subject.type == core.BOOL else ""
+            )
+            self.findings.error("pattern-mismatch", message, written.span, help=help)
+            return None
+        constant = coerce(value, subject.type, self.findings)
+        return core.Equals(constant) if isinstance(constant, core.Const) else None
+
+
+@dataclass(slots=True)
+class _Covered:
+    """The patterns of the arms above, to tell which arms are never reached and whether some arm always matches."""
+
+    everything: bool = False
+    seen: list[core.Pattern] = field(default_factory=list)
+
+    def add(self, pattern: core.Pattern, subject: core.Type | None) -> str:
+        """Notes a pattern; the result says why it never matches, or is empty."""
+        if self.everything:
+            return "the arms above match everything"
+        if any(type(pattern) is type(other) and _same(pattern, other) for other in self.seen):
+            return "an arm above has the same pattern"
+        self.seen.append(pattern)
+        kinds = {type(item) for item in self.seen}
+        both_truths = subject == core.BOOL and sum(isinstance(item, core.Equals) for item in self.seen) == 2
+        self.everything = core.Anything in kinds or {core.Some, core.Nothing} <= kinds or both_truths
+        return ""
+
+
+def _same(pattern: core.Pattern, other: core.Pattern) -> bool:
+    """Whether two patterns of one kind match the same values: what they bind does not matter."""
+    match pattern, other:
+        case core.Equals(value), core.Equals(constant):
+            return value.value == constant.value
+        case _:
+            return True
+
+
+def check_response(section: syntax.Section, findings: Findings) -> None:
+    """Sees to it that `resp` only forwards."""
+    message = section.parameter
+    for statement in section.body:
+        match statement:
+            case syntax.Pass():
+                continue
+            case syntax.ExprStmt(syntax.Call(syntax.Name("send"), (what, syntax.Name(direction) as where))):
+                if isinstance(what, syntax.Call) and what.function.name == "err":
+                    text = "a response cannot become an error"
+                    help = f"write `send({message}, Pass)`"
+                    findings.error("send-direction", text, what.span, help=help)
+                    return
+                if direction.lower() not in ("up", "pass"):
+                    help = f"write `send({message}, Up)` or `send({message}, Pass)`"
+                    findings.error("send-direction", "a response is sent against its direction", where.span, help=help)
+                    return
+                if isinstance(what, syntax.Name) and what.name == message:
+                    continue
+            case _:
+                pass
+        findings.error(
+            "unsupported-response",
+            "work on responses is not supported",
+            statement.span,
+            notes=("only requests run in the kernel; a response passes untouched",),
+            help=f"leave out `resp`, or let it do no more than `{USAGE['send'].replace('rpc', message)}`",
+        )
+        return

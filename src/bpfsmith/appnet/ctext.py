@@ -1,0 +1,113 @@
+"""Lines of C as a `Domain`: prints a meaning that is written over a Domain as a C function, and so never says it twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bpfsmith.appnet.fixed import OPERATIONS, Operation
+
+
+@dataclass(slots=True)
+class CText:
+    """Expressions of C over __u64 variables. Every intermediate result gets a variable, so that sharing stays sharing."""
+
+    lines: list[str] = field(default_factory=list)
+    _known: dict[str, str] = field(default_factory=dict)
+
+    def _let(self, expression: str) -> str:
+        name = self._known.get(expression)
+        if name is None:
+            name = self._known[expression] = f"v{len(self._known)}"
+            self.lines.append(f"__u64 {name} = {expression};")
+        return name
+
+    def const(self, width: int, value: int) -> str:
+        value &= (1 << width) - 1
+        return f"{value}ULL" if value < 1 << 16 else f"{value:#x}ULL"
+
+    def add(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} + {b}")
+
+    def sub(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} - {b}")
+
+    def mul(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} * {b}")
+
+    def udiv(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} / {b}")
+
+    def urem(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} % {b}")
+
+    def and_(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} & {b}")
+
+    def or_(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} | {b}")
+
+    def xor(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} ^ {b}")
+
+    def shl(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} << {b}")
+
+    def lshr(self, width: int, a: str, b: str) -> str:
+        return self._let(f"{a} >> {b}")
+
+    def ashr(self, width: int, a: str, b: str) -> str:
+        return self._let(f"(__u64)((__s64){a} >> {b})")
+
+    def extract(self, a: str, width: int, high: int, low: int) -> str:
+        return self._let(f"({a} >> {low}) & {(1 << (high - low + 1)) - 1:#x}ULL")
+
+    def concat(self, high: str, high_width: int, low: str, low_width: int) -> str:
+        return self._let(f"({high} << {low_width}) | {low}")
+
+    def zext(self, a: str, width: int, to_width: int) -> str:
+        return a
+
+    def sext(self, a: str, width: int, to_width: int) -> str:
+        return self._let(f"(__u64)((__s64)({a} << {64 - width}) >> {64 - width})")
+
+    def ite(self, width: int, condition: str, then: str, other: str) -> str:
+        return self._let(f"{condition} ? {then} : {other}")
+
+    def eq(self, width: int, a: str, b: str) -> str:
+        return f"({a} == {b})"
+
+    def ult(self, width: int, a: str, b: str) -> str:
+        return f"({a} < {b})"
+
+    def slt(self, width: int, a: str, b: str) -> str:
+        return f"((__s64){a} < (__s64){b})"
+
+    def truth(self, value: bool) -> str:
+        return str(int(value))
+
+    def all_of(self, *conditions: str) -> str:
+        return "(" + " && ".join(conditions) + ")"
+
+    def any_of(self, *conditions: str) -> str:
+        return "(" + " || ".join(conditions) + ")"
+
+    def negate(self, condition: str) -> str:
+        return f"!{condition}"
+
+
+def function(operation: Operation) -> str:
+    """The operation as a static inline C function."""
+    text = CText()
+    result = operation.define(text, *operation.parameters)
+    parameters = ", ".join(f"__u64 {name}" for name in operation.parameters)
+    body = "".join(f"\t{line}\n" for line in text.lines)
+    return f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */\n{{\n{body}\treturn {result};\n}}\n"
+
+
+def fixed_header() -> str:
+    """fixed.h: every fixed-point operation, printed from its definition."""
+    parts = [
+        "/* Fixed point with 32 fractional bits, printed by `make tables` from bpfsmith's appnet/fixed.py. */\n#pragma once\n",
+        *(function(operation) for operation in OPERATIONS.values()),
+    ]
+    return "\n".join(parts)

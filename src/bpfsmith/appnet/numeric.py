@@ -1,0 +1,145 @@
+"""How numbers of different types meet: literals take the type of their partner, integers become floats, nothing else converts.
+
+Until it meets a partner, an integer literal (and arithmetic over such literals) has the type LITERAL, which never leaves the
+type checker.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from bpfsmith.appnet import core
+from bpfsmith.appnet.findings import Findings
+from bpfsmith.source import Span
+
+LITERAL = core.Type("integer literal")
+RANGES = {core.INT: (-(2**31), 2**31 - 1), core.UINT: (0, 2**32 - 1)}
+INTEGERS = (core.INT, core.UINT, LITERAL)
+NUMBERS = (*INTEGERS, core.FLOAT)
+
+
+def settle(expression: core.Expr, to: core.Type, findings: Findings) -> core.Expr | None:
+    """`expression` with the literals in it at type `to`; None when one does not fit, which is then reported."""
+    if expression.type != LITERAL:
+        return expression
+    match expression:
+        case core.Const(int() as value):
+            return _literal(value, expression.span, to, findings)
+        case core.Unary(op, operand):
+            inner = settle(operand, to, findings)
+            return None if inner is None else core.Unary(op, inner, to, expression.span)
+        case core.Binary(op, left, right):
+            if to == core.FLOAT and op in ("div", "rem"):
+                _refuse_division(expression.span, findings)
+                return None
+            first, second = settle(left, to, findings), settle(right, to, findings)
+            return None if first is None or second is None else core.Binary(op, first, second, to, expression.span)
+        case _:
+            raise AssertionError(f"a {type(expression).__name__} is no literal")
+
+
+def settled(expression: core.Expr | None, findings: Findings) -> core.Expr | None:
+    """`expression` with literals that met no partner as int."""
+    return None if expression is None else settle(expression, core.INT, findings)
+
+
+def _literal(value: int, span: Span, to: core.Type, findings: Findings) -> core.Expr | None:
+    if to == core.FLOAT:
+        return core.Const(Fraction(value), to, span)
+    low, high = RANGES[to]
+    if low <= value <= high:
+        return core.Const(value, to, span)
+    message = f"{value} is out of the range of {to}"
+    help = (
+        "use uint" if to == core.INT and 0 <= value <= RANGES[core.UINT][1] else "use int" if value < 0 <= value + 2**31 else ""
+    )
+    findings.error("literal-out-of-range", message, span, notes=(f"{to} holds {low} to {high}",), help=help or "use a float")
+    return None
+
+
+def to_float(expression: core.Expr, findings: Findings) -> core.Expr | None:
+    """An int or uint where a float is needed; a division in it could mean two things and is an error."""
+    division = _division(expression)
+    if division is not None:
+        _refuse_division(division.span, findings)
+        return None
+    return core.ToFloat(expression, core.FLOAT, expression.span)
+
+
+def _division(expression: core.Expr) -> core.Expr | None:
+    match expression:
+        case core.Binary("div"):
+            return expression
+        case core.Binary("add" | "sub" | "mul" | "rem" | "min" | "max", left, right):
+            return _division(left) or _division(right)
+        case core.Unary("neg", operand):
+            return _division(operand)
+        case _:
+            return None
+
+
+def _refuse_division(span: Span, findings: Findings) -> None:
+    findings.error(
+        "ambiguous-division",
+        "an integer division stands where a float is needed",
+        span,
+        notes=("`/` of two integers truncates: 1 / 2 is 0",),
+        help="write `float(a) / b` for the quotient, or `float(a / b)` if it shall be truncated",
+    )
+
+
+def coerce(expression: core.Expr, to: core.Type, findings: Findings) -> core.Expr | None:
+    """`expression` as a value of type `to`, or None after reporting why it cannot be one."""
+    found = expression.type
+    if found == to:
+        return expression
+    if found == LITERAL and to in NUMBERS:
+        return settle(expression, to, findings)
+    if to == core.FLOAT and found in INTEGERS:
+        return to_float(expression, findings)
+    if to in INTEGERS and found in INTEGERS:
+        refuse_mixed(found, to, expression.span, findings)
+        return None
+    help = ""
+    if found == core.FLOAT and to in INTEGERS:
+        help = "floats do not become integers: declare the variable as float"
+    elif to == core.BOOL:
+        help = "write a comparison, such as `x != 0`"
+    elif to == core.INSTANT:
+        help = "instants come from `current_time()` only"
+    findings.error("type-mismatch", f"found {described(found)} where {described(to)} is needed", expression.span, help=help)
+    return None
+
+
+def unify(left: core.Expr, right: core.Expr, findings: Findings) -> tuple[core.Expr, core.Expr] | None:
+    """Two numbers at one type, which is LITERAL only when both are; None after reporting why there is none."""
+    kinds = (left.type, right.type)
+    if kinds[0] == kinds[1]:
+        return left, right
+    if set(kinds) == {core.INT, core.UINT}:
+        refuse_mixed(*kinds, left.span.to(right.span), findings)
+        return None
+    target = core.FLOAT if core.FLOAT in kinds else next(kind for kind in kinds if kind != LITERAL)
+    first, second = coerce(left, target, findings), coerce(right, target, findings)
+    return None if first is None or second is None else (first, second)
+
+
+def refuse_mixed(found: core.Type, needed: core.Type, span: Span, findings: Findings) -> None:
+    findings.error(
+        "mixed-signedness",
+        f"{found} and {needed} are mixed",
+        span,
+        notes=("-1 as uint is 4294967295: which of the two is meant cannot be seen here",),
+        help="declare both variables with the same type; literals fit either",
+    )
+
+
+def described(kind: core.Type) -> str:
+    """A type with its article, as it stands in a message."""
+    return f"{'an' if kind.name[0] in 'aeiouI' and kind.name != 'uint' else 'a'} {kind}"
+
+
+def negated(value: core.Const, span: Span) -> core.Const:
+    """A literal with its minus sign, so that -2147483648 is in range."""
+    assert not isinstance(value.value, str)
+    return core.Const(-value.value, value.type, span)

@@ -1,0 +1,1 @@
+"""From C text to objects: the headers that generated code includes, and the compiler that is run on it."""

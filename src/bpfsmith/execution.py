@@ -1,0 +1,61 @@
+"""What the oracles exchange: the inputs of one run, what came out, and the counterexample that two runs make.
+
+The interpreter, the prover and the kernel all speak these types, so that each can be held against the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MapContents = Mapping[bytes, bytes]
+"""One map: key bytes to value bytes, as userspace would read them. A data section has the single key b"\\0\\0\\0\\0"."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperResult:
+    """What the nth call of a nondeterministic helper returned, as an unsigned number of its return width."""
+
+    helper: str  # "bpf_get_prandom_u32"
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """Everything that a run of a program depends on.
+
+    `ctx` holds the context fields that matter, by uapi name ("ingress_ifindex"), in host order.
+    `maps` holds the contents before the run by map name; a map left out is as a fresh load makes it.
+    `helper_results` are in call order over all helpers; a run that asks for more gets zeros.
+    """
+
+    packet: bytes = b""
+    ctx: Mapping[str, int] = field(default_factory=dict)
+    maps: Mapping[str, MapContents] = field(default_factory=dict)
+    helper_results: tuple[HelperResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """What a run left behind. `return_value` is r0's low 32 bits; `calls` counts each nondeterministic helper's calls."""
+
+    return_value: int
+    packet: bytes = b""
+    maps: Mapping[str, MapContents] = field(default_factory=dict)
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """An input on which reference and candidate part, and what each did.
+
+    `observable` names the first difference ("return value", "map count", "packet"); `replayed_on` lists the oracles that
+    were seen to reproduce `actual` ("kernel 6.18.44", "interpreter"), in the order they were asked.
+    """
+
+    input: RunInput
+    observable: str
+    expected: RunOutput
+    actual: RunOutput
+    replayed_on: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

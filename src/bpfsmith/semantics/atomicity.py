@@ -1,0 +1,101 @@
+"""Is one run of a program one indivisible step over the state that CPUs share?
+
+The semantics follows a single CPU; this is what carries its result over to many. From the accesses that a symbolic run has
+seen: memory that the program never writes does not matter; additions whose old value nobody sees commute with everything; of
+the rest, either all accesses stand in one critical section, or there is one indivisible access per run, or one location that
+is only overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.state import Access
+from bpfsmith.semantics.terms import Term, Terms
+
+PRIVATE = frozenset({"BPF_MAP_TYPE_PERCPU_ARRAY", "BPF_MAP_TYPE_PERCPU_HASH", "BPF_MAP_TYPE_LRU_PERCPU_HASH"})
+"""Map types whose values other CPUs do not touch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """Overlapping accesses of one map, taken together. `keyed`: the offset depends on a key or is not constant."""
+
+    place: str
+    accesses: tuple[Access, ...]
+    keyed: bool
+
+    @property
+    def written(self) -> bool:
+        return any(access.kind != "load" for access in self.accesses)
+
+    @property
+    def only_added(self) -> bool:
+        return all(access.kind == "add" for access in self.accesses) and not self.keyed and self.uniform
+
+    @property
+    def only_overwritten(self) -> bool:
+        return all(access.kind == "store" for access in self.accesses) and not self.keyed and self.uniform
+
+    @property
+    def uniform(self) -> bool:
+        """Every access is of the same bytes, few enough for the CPU to touch them at once."""
+        shapes = {(access.offset, access.size) for access in self.accesses}
+        return len(shapes) == 1 and all(size <= 8 and (offset or 0) % size == 0 for offset, size in shapes)
+
+
+def lost_atomicity(t: Terms, behaviour: Behaviour) -> str | None:
+    """Why a run is not one atomic step, in a sentence; None when it is."""
+    mutable = [location for location in _locations(t, behaviour) if location.written]
+    rest = [location for location in mutable if not location.only_added]
+    accesses = [access for location in rest for access in location.accesses]
+    if not rest or (len(rest) == 1 and rest[0].only_overwritten):
+        return None
+    if all(t.all_of(access.guard, t.negate(access.locked)) is t.false for access in accesses):
+        if _one_section(t, behaviour.sections_taken):
+            return None
+        return "shared state is used in more than one critical section of a run"
+    if _one_per_run(t, accesses):
+        return None
+    places = ", ".join(sorted({access.place for access in accesses}))
+    kinds = ", ".join(sorted({access.kind for access in accesses}))
+    return f"another CPU can come between the accesses ({kinds}) to {places}: neither a lock nor a single atomic instruction"
+
+
+def _locations(t: Terms, behaviour: Behaviour) -> list[_Location]:
+    private = {spec.name for spec in behaviour.maps if spec.type in PRIVATE} | behaviour.weak
+    by_place: dict[str, list[Access]] = {}
+    for access in behaviour.accesses:
+        if access.place not in private and access.guard is not t.false:
+            by_place.setdefault(access.place, []).append(access)
+    out = []
+    for place, accesses in sorted(by_place.items()):
+        if any(access.offset is None for access in accesses):
+            out.append(_Location(place, tuple(accesses), keyed=True))
+        else:
+            out.extend(_Location(place, tuple(group), keyed=False) for group in _overlapping(accesses))
+    return out
+
+
+def _overlapping(accesses: Iterable[Access]) -> list[list[Access]]:
+    groups: list[list[Access]] = []
+    end = -1
+    for access in sorted(accesses, key=lambda item: item.offset or 0):
+        start = access.offset or 0
+        if start >= end:
+            groups.append([])
+        groups[-1].append(access)
+        end = max(end, start + access.size)
+    return groups
+
+
+def _one_section(t: Terms, sections: Term | None) -> bool:
+    return sections is not None and t.ult(8, sections, t.const(8, 2)) is t.true
+
+
+def _one_per_run(t: Terms, accesses: list[Access]) -> bool:
+    """No run makes two of these accesses: their guards exclude each other (decided by rewriting only)."""
+    guards = [access.guard for access in accesses]
+    return all(t.all_of(a, b) is t.false for i, a in enumerate(guards) for b in guards[i + 1 :])

@@ -1,0 +1,425 @@
+"""Memory of a symbolic run: byte regions, pointers into them, and hash maps, all persistent so that states can be merged.
+
+Bytes are kept as written: a `Bytes` holds non-overlapping cells (offset -> size and value) over something older, and splits a
+cell only when a load or a store cuts through it. Little endian throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bpfsmith.semantics.terms import Term, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A piece of memory that pointers cannot leave.
+
+    `kind` is "stack" (name: the frame), "packet", "ctx", "data" (name: a map whose values lie one behind the other), "value"
+    (name: a hash map; `key` is the entry and `generation` the map's structural version when the pointer was made) or "map" (the
+    map itself, as a helper's argument).
+    """
+
+    kind: str
+    name: str = ""
+    key: Term | None = None
+    generation: Term | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a pointer points when `guard` holds; `region` None is NULL."""
+
+    guard: Term
+    region: Region | None
+    offset: Term  # 64 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A pointer: the guards of its targets exclude each other and cover the path on which it lives."""
+
+    targets: tuple[Target, ...]
+
+
+Value = Term | Pointer
+"""What a register or a spilled stack slot holds: a 64-bit scalar or a pointer."""
+
+
+def merge_values(t: Terms, condition: Term, a: Value, b: Value) -> Value | None:
+    """`a` where `condition` holds, else `b`; None for a pointer mixed with a scalar, which no accepted program uses further."""
+    if a is b:
+        return a
+    if isinstance(a, Term) and isinstance(b, Term):
+        return t.ite(a.width, condition, a, b)
+    then, other = _as_pointer(t, a), _as_pointer(t, b)
+    if then is None or other is None:
+        return None
+    merged: dict[Region | None, tuple[Term, Term]] = {}
+    for side, guard in ((then, condition), (other, t.negate(condition))):
+        for target in side.targets:
+            here = t.all_of(guard, target.guard)
+            known = merged.get(target.region)
+            if known is None:
+                merged[target.region] = (here, target.offset)
+            else:
+                offset = t.ite(64, known[0], known[1], target.offset)
+                merged[target.region] = (t.any_of(known[0], here), offset)
+    return Pointer(tuple(Target(guard, region, offset) for region, (guard, offset) in merged.items()))
+
+
+def _as_pointer(t: Terms, value: Value) -> Pointer | None:
+    """The scalar 0 beside a pointer is NULL."""
+    if isinstance(value, Pointer):
+        return value
+    if value.is_const and value.number == 0:
+        return Pointer((Target(t.true, None, value),))
+    return None
+
+
+Initial = Callable[[Term], Term]
+"""The byte (8 bits) that a 64-bit offset holds before anything was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WriteAt:
+    """A store at an offset that is not constant, over `below`."""
+
+    offset: Term
+    size: int
+    value: Term
+    below: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Two memories that came from two branches and share no past that cells could express."""
+
+    condition: Term
+    then: Bytes
+    other: Bytes
+
+
+@dataclass(slots=True, eq=False)
+class Bytes:
+    """The contents of a region. Treat as immutable: `store` returns a new one."""
+
+    below: Initial | _WriteAt | _Choice
+    cells: dict[int, tuple[int, Value]] = field(default_factory=dict)
+
+    def load(self, t: Terms, offset: Term, size: int) -> Value:
+        """`size` bytes at a 64-bit offset, as a term of 8 * size bits (or the pointer that was spilled there)."""
+        if not offset.is_const:
+            return _join(t, [self._byte_at(t, t.add(64, offset, t.const(64, i))) for i in range(size)])
+        at = _signed(offset)
+        cell = self.cells.get(at)
+        if cell is not None and cell[0] == size:
+            return cell[1]
+        return _join(t, [self._byte(t, at + i) for i in range(size)])
+
+    def _cell_over(self, at: int) -> tuple[int, int, Value] | None:
+        for start in range(at, at - 8, -1):
+            cell = self.cells.get(start)
+            if cell is not None:
+                return (start, *cell) if start + cell[0] > at else None
+        return None
+
+    def _byte(self, t: Terms, at: int) -> Term:
+        cell = self._cell_over(at)
+        if cell is not None:
+            start, _, value = cell
+            if isinstance(value, Pointer):
+                # The verifier turns a partly read pointer into an unknown number.
+                return t.app("spilled-pointer-byte", 8, t.const(64, at))
+            low = (at - start) * 8
+            return t.extract(value, value.width, low + 7, low)
+        return self._below(t, t.const(64, at))
+
+    def _below(self, t: Terms, offset: Term) -> Term:
+        match self.below:
+            case _WriteAt(offset=where, size=size, value=value, below=below):
+                distance = t.sub(64, offset, where)
+                result = below._byte_at(t, offset)
+                for i in range(size):
+                    hit = t.eq(64, distance, t.const(64, i))
+                    result = t.ite(8, hit, t.extract(value, value.width, 8 * i + 7, 8 * i), result)
+                return result
+            case _Choice(condition=condition, then=then, other=other):
+                return t.ite(8, condition, then._byte_at(t, offset), other._byte_at(t, offset))
+            case initial:
+                return initial(offset)
+
+    def _byte_at(self, t: Terms, offset: Term) -> Term:
+        if offset.is_const:
+            return self._byte(t, _signed(offset))
+        result = self._below(t, offset)
+        for start, (size, value) in sorted(self.cells.items()):
+            if isinstance(value, Pointer):
+                continue
+            for i in range(size):
+                hit = t.eq(64, offset, t.const(64, start + i))
+                result = t.ite(8, hit, t.extract(value, value.width, 8 * i + 7, 8 * i), result)
+        return result
+
+    def store(self, t: Terms, offset: Term, size: int, value: Value) -> Bytes:
+        """A copy with `size` bytes at `offset` replaced; `value` has 8 * size bits, or is a pointer (size 8)."""
+        if not offset.is_const:
+            assert isinstance(value, Term)
+            return Bytes(_WriteAt(offset, size, value, self))
+        at = _signed(offset)
+        cells = dict(self.cells)
+        for start in range(at - 7, at + size):
+            cell = cells.get(start)
+            if cell is None or start + cell[0] <= at:
+                continue
+            del cells[start]
+            for i in range(start, start + cell[0]):
+                if not at <= i < at + size:
+                    cells[i] = (1, self._byte(t, i))
+        cells[at] = (size, value)
+        return Bytes(self.below, cells)
+
+    def written(self) -> set[int] | None:
+        """The offsets that may differ from the beginning, or None when a store at an unknown offset may have hit any."""
+        match self.below:
+            case _WriteAt():
+                return None
+            case _Choice(then=then, other=other):
+                sides = then.written(), other.written()
+                if sides[0] is None or sides[1] is None:
+                    return None
+                base = sides[0] | sides[1]
+            case _:
+                base = set()
+        return base | {start + i for start, (size, _) in self.cells.items() for i in range(size)}
+
+
+def merge_bytes(t: Terms, condition: Term, a: Bytes, b: Bytes) -> Bytes:
+    """`a` where `condition` holds, else `b`."""
+    if a is b:
+        return a
+    if a.below is not b.below:
+        return Bytes(_Choice(condition, a, b))
+    cells: dict[int, tuple[int, Value]] = {}
+    loose: set[int] = set()
+    for start in sorted(a.cells.keys() | b.cells.keys()):
+        left, right = a.cells.get(start), b.cells.get(start)
+        if left is not None and right is not None and left[0] == right[0]:
+            merged = merge_values(t, condition, left[1], right[1])
+            cells[start] = (left[0], merged if merged is not None else t.app("mixed", 64, t.const(64, start)))
+        elif left is not None and right is None and not _overlaps(b, start, left[0]):
+            cells[start] = (left[0], _one_sided(t, condition, left[1], b, start, left[0], True))
+        elif right is not None and left is None and not _overlaps(a, start, right[0]):
+            cells[start] = (right[0], _one_sided(t, condition, right[1], a, start, right[0], False))
+        else:
+            for cell in (left, right):
+                if cell is not None:
+                    loose.update(range(start, start + cell[0]))
+    for at in sorted(loose):
+        if not any(start <= at < start + size for start, (size, _) in cells.items()):
+            cells[at] = (1, t.ite(8, condition, a._byte(t, at), b._byte(t, at)))
+    return Bytes(a.below, cells)
+
+
+def _overlaps(memory: Bytes, start: int, size: int) -> bool:
+    return any(memory._cell_over(start + i) is not None for i in range(size))
+
+
+def _one_sided(t: Terms, condition: Term, value: Value, other: Bytes, start: int, size: int, then: bool) -> Value:
+    """A cell that only one branch wrote: the other side still has what was there before."""
+    if isinstance(value, Pointer):
+        return value  # the other side holds no pointer there, so nothing accepted reads it there
+    old = other.load(t, t.const(64, start), size)
+    assert isinstance(old, Term)
+    return t.ite(8 * size, condition, value, old) if then else t.ite(8 * size, condition, old, value)
+
+
+def _join(t: Terms, parts: list[Term]) -> Term:
+    """Bytes in address order as one little-endian term."""
+    result, width = parts[0], 8
+    for part in parts[1:]:
+        result = t.concat(part, 8, result, width)
+        width += 8
+    return result
+
+
+def _signed(offset: Term) -> int:
+    return offset.number - (1 << 64) if offset.number >> 63 else offset.number
+
+
+# --- hash maps --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    """The map before the run: which keys are present, and what bytes they hold, are inputs."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Insert:
+    guard: Term
+    key: Term
+    value: Bytes
+    before: Entries
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Delete:
+    guard: Term
+    key: Term
+    before: Entries
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Poke:
+    """A store through a pointer into the entry of `key`."""
+
+    guard: Term
+    key: Term
+    offset: Term
+    size: int
+    value: Term
+    before: Entries
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Merged:
+    condition: Term
+    then: Entries
+    other: Entries
+
+
+Entries = _Start | _Insert | _Delete | _Poke | _Merged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HashMap:
+    """The contents of a hash map: a history of inserts, deletes and stores over the contents before the run.
+
+    `generation` (32 bits) changes with every insert and delete: a pointer made under another generation may be stale.
+    Keys are terms of 8 * key_size bits, in memory (little endian) order.
+    """
+
+    name: str
+    key_size: int
+    value_size: int
+    entries: Entries
+    generation: Term
+
+    @classmethod
+    def initial(cls, t: Terms, name: str, key_size: int, value_size: int) -> HashMap:
+        return cls(name, key_size, value_size, _Start(name), t.const(32, 0))
+
+    def present(self, t: Terms, key: Term) -> Term:
+        """Is there an entry of this key?"""
+        return _present(t, self.entries, key, {})
+
+    def load(self, t: Terms, key: Term, offset: Term, size: int) -> Term:
+        """`size` bytes of the entry of `key`, which the caller knows to be present."""
+        return _load(t, self.entries, key, offset, size, {})
+
+    def insert(self, t: Terms, guard: Term, key: Term, value: Bytes, generation: Term) -> HashMap:
+        entries = _Insert(guard, key, value, self.entries)
+        return HashMap(self.name, self.key_size, self.value_size, entries, generation)
+
+    def delete(self, t: Terms, guard: Term, key: Term, generation: Term) -> HashMap:
+        return HashMap(self.name, self.key_size, self.value_size, _Delete(guard, key, self.entries), generation)
+
+    def poke(self, guard: Term, key: Term, offset: Term, size: int, value: Term) -> HashMap:
+        entries = _Poke(guard, key, offset, size, value, self.entries)
+        return HashMap(self.name, self.key_size, self.value_size, entries, self.generation)
+
+    def merge(self, t: Terms, condition: Term, other: HashMap) -> HashMap:
+        if self.entries is other.entries:
+            return self
+        generation = t.ite(32, condition, self.generation, other.generation)
+        return HashMap(self.name, self.key_size, self.value_size, _Merged(condition, self.entries, other.entries), generation)
+
+    @property
+    def touched(self) -> bool:
+        return not isinstance(self.entries, _Start)
+
+    def keys(self) -> list[Term]:
+        """Every key that was inserted, deleted or written through, on any path."""
+        out: dict[Term, None] = {}
+        seen: set[int] = set()
+        todo: list[Entries] = [self.entries]
+        while todo:
+            entries = todo.pop()
+            if id(entries) in seen:
+                continue
+            seen.add(id(entries))
+            match entries:
+                case _Start():
+                    pass
+                case _Merged(then=then, other=other):
+                    todo += [then, other]
+                case _Insert(key=key, before=before) | _Delete(key=key, before=before) | _Poke(key=key, before=before):
+                    out[key] = None
+                    todo.append(before)
+        return list(out)
+
+
+def _present(t: Terms, entries: Entries, key: Term, memo: dict[int, Term]) -> Term:
+    known = memo.get(id(entries))
+    if known is not None:
+        return known
+    match entries:
+        case _Start(name=name):
+            result = t.app(f"map:{name}.present", 0, key)
+        case _Insert(guard=guard, key=where, before=before):
+            result = t.any_of(t.all_of(guard, t.eq(key.width, key, where)), _present(t, before, key, memo))
+        case _Delete(guard=guard, key=where, before=before):
+            gone = t.all_of(guard, t.eq(key.width, key, where))
+            result = t.all_of(t.negate(gone), _present(t, before, key, memo))
+        case _Poke(before=before):
+            result = _present(t, before, key, memo)
+        case _Merged(condition=condition, then=then, other=other):
+            result = t.ite(0, condition, _present(t, then, key, memo), _present(t, other, key, memo))
+    memo[id(entries)] = result
+    return result
+
+
+def _load(t: Terms, entries: Entries, key: Term, offset: Term, size: int, memo: dict[int, Term]) -> Term:
+    known = memo.get(id(entries))
+    if known is not None:
+        return known
+    width = 8 * size
+    match entries:
+        case _Start(name=name):
+            result = _join(t, [t.app(f"map:{name}.value", 8, key, t.add(64, offset, t.const(64, i))) for i in range(size)])
+        case _Insert(guard=guard, key=where, value=value, before=before):
+            hit = t.all_of(guard, t.eq(key.width, key, where))
+            new = value.load(t, offset, size)
+            assert isinstance(new, Term)
+            result = t.ite(width, hit, new, _load(t, before, key, offset, size, memo))
+        case _Delete(before=before):
+            result = _load(t, before, key, offset, size, memo)
+        case _Poke(guard=guard, key=where, before=before) as poke:
+            old = _load(t, before, key, offset, size, memo)
+            hit = t.all_of(guard, t.eq(key.width, key, where))
+            result = t.ite(width, hit, _poked(t, poke, offset, size, old), old)
+        case _Merged(condition=condition, then=then, other=other):
+            left, right = (_load(t, side, key, offset, size, memo) for side in (then, other))
+            result = t.ite(width, condition, left, right)
+    memo[id(entries)] = result
+    return result
+
+
+def _poked(t: Terms, poke: _Poke, offset: Term, size: int, old: Term) -> Term:
+    """`size` bytes at `offset` of the poked entry, whose bytes were `old` before."""
+    if poke.offset is offset and poke.size == size:
+        return poke.value
+    below = Bytes(lambda at: _old_byte(t, old, offset, size, at))
+    result = below.store(t, poke.offset, poke.size, poke.value).load(t, offset, size)
+    assert isinstance(result, Term)
+    return result
+
+
+def _old_byte(t: Terms, old: Term, offset: Term, size: int, at: Term) -> Term:
+    result = t.const(8, 0)
+    for i in range(size):
+        hit = t.eq(64, at, t.add(64, offset, t.const(64, i)))
+        result = t.ite(8, hit, t.extract(old, old.width, 8 * i + 7, 8 * i), result)
+    return result

@@ -1,0 +1,146 @@
+"""The state of a symbolic run at one point, and how the states of two branches become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Region, Value, merge_bytes, merge_values
+from bpfsmith.semantics.terms import Term, Terms
+
+
+class Unmodelled(Exception):
+    """The program does something that the meaning here does not cover: an Unknown verdict, never a guess.
+
+    `gap` is a short kebab-case name ("unmodelled-helper"), `detail` a sentence with the instruction.
+    """
+
+    def __init__(self, gap: str, detail: str) -> None:
+        super().__init__(f"{gap}: {detail}")
+        self.gap, self.detail = gap, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One touch of memory that other CPUs share: `kind` is load, store, update (indivisible) or add.
+
+    `place` names the map; `offset` and `size` are bytes into it (offset None: depends on a key). `locked` is the condition
+    under which a bpf_spin_lock is held. An "add" is an update whose old value nobody sees."""
+
+    kind: str
+    place: str
+    offset: int | None
+    size: int
+    guard: Term
+    locked: Term
+    insn_idx: int | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """Registers, memory and counters under a path condition.
+
+    `path` is a conjunction kept as a set, so that the common part of two branches can be seen. `calls` counts what each
+    nondeterministic helper was asked so far (16-bit terms). `lock` is the condition under which a lock is held.
+    """
+
+    t: Terms
+    path: frozenset[Term]
+    registers: list[Value | None]
+    regions: dict[Region, Bytes]
+    maps: dict[str, HashMap]
+    calls: dict[str, Term]
+    lock: Term
+    locks_taken: Term
+    initial: dict[Region, Initial] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, t: Terms) -> State:
+        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(8, 0))
+
+    def copy(self) -> State:
+        return State(
+            self.t, self.path, list(self.registers), dict(self.regions), dict(self.maps), dict(self.calls), self.lock,
+            self.locks_taken, self.initial,
+        )  # fmt: skip
+
+    @property
+    def condition(self) -> Term:
+        return self.t.all_of(*self.path)
+
+    def assume(self, condition: Term) -> State | None:
+        """A copy on whose path `condition` holds too, or None when it cannot."""
+        parts = condition.args if condition.op == "conj" else (condition,)
+        if condition is self.t.false or any(self.t.negate(part) in self.path for part in parts):
+            return None
+        state = self.copy()
+        state.path = self.path.union(part for part in parts if part is not self.t.true)
+        return state
+
+    def known(self, condition: Term) -> Term:
+        """`condition` as far as the path decides it."""
+        if condition in self.path:
+            return self.t.true
+        if self.t.negate(condition) in self.path:
+            return self.t.false
+        return condition
+
+    def memory(self, region: Region) -> Bytes:
+        """The contents of a region, as they were at the start when untouched."""
+        known = self.regions.get(region)
+        if known is None:
+            known = self.regions[region] = _untouched(self.t, region, self.initial)
+        return known
+
+    def next_call(self, helper: str, guard: Term | None = None) -> Term:
+        """The number of this call of a nondeterministic helper (16 bits, from 0)."""
+        t = self.t
+        number = self.calls.get(helper, t.const(16, 0))
+        step = t.const(16, 1) if guard is None else t.ite(16, guard, t.const(16, 1), t.const(16, 0))
+        self.calls[helper] = t.add(16, number, step)
+        return number
+
+
+def _untouched(t: Terms, region: Region, cache: dict[Region, Initial]) -> Bytes:
+    """Untouched bytes are inputs named after their region: one function a region, so that states see their common past."""
+    initial = cache.get(region)
+    if initial is None:
+        name = {"data": f"map:{region.name}", "stack": f"stack:{region.name}"}.get(region.kind, region.kind)
+
+        def initial(offset: Term) -> Term:
+            return t.app(name, 8, offset)
+
+        cache[region] = initial
+    return Bytes(initial)
+
+
+def merge(a: State, b: State) -> State:
+    """One state for both paths: every part is `a`'s where the condition that tells the paths apart holds, else `b`'s."""
+    t = a.t
+    common = a.path & b.path
+    only_a, only_b = t.all_of(*(a.path - common)), t.all_of(*(b.path - common))
+    either = t.any_of(only_a, only_b)
+    # The paths exclude each other, so either side's extra conditions tell them apart: take the shorter description.
+    choose = t.negate(only_b) if len(b.path) < len(a.path) else only_a
+    path = common if either is t.true else common | (set(either.args) if either.op == "conj" else {either})
+    state = State(
+        t,
+        frozenset(path),
+        [
+            None if x is None or y is None else merge_values(t, choose, x, y)
+            for x, y in zip(a.registers, b.registers, strict=True)
+        ],
+        {},
+        {},
+        {},
+        t.ite(0, choose, a.lock, b.lock),
+        t.ite(8, choose, a.locks_taken, b.locks_taken),
+        a.initial,
+    )
+    for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):
+        state.regions[region] = merge_bytes(t, choose, a.memory(region), b.memory(region))
+    for name in a.maps:
+        state.maps[name] = a.maps[name].merge(t, choose, b.maps[name])
+    zero = t.const(16, 0)
+    for helper in sorted(a.calls.keys() | b.calls.keys()):
+        state.calls[helper] = t.ite(16, choose, a.calls.get(helper, zero), b.calls.get(helper, zero))
+    return state

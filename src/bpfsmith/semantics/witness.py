@@ -1,0 +1,192 @@
+"""From a solver's model, or a lucky random input, to a counterexample that a person can believe and the kernel can replay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInput, RunOutput
+from bpfsmith.isa.program import MapSpec
+from bpfsmith.semantics import maps as mapmodel
+from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.evaluate import evaluate
+from bpfsmith.semantics.memory import Bytes
+from bpfsmith.semantics.terms import Term, Terms, postorder
+
+ARRAY_KEY = b"\0\0\0\0"
+
+
+@dataclass(slots=True)
+class Assignment:
+    """Values of inputs by (name, arguments). What was not set comes from `default`, and is remembered when asked for."""
+
+    values: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+    seed: int | None = None  # None: everything else is 0
+    defaults: Mapping[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+
+    def __call__(self, name: str, width: int, args: tuple[int, ...]) -> int:
+        key = (name, args)
+        value = self.values.get(key)
+        if value is None:
+            value = self.defaults.get(key, 0) if self.seed is None else self._random(name, width, args)
+            self.values[key] = value
+        return value
+
+    def _random(self, name: str, width: int, args: tuple[int, ...]) -> int:
+        """A number that depends on the seed, the name and the arguments only; edge cases are common."""
+        digest = hashlib.blake2b(repr((self.seed, name, args)).encode(), digest_size=12).digest()
+        choice, raw = digest[0], int.from_bytes(digest[2:10], "little")
+        known = self.defaults.get((name, args))
+        if known is not None and choice < 160:
+            return known
+        if width == 0:
+            return raw & 1
+        top = 1 << width
+        edges = (0, 1, 2, top - 1, top >> 1, (top >> 1) - 1)
+        if choice < 64:
+            return edges[digest[1] % len(edges)] % top
+        if choice < 96:
+            return raw % min(top, 256)
+        return raw % top
+
+
+def monotone_clock(t: Terms, roots: Iterable[Term]) -> list[Term]:
+    """Clock readings do not go back: the axiom, for the readings that `roots` mention."""
+    clocks = ("bpf_ktime_get_ns", "bpf_ktime_get_boot_ns", "bpf_ktime_get_coarse_ns")
+    readings = [term for term in postorder(*roots) if term.op == "app" and term.name in clocks]
+    out = []
+    for a in readings:
+        for b in readings:
+            if a.name == b.name and a is not b:
+                earlier = t.ult(16, a.args[0], b.args[0])
+                out.append(t.any_of(t.negate(earlier), t.negate(t.ult(64, b, a))))
+    return [axiom for axiom in out if axiom is not t.true]
+
+
+def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
+    """Moves input after input to a simpler value as long as every condition still holds."""
+
+    def holds(candidate: Assignment) -> bool:
+        return all(evaluate(conditions, candidate))
+
+    best = Assignment(dict(assignment.values), None, assignment.defaults)
+    if not holds(best):
+        return assignment
+    calm = Assignment(
+        {key: value for key, value in best.values.items() if not key[0].startswith("map:")}, None, assignment.defaults
+    )
+    if holds(calm):
+        best = calm
+    for key in sorted(best.values, key=repr):
+        for simple in dict.fromkeys((assignment.defaults.get(key, 0), 0, 1)):
+            if simple == best.values.get(key):
+                break
+            trial = Assignment({**best.values, key: simple}, None, assignment.defaults)
+            if holds(trial):
+                best = trial
+                break
+    return best
+
+
+def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet: bytes) -> RunInput:
+    """The run that an assignment describes; `packet` is what stands where the assignment says nothing."""
+    specs = {spec.name: spec for behaviour in behaviours for spec in behaviour.maps}
+    values = assignment.values
+    bytes_set = {args[0]: value for (name, args), value in values.items() if name == "packet"}
+    length = max(values.get(("packet_length", ()), len(packet)), 14)
+    body = bytearray(packet[:length].ljust(length, b"\0"))
+    for offset, value in bytes_set.items():
+        if offset < length:
+            body[offset] = value
+    helpers = sorted((args[0], name, value) for (name, args), value in values.items() if name.startswith("bpf_") and args)
+    return RunInput(
+        packet=bytes(body),
+        ctx={name[4:]: value for (name, _), value in values.items() if name.startswith("ctx.")},
+        maps={name: _contents_before(assignment, spec) for name, spec in specs.items() if not spec.frozen},
+        helper_results=tuple(HelperResult(name, value) for _, name, value in helpers),
+    )
+
+
+def _contents_before(assignment: Assignment, spec: MapSpec) -> MapContents:
+    if spec.type in mapmodel.HASHES:
+        out = {}
+        for name, args in list(assignment.values):
+            if name in (f"map:{spec.name}.present", f"map:{spec.name}.value") and assignment.values.get(
+                (f"map:{spec.name}.present", args[:1]), 0
+            ):
+                value = bytes(assignment(f"map:{spec.name}.value", 8, (args[0], i)) for i in range(spec.value_size))
+                out[args[0].to_bytes(spec.key_size, "little")] = value
+        return out
+    flat = bytearray(spec.initial or bytes(mapmodel.stride(spec) * spec.max_entries))
+    for (name, args), byte in assignment.values.items():
+        if name == f"map:{spec.name}" and args[0] < len(flat):
+            flat[args[0]] = byte
+    return _entries(spec, bytes(flat))
+
+
+def _entries(spec: MapSpec, flat: bytes) -> MapContents:
+    step = mapmodel.stride(spec)
+    if spec.max_entries == 1:
+        return {ARRAY_KEY: flat[: spec.value_size]}
+    return {
+        index.to_bytes(4, "little"): flat[index * step : index * step + spec.value_size] for index in range(spec.max_entries)
+    }
+
+
+def run_output(t: Terms, behaviour: Behaviour, assignment: Assignment, given: RunInput) -> RunOutput:
+    """What the behaviour says that this run gives."""
+    calls = sorted(behaviour.calls)
+    value, *counts = evaluate([behaviour.return_value, *(behaviour.calls[name] for name in calls)], assignment)
+    specs = {spec.name: spec for spec in behaviour.maps}
+    after: dict[str, MapContents] = {}
+    for name, before in given.maps.items():
+        if name in behaviour.data:
+            after[name] = _data_after(t, specs[name], behaviour.data[name], assignment, before)
+        elif name in behaviour.hashes:
+            after[name] = _hash_after(t, specs[name], behaviour, assignment, before)
+        elif name in specs:
+            after[name] = before
+    packet = given.packet
+    if behaviour.packet is not None:
+        packet = bytes(_byte(t, behaviour.packet, assignment, at) for at in range(len(packet)))
+    return RunOutput(value, packet, after, dict(zip(calls, counts, strict=True)))
+
+
+def _byte(t: Terms, memory: Bytes, assignment: Assignment, at: int) -> int:
+    term = memory.load(t, t.const(64, at), 1)
+    assert isinstance(term, Term)
+    return evaluate([term], assignment)[0]
+
+
+def _data_after(t: Terms, spec: MapSpec, memory: Bytes, assignment: Assignment, before: MapContents) -> MapContents:
+    step = mapmodel.stride(spec)
+    flat = bytearray(b"".join(value.ljust(step, b"\0") for _, value in sorted(before.items())))
+    for at in memory.written() or range(len(flat)):
+        if at < len(flat):
+            flat[at] = _byte(t, memory, assignment, at)
+    return _entries(spec, bytes(flat))
+
+
+def _hash_after(t: Terms, spec: MapSpec, behaviour: Behaviour, assignment: Assignment, before: MapContents) -> MapContents:
+    contents = behaviour.hashes[spec.name]
+    width = 8 * spec.key_size
+    keys = {int.from_bytes(key, "little") for key in before}
+    keys |= {key % (1 << width) for key in evaluate(contents.keys(), assignment)}
+    out = {}
+    for key in sorted(keys):
+        term = t.const(width, key)
+        if evaluate([contents.present(t, term)], assignment)[0]:
+            parts = [contents.load(t, term, t.const(64, at), 1) for at in range(spec.value_size)]
+            out[key.to_bytes(spec.key_size, "little")] = bytes(evaluate(parts, assignment))
+    return out
+
+
+def counterexample(
+    t: Terms, observable: str, assignment: Assignment, reference: Behaviour, candidate: Behaviour, packet: bytes
+) -> Counterexample:
+    """Both outcomes of the run that `assignment` describes."""
+    given = run_input(assignment, (candidate, reference), packet)
+    expected = run_output(t, reference, assignment, given)
+    actual = run_output(t, candidate, assignment, given)
+    return Counterexample(given, observable, expected, actual)
