@@ -32,7 +32,9 @@ def load(code: bytes, prog_type: int, expected_attach_type: int = 0, log_level: 
     logging = (log_level, _LOG_BYTES, ctypes.addressof(log))
     rest = (0, flags, b"isa_test", 0, expected_attach_type) + (0,) * 14
     attr = ctypes.create_string_buffer(_ATTR.pack(*head, *logging, *rest), _ATTR.size)
-    fd = libc.syscall(ctypes.c_long(_SYSCALL[os.uname().machine]), ctypes.c_long(_BPF_PROG_LOAD), attr, ctypes.c_long(_ATTR.size))
+    fd = libc.syscall(
+        ctypes.c_long(_SYSCALL[os.uname().machine]), ctypes.c_long(_BPF_PROG_LOAD), attr, ctypes.c_long(_ATTR.size)
+    )
     error = ctypes.get_errno() if fd < 0 else 0
     if fd >= 0:
         os.close(fd)

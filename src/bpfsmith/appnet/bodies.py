@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bpfsmith.appnet import core, syntax
+from bpfsmith.appnet import core, facts, syntax
 from bpfsmith.appnet.expressions import USAGE, Expressions
 from bpfsmith.appnet.findings import Findings
 from bpfsmith.appnet.numeric import coerce, described, settled
@@ -56,8 +56,7 @@ class Body:
             case syntax.ExprStmt(syntax.Call() as call):
                 return self._call(call)
             case syntax.ExprStmt(value, span):
-                found = self.expressions.value(value)
-                return [] if found is None else [core.Evaluate(found, span)]
+                return self._evaluate(value, span)
             case syntax.Match():
                 return self._match(statement)
 
@@ -69,8 +68,7 @@ class Body:
             found = self.expressions.lookup(call)
             return [] if found is None else [core.Evaluate(found.key, call.span)]
         if name not in ("set", "delete"):
-            result = self.expressions.value(call)
-            return [] if result is None else [core.Evaluate(result, call.span)]
+            return self._evaluate(call, call.span)
         if self.expressions.refused_function(call) or not self.expressions.has_arity(call):
             return []
         declared = self.expressions.map_named(call)
@@ -87,6 +85,15 @@ class Body:
         if value is None:
             return [core.MapDelete(declared.name, key, call.span)]
         return [core.MapSet(declared.name, key, value, call.span)]
+
+    def _evaluate(self, expression: syntax.Expr, span: Span) -> list[core.Stmt]:
+        value = self.expressions.value(expression)
+        if value is None:
+            return []
+        if not facts.has_effect(value):
+            help = "assign with `=`" if isinstance(expression, syntax.Compare) and expression.op == "==" else "remove it"
+            self.findings.warning("no-effect", "this computes a value that nothing uses", span, help=help)
+        return [core.Evaluate(value, span)]
 
     def _map_changes(self, name: str, span: Span) -> None:
         stale = {key: span for key, item in self.expressions.variables.items() if item.lookup and item.lookup.map == name}
@@ -113,6 +120,11 @@ class Body:
         known = self.expressions.variables.get(target.name)
         if known is not None and known.lookup is not None:
             self._refuse_second_option(target, known)
+            return []
+        if known is not None and known.bound:
+            others = (Label(known.span, "it is bound here"),)
+            message = f"`{target.name}` is bound by a pattern, and is not assigned to"
+            self.findings.error("wrong-target", message, target.span, others=others, help="assign to another variable")
             return []
         value = self.expressions.check(statement.value)
         if known is not None and known.type is not None and value is not None:
@@ -264,8 +276,12 @@ class Body:
             if checked is not None:
                 arms.append(checked)
             ways.append((self.flow, Label(arm.span, "it is not set in this arm")))
-        if not covered.everything:
-            label = Label(statement.subject.span, "it is not set when no arm matches")
+        label = Label(statement.subject.span, "it is not set when no arm matches")
+        if subject is None or len(arms) < len(statement.arms):
+            # what a broken pattern matches is unknown: take the way that gives no further errors
+            set_somewhere = before.known_set.union(*(flow.known_set for flow, _ in ways))
+            ways = [(Flow(set_somewhere, before.unset_because, before.changed), label)]
+        elif not covered.everything:
             ways.append((before.copy(), label))
         self.expressions.flow = join(ways)
         return [] if subject is None else [core.Match(subject, tuple(arms), statement.span)]
@@ -299,7 +315,7 @@ class Body:
         if bound:
             kind = pattern.type if isinstance(pattern, core.Some) else None
             name = pattern.name if isinstance(pattern, core.Some) else bound
-            self.expressions.variables[bound] = Variable(name, kind, arm.pattern.span)
+            self.expressions.variables[bound] = Variable(name, kind, arm.pattern.span, bound=True)
             self.flow.with_set(bound)
         body = self.block(arm.body)
         if bound:

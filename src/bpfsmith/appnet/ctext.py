@@ -101,7 +101,8 @@ def function(operation: Operation) -> str:
     result = operation.define(text, *operation.parameters)
     parameters = ", ".join(f"__u64 {name}" for name in operation.parameters)
     body = "".join(f"\t{line}\n" for line in text.lines)
-    return f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */\n{{\n{body}\treturn {result};\n}}\n"
+    head = f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */"
+    return f"{head}\n{{\n{body}\treturn {result};\n}}\n"
 
 
 def fixed_header() -> str:

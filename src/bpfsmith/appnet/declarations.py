@@ -24,6 +24,7 @@ _REFUSED = {
     "Map": ("unsupported-nested-map", "a Map inside a Map is not supported", "use one Map whose key combines both keys"),
 }
 """What the language has and this release does not translate: id, message, help."""
+_PATTERNS = ("_", "None", "Some")
 _KEYS = (core.INT, core.UINT, core.BOOL)
 _HINTS = ("map", "size", "maxlen")
 _DISTRIBUTED = {"consistency": ("strong", "weak"), "combiner": ("sum", "LWW"), "persistence": ("true", "false")}
@@ -37,6 +38,9 @@ def declare(section: syntax.Section, findings: Findings) -> dict[str, core.State
         name = declaration.name
         entries = _entries(declaration, findings)
         places += [item for item in declaration.annotations if item.name in _DISTRIBUTED]
+        if name in _PATTERNS:
+            message = f"`{name}` is a pattern, and cannot name a state variable"
+            findings.error("reserved-name", message, declaration.span, help="take another name")
         if name in state:
             first = next(item for item in section.declarations if item.name == name)
             message = f"the state variable `{name}` is declared twice"

@@ -12,6 +12,7 @@ from bpfsmith.appnet.findings import Findings, did_you_mean
 from bpfsmith.appnet.numeric import (
     LITERAL,
     NUMBERS,
+    RANGES,
     coerce,
     described,
     negated,
@@ -402,31 +403,37 @@ class Expressions:
 
 
 def constant(expression: core.Expr, known: Mapping[str, Fraction]) -> Fraction | None:
-    """The value of a float expression that is the same in every run, or None. `known` are state variables with one value."""
+    """The value of a number that is the same in every run, or None. `known` are state variables with one value."""
     match expression:
         case core.Const(literal):
             return Fraction(literal) if not isinstance(literal, str) else None
         case core.StateVar(name):
             return known.get(name)
         case core.ToFloat(operand):
-            return constant(operand, known) if isinstance(operand, core.Const | core.StateVar) else None
+            return constant(operand, known)
         case core.Unary("neg", operand):
             value = constant(operand, known)
-            return None if value is None else -value
+            return None if value is None else _in_range(-value, expression.type)
         case core.Binary(op, left, right):
             first, second = constant(left, known), constant(right, known)
             if first is None or second is None:
                 return None
             match op:
                 case "add":
-                    return first + second
+                    return _in_range(first + second, expression.type)
                 case "sub":
-                    return first - second
+                    return _in_range(first - second, expression.type)
                 case "mul":
-                    return first * second
-                case "div" if second != 0:
+                    return _in_range(first * second, expression.type)
+                case "div" if second != 0 and expression.type == core.FLOAT:
                     return first / second
                 case _:
                     return None
         case _:
             return None
+
+
+def _in_range(value: Fraction, kind: core.Type) -> Fraction | None:
+    """The value, unless it would wrap: then it is not folded."""
+    low, high = RANGES.get(kind, (value, value))
+    return value if low <= value <= high else None

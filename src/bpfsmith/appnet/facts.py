@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bpfsmith.appnet.core import (
+    FLOAT,
     Arm,
     Binary,
     Clock,
@@ -186,3 +187,17 @@ def may_divide_by_zero(expr: Expr) -> bool:
 def has_effect(expr: Expr) -> bool:
     """Does evaluating it do more than give a value: draw, read the clock, or possibly divide by zero?"""
     return any(isinstance(item, Draw | Clock | MapGet) or may_divide_by_zero(item) for item in subexpressions(expr))
+
+
+def whole_factor(expr: Expr) -> tuple[str, Expr, int] | None:
+    """A float times or divided by a positive whole constant, which needs no general product or quotient:
+    (mul or div, the other operand, the constant)."""
+    if not (isinstance(expr, Binary) and expr.op in ("mul", "div") and expr.type == FLOAT):
+        return None
+    sides = [(expr.left, expr.right)] if expr.op == "div" else [(expr.left, expr.right), (expr.right, expr.left)]
+    for other, constant in sides:
+        if isinstance(constant, Const) and not isinstance(constant.value, bool | str):
+            value = Fraction(constant.value)
+            if value.denominator == 1 and 0 < value < 1 << 31:
+                return expr.op, other, int(value)
+    return None

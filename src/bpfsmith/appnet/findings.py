@@ -64,7 +64,7 @@ def _place(diagnostic: Diagnostic) -> tuple[int, int]:
 def closest(word: str, known: Iterable[str]) -> str:
     """The known word that `word` was probably meant to be, or an empty string."""
     by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else ""
 
 

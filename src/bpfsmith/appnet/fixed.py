@@ -115,6 +115,20 @@ def div(d: Domain[V, B], a: V, b: V) -> V:
     return _with_sign(d, negative, total, overflow)
 
 
+def scale(d: Domain[V, B], a: V, factor: V) -> V:
+    """Times a whole number (0 < factor < 2**31, a plain integer); exact."""
+    negative = _negative(d, a)
+    size = _magnitude(d, a)
+    too_large = d.ult(64, d.udiv(64, _c(d, LARGEST), factor), size)
+    return _with_sign(d, negative, d.mul(64, size, factor), too_large)
+
+
+def shrink(d: Domain[V, B], a: V, divisor: V) -> V:
+    """Divided by a whole number (0 < divisor < 2**31, a plain integer); truncates toward zero."""
+    quotient = d.udiv(64, _magnitude(d, a), divisor)
+    return d.ite(64, _negative(d, a), d.sub(64, _c(d, 0), quotient), quotient)
+
+
 def from_int(d: Domain[V, B], a: V) -> V:
     """A signed 32-bit number, sign-extended to 64 bits; exact."""
     return d.shl(64, a, _c(d, 32))
@@ -172,6 +186,8 @@ OPERATIONS: Final = {
         Operation("fx_neg", ("a",), neg, "exact; saturates"),
         Operation("fx_mul", ("a", "b"), mul, "below 2^-32, toward zero; saturates"),
         Operation("fx_div", ("a", "b"), div, "below 2^-32 (divisors from 65536: 2^-31 relative); saturates"),
+        Operation("fx_scale", ("a", "n"), scale, "a times a whole number: exact; saturates"),
+        Operation("fx_shrink", ("a", "n"), shrink, "a by a whole number: below 2^-32"),
         Operation("fx_from_int", ("a",), from_int, "exact"),
         Operation("fx_from_uint", ("a",), from_uint, "exact below 2^31; saturates"),
         Operation("fx_seconds", ("later", "earlier"), seconds_between, "below 2^-32 s; saturates at 2^31 s"),

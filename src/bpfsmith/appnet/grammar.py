@@ -173,7 +173,8 @@ class _Builder:
 
     def _annotation(self, children: list[Any], span: Span) -> syntax.Annotation:
         name, arguments = children
-        return syntax.Annotation(str(name), tuple(_as_word(item) for item in arguments), self._at(name))
+        place = Span(self.path, span.line, span.column).to(self._at(name))
+        return syntax.Annotation(str(name), tuple(_as_word(item) for item in arguments), place)
 
     def _type(self, children: list[Any], span: Span) -> syntax.TypeName:
         match children:
@@ -199,7 +200,7 @@ class _Builder:
         return syntax.ExprStmt(children[0], span)
 
     def _match(self, children: list[Any], span: Span) -> syntax.Match:
-        _, subject, *rest = children
+        word, subject, *rest = children
         arms: list[syntax.Arm] = []
         annotations: list[syntax.Annotation] = []
         for child in rest:
@@ -209,7 +210,7 @@ class _Builder:
                 arms.append(replace(child, annotations=tuple(annotations)))
                 annotations.clear()
         self._none_left(annotations)
-        return syntax.Match(subject, tuple(arms), span)
+        return syntax.Match(subject, tuple(arms), self._at(word).to(subject.span))
 
     def _arm(self, children: list[Any], span: Span) -> syntax.Arm:
         pattern, *body = children

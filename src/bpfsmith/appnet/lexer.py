@@ -60,12 +60,12 @@ _LEXEME = re.compile(
       | (?P<number>(?:0[xX][0-9A-Za-z_]*|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[0-9A-Za-z_]*))
       | (?P<name>[A-Za-z_]\w*)
       | (?P<string>'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")
-      | (?P<foreign>:=|&&|\|\||//|\+=|-=|\*=|/=|\+\+|--|->|\*\*|[.;{}\[\]!&|^~])
+      | (?P<foreign>:=|&&|\|\||//|\+=|-=|\*=|/=|\+\+|--|->|\*\*|!(?!=)|[.;{}\[\]&|^~])
       | (?P<punctuation>=>|==|!=|<=|>=|[(),:@=\-+*/%<>])
     """,
     re.VERBOSE | re.ASCII,
 )
-_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?")
 FOREIGN_HELP = {
     ":=": "assign with `=`",
     "&&": "write `and`",
@@ -105,6 +105,7 @@ class Lexer:
         self.last: Lexeme | None = None
         self.before_last: Lexeme | None = None
         self._blocks = [_Block([0])]
+        self._line_start = 0
         self._line_has_tab = False
 
     @property
@@ -218,7 +219,6 @@ class Lexer:
     def _plain(self) -> Iterator[Lexeme]:
         """Lexemes without structure; newlines have the kind "newline"."""
         text, position, line = self.source.text, 0, 1
-        self._line_start = 0
         while position < len(text):
             found = _LEXEME.match(text, position)
             column = position - self._line_start + 1

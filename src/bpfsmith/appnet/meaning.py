@@ -416,6 +416,11 @@ class _Step:
             compared = self._compare_draw(expr, env)
             if compared is not None:
                 return compared
+        whole = facts.whole_factor(expr)
+        if whole is not None:
+            op, other, factor = whole
+            operation = fixed.scale if op == "mul" else fixed.shrink
+            return operation(t, self._expr(other, env), t.const(64, factor))
         a = self._expr(expr.left, env)
         b = self._expr(expr.right, env)
         match expr.op:
@@ -440,8 +445,7 @@ class _Step:
             case _:
                 pass
         if kind == FLOAT:
-            operation = {"add": fixed.add, "sub": fixed.sub, "mul": fixed.mul, "div": fixed.div}[expr.op]
-            return operation(t, a, b)
+            return {"add": fixed.add, "sub": fixed.sub, "mul": fixed.mul, "div": fixed.div}[expr.op](t, a, b)
         return self._integer(expr.op, kind, a, b)
 
     def _integer(self, op: str, kind: Type, a: Term, b: Term) -> Term:

@@ -55,6 +55,7 @@ def parse(source: SourceText) -> syntax.Program:
     # lark costs a tenth of a second to import, which only those who parse should pay
     from bpfsmith.appnet.grammar import Misplaced, Unexpected, parse_lexemes
 
+    source = SourceText(source.path, source.text.removeprefix("\ufeff"))
     _refuse_large(source)
     _refuse_braces(source)
     lexer = Lexer(source)

@@ -23,13 +23,14 @@ class Lookup:
 class Variable:
     """A local: its name in the core and its type, None when a mistake in its value is reported already.
 
-    `lookup` is given for a local that holds an Option.
+    `lookup` is given for a local that holds an Option; `bound` says that a pattern binds it, and nothing assigns to it.
     """
 
     core_name: str
     type: core.Type | None
     span: Span
     lookup: Lookup | None = None
+    bound: bool = False
 
 
 @dataclass(slots=True)

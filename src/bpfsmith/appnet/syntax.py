@@ -140,7 +140,7 @@ class ExprStmt:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """`pattern => body`. The pattern is kept as an expression; the type checker knows which ones are patterns."""
+    """`pattern => body`; `span` is the pattern's, which is kept as an expression until the type checker has seen it."""
 
     pattern: Expr
     body: tuple[Stmt, ...]
@@ -150,6 +150,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """`span` is the heading's, without the arms."""
+
     subject: Expr
     arms: tuple[Arm, ...]
     span: Span = field(compare=False)

@@ -39,6 +39,7 @@ def check(program: syntax.Program) -> Checked:
     findings = Findings(program.source)
     state = declare(program.state, findings)
     names = set(state) | {node.name for node in _nodes(program) if isinstance(node, syntax.Name)}
+    _refuse_hidden_state(program, state, findings)
     init = _check_body(program.init, Expressions(findings, state, {}), names)
     constants = _constants(program, init)
     req = _check_body(program.req, Expressions(findings, state, constants, program.req.parameter), names)
@@ -49,6 +50,13 @@ def check(program: syntax.Program) -> Checked:
     path = program.source.path
     element = core.Element(PurePath(path).stem, path, declared, init, req, line_count(program.source))
     return Checked(element, tuple(findings.warnings))
+
+
+def _refuse_hidden_state(program: syntax.Program, state: Mapping[str, object], findings: Findings) -> None:
+    for section in (program.req, program.resp):
+        if section is not None and section.parameter in state:
+            message = f"the message of `{section.kind}` has the name of a state variable"
+            findings.error("duplicate-name", message, section.span, help=f"write `{section.kind}(rpc):`")
 
 
 def _check_body(section: syntax.Section, expressions: Expressions, names: set[str]) -> tuple[core.Stmt, ...]:

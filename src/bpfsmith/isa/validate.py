@@ -1,7 +1,7 @@
 """Is this sequence of instructions well formed? The questions that need no knowledge of what a program does.
 
-The verifier asks them first (kernel/bpf/verifier.c: check_insn_fields, check_subprogs, bpf_opcode_in_insntable); what it asks next, about
-types and bounds, is the kernel's to answer.
+The verifier asks them too (kernel/bpf/verifier.c: check_subprogs, resolve_pseudo_ldimm64, "uses reserved fields"); what it
+asks beyond, about types and bounds, is the kernel's to answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ENDS = frozenset({BPF_JMP | BPF_EXIT, BPF_JMP | BPF_JA, BPF_JMP32 | BPF_JA, BPF
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with the insn at `insn_idx`, which starts at `slot`; `message` is a sentence without full stop."""
+    """One thing that is wrong with the insn at `insn_idx`, which starts at `slot`."""
 
     insn_idx: int
     slot: int
@@ -51,7 +51,9 @@ def problems(insns: Sequence[Insn]) -> tuple[Problem, ...]:
         for message in _problems_of(insn, starts[index], known, starts[-1])
     ]
     if insns and insns[-1].opcode not in _ENDS:
-        found.append(Problem(len(insns) - 1, starts[-2], insns[-1], "control runs off the end: the last insn is no exit or goto"))
+        found.append(
+            Problem(len(insns) - 1, starts[-2], insns[-1], "control runs off the end: the last insn is no exit or goto")
+        )
     return tuple(found)
 
 

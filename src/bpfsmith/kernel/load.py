@@ -117,7 +117,7 @@ def load(program: Program, maps: MapSet, *, log_level: int = LOG_STATS, flags: i
         license=program.license,
         name=program.name,
         expected_attach_type=program_type.attach_number,
-        flags=flags | (BPF_F_SLEEPABLE if program_type.sleepable else 0) | (BPF_F_XDP_HAS_FRAGS if program_type.frags else 0),
+        flags=flags | load_flags(program_type),
         kernel_version=maps.object.kernel_version if maps.object else 0,
         btf_fd=maps.btf_fd,
         func_info=info.func_info,
@@ -130,6 +130,11 @@ def load(program: Program, maps: MapSet, *, log_level: int = LOG_STATS, flags: i
     if reply.fd < 0:
         return _rejected(program, request, reply, log_level)
     return _accepted(program, program_type, linked, reply, load_ms)
+
+
+def load_flags(kind: ProgramType) -> int:
+    """The prog_flags that libbpf passes for a section of this type."""
+    return (BPF_F_SLEEPABLE if kind.sleepable else 0) | (BPF_F_XDP_HAS_FRAGS if kind.frags else 0)
 
 
 def _resolved(insn: Insn, maps: MapSet) -> Insn:

@@ -16,11 +16,12 @@ def evaluate(roots: Iterable[Term], inputs: Inputs) -> list[int]:
     roots = list(roots)
     values: dict[Term, int] = {}
     for term in postorder(*roots):
-        values[term] = _value(term, [values[arg] for arg in term.args], inputs)
+        values[term] = step(term, [values[arg] for arg in term.args], inputs)
     return [values[root] for root in roots]
 
 
-def _value(term: Term, args: list[int], inputs: Inputs) -> int:
+def step(term: Term, args: list[int], inputs: Inputs) -> int:
+    """The value of one term from those of its arguments."""
     width = term.width
     mask = (1 << width) - 1
     match term.op:

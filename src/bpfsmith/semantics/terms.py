@@ -173,6 +173,8 @@ class Terms:
                 return self.const(to_width, CONCRETE.sext(a.number, a.width, to_width))
             if leading_zeros(a) > 0:
                 return self.zext(a, a.width, to_width)
+            if a.width == 1:  # a mask made of one bit
+                return self.ite(to_width, self._eq_const(1, a, 1), self.const(to_width, -1), self.const(to_width, 0))
             if a.op == "sext":
                 return self.sext(a.args[0], a.args[0].width, to_width)
         return self._make("sext", to_width, (a,))
@@ -204,6 +206,9 @@ class Terms:
                 coefficients[base] = coefficients.get(base, 0) + factor
         mask = (1 << width) - 1
         constant &= mask
+        merged = self._sum_of_choices(width, coefficients, constant)
+        if merged is not None:
+            return merged
         items = [
             (base, factor & mask)
             for base, factor in sorted(coefficients.items(), key=lambda entry: entry[0].ident)
@@ -218,6 +223,45 @@ class Terms:
             return parts[0]
         joined = self._disjoint(width, parts)
         return joined if joined is not None else self._make("add", width, tuple(parts))
+
+    def _sum_of_choices(self, width: int, coefficients: dict[Term, int], constant: int) -> Term | None:
+        """Choices on one condition are added arm by arm: (c ? a : b) + (c ? x : y) is c ? a + x : b + y. A choice between
+        constants takes the constant in."""
+        by_condition: dict[Term, list[Term]] = {}
+        for base in coefficients:
+            choice = self._choice(base)
+            if choice is not None:
+                by_condition.setdefault(choice[0], []).append(base)
+        for condition, bases in by_condition.items():
+            choices = {base: self._choice(base) for base in bases}
+            arms_of = {base: choice[1:] for base, choice in choices.items() if choice is not None}
+            alone = len(bases) == 1
+            if alone and not (len(coefficients) == 1 and constant and all(arm.is_const for arm in arms_of[bases[0]])):
+                continue
+            rest = [self._scale_any(width, factor, base) for base, factor in coefficients.items() if base not in arms_of]
+            extra = self.const(width, constant if alone else 0)
+            then, other = (
+                self._sum(
+                    width, [*(self._scale_any(width, coefficients[base], arms[side]) for base, arms in arms_of.items()), extra]
+                )
+                for side in (0, 1)
+            )
+            left_over = self.const(width, 0 if alone else constant)
+            return self._sum(width, [*rest, self.ite(width, condition, then, other), left_over])
+        return None
+
+    def _choice(self, term: Term) -> tuple[Term, Term, Term] | None:
+        """(condition, then, other) of an ite, also of one whose leading zeros were hoisted out."""
+        if term.op == "ite":
+            condition, then, other = term.args
+            return condition, then, other
+        if term.op == "concat" and len(term.args) == 2 and term.args[1].op == "ite" and leading_zeros(term):
+            condition, then, other = term.args[1].args
+            return condition, self.zext(then, then.width, term.width), self.zext(other, other.width, term.width)
+        return None
+
+    def _scale_any(self, width: int, factor: int, base: Term) -> Term:
+        return self.mul(width, self.const(width, factor), base)
 
     def _scaled(self, term: Term) -> tuple[int, Term]:
         """`term` as factor * base: the inverse of `_scale`."""
@@ -288,6 +332,8 @@ class Terms:
                 return a if factor == 0 else b
             if b.op == "add":
                 return self._sum(width, [self.mul(width, a, part) for part in b.args])
+            if b.op == "ite" and (b.args[1].is_const or b.args[2].is_const):
+                return self.ite(width, b.args[0], self.mul(width, a, b.args[1]), self.mul(width, a, b.args[2]))
             inner, base = self._scaled(b)
             product = inner * factor & ((1 << width) - 1)
             if product in (0, 1):
@@ -308,7 +354,7 @@ class Terms:
                 return self.const(width, -1)
             if b.is_const and b.number & (b.number - 1) == 0:
                 return self._shift_right(a, b.number.bit_length() - 1)
-            if (narrow := self._narrow_division("udiv", width, a, b)) is not None:
+            if (narrow := self._narrow_division(width, a, b)) is not None:
                 return narrow
         return self._make("udiv", width, (a, b))
 
@@ -321,22 +367,20 @@ class Terms:
             if b.is_const and b.number & (b.number - 1) == 0:
                 bits = b.number.bit_length() - 1
                 return self.zext(self.extract(a, width, bits - 1, 0), bits, width) if bits else self.const(width, 0)
-            if (narrow := self._narrow_division("urem", width, a, b)) is not None:
-                return narrow
+            # x % y is x - y * (x / y), also for y = 0: compilers write it both ways.
+            return self.sub(width, a, self.mul(width, b, self.udiv(width, a, b)))
         return self._make("urem", width, (a, b))
 
-    def _narrow_division(self, op: str, width: int, a: Term, b: Term) -> Term | None:
+    def _narrow_division(self, width: int, a: Term, b: Term) -> Term | None:
         zeros = min(leading_zeros(a), leading_zeros(b))
         if zeros == 0 or width - zeros < 8:
             return None
         size = width - zeros
         x, y = self.extract(a, width, size - 1, 0), self.extract(b, width, size - 1, 0)
-        divided = self.udiv(size, x, y) if op == "udiv" else self.urem(size, x, y)
-        narrow = self.zext(divided, size, width)
+        narrow = self.zext(self.udiv(size, x, y), size, width)
         if b.is_const:
             return narrow
-        by_zero = self.const(width, -1) if op == "udiv" else a
-        return self.ite(width, self.eq(size, y, self.const(size, 0)), by_zero, narrow)
+        return self.ite(width, self.eq(size, y, self.const(size, 0)), self.const(width, -1), narrow)
 
     def and_(self, width: int, a: Term, b: Term) -> Term:
         return self._bitwise("and", width, [a, b])
@@ -364,6 +408,13 @@ class Terms:
             return self.const(width, constant)
         terms = sorted(items, key=_ident)
         neutral = ones if op == "and" else 0
+        for mask in terms:
+            if mask.op == "ite" and all(arm.is_const and arm.number in (0, ones) for arm in mask.args[1:]):
+                others = [term for term in terms if term is not mask] + [self.const(width, constant)]
+                arms = [self._bitwise(op, width, [*others, arm]) for arm in mask.args[1:]]
+                return self.ite(width, mask.args[0], *arms)
+        if op == "xor" and constant == ones and width > 1:  # ~x is -x - 1
+            return self.sub(width, self.const(width, -1), self._bitwise(op, width, terms))
         if constant != neutral:
             if op == "and":
                 return self._mask(width, self._bitwise(op, width, terms), constant)
@@ -478,6 +529,10 @@ class Terms:
             a, b = b, a
         return self._make("eq", BOOL, (a, b))
 
+    def same(self, a: Term, b: Term) -> Term:
+        """Equality of two terms of one sort, truths included."""
+        return self.ite(BOOL, a, b, self.negate(b)) if a.width == BOOL else self.eq(a.width, a, b)
+
     def _eq_const(self, width: int, a: Term, value: int) -> Term:
         key = ("eq", a, value)
         term = self._memo.get(key)
@@ -508,6 +563,22 @@ class Terms:
             case "xor" if a.args[-1].is_const:
                 rest = self._bitwise("xor", width, list(a.args[:-1]))
                 return self._eq_const(width, rest, value ^ a.args[-1].number)
+            case "udiv" if value == 0 and a.args[1].is_const and a.args[1].number:
+                return self.ult(width, *a.args)
+            case "extract" if value == 0 and a.number + width == a.args[0].width and _divided_by_constant(a.args[0]):
+                return self.ult(a.args[0].width, a.args[0], self.const(a.args[0].width, 1 << a.number))
+            case "xor" if len(a.args) == 2 and width == 1:
+                x, y = (self._eq_const(1, arg, 1) for arg in a.args)
+                return self.ite(BOOL, x, self.negate(y) if value else y, y if value else self.negate(y))
+            case "xor" if len(a.args) == 2 and value == 0:
+                return self.eq(width, *a.args)
+            case "or" if value == 0 and not a.args[-1].is_const:
+                return self.all_of(*(self._eq_const(width, arg, 0) for arg in a.args))
+            case "or" if width == 1:
+                return self.any_of(*(self._eq_const(1, arg, 1) for arg in a.args))
+            case "and" if width == 1:
+                both = self.all_of(*(self._eq_const(1, arg, 1) for arg in a.args))
+                return both if value else self.negate(both)
             case "sext":
                 inner = a.args[0]
                 low = value & ((1 << inner.width) - 1)
@@ -546,6 +617,9 @@ class Terms:
             bound = b.number
             if bound == 0:
                 return self.false
+            if _divided_by_constant(a):  # x / c < k is x < k * c
+                limit = bound * a.args[1].number
+                return self.true if limit >> width else self.ult(width, a.args[0], self.const(width, limit))
             if 1 << (width - leading_zeros(a)) <= bound:
                 return self.true
             if bound & (bound - 1) == 0:  # x < 2**k: the upper bits are zero
@@ -688,6 +762,10 @@ def _fold(op: str, a: int, b: int) -> int:
 
 def _trailing_zeros(value: int) -> int:
     return (value & -value).bit_length() - 1
+
+
+def _divided_by_constant(term: Term) -> bool:
+    return term.op == "udiv" and term.args[1].is_const and term.args[1].number != 0
 
 
 def _slices(a: Term, b: Term) -> bool:

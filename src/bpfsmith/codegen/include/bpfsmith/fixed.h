@@ -89,6 +89,29 @@ static __always_inline __u64 fx_div(__u64 a, __u64 b) /* below 2^-32 (divisors f
 	return v22;
 }
 
+static __always_inline __u64 fx_scale(__u64 a, __u64 n) /* a times a whole number: exact; saturates */
+{
+	__u64 v0 = 0ULL - a;
+	__u64 v1 = ((__s64)a < (__s64)0ULL) ? v0 : a;
+	__u64 v2 = 0x7fffffffffffffffULL / n;
+	__u64 v3 = v1 * n;
+	__u64 v4 = 0ULL - v3;
+	__u64 v5 = ((__s64)a < (__s64)0ULL) ? v4 : v3;
+	__u64 v6 = ((__s64)a < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
+	__u64 v7 = (v2 < v1) ? v6 : v5;
+	return v7;
+}
+
+static __always_inline __u64 fx_shrink(__u64 a, __u64 n) /* a by a whole number: below 2^-32 */
+{
+	__u64 v0 = 0ULL - a;
+	__u64 v1 = ((__s64)a < (__s64)0ULL) ? v0 : a;
+	__u64 v2 = v1 / n;
+	__u64 v3 = 0ULL - v2;
+	__u64 v4 = ((__s64)a < (__s64)0ULL) ? v3 : v2;
+	return v4;
+}
+
 static __always_inline __u64 fx_from_int(__u64 a) /* exact */
 {
 	__u64 v0 = a << 32ULL;
