@@ -554,6 +554,8 @@ class Terms:
                 then, other = a.args[1], a.args[2]
                 if then.is_const or other.is_const:
                     return self.ite(BOOL, a.args[0], self._eq_const(width, then, value), self._eq_const(width, other, value))
+            case "add" if (dividend := self._remainder(a)) is not None:
+                return self._remainder_is(width, *dividend, value)
             case "add" if a.args[-1].is_const:
                 rest = self._sum(width, a.args[:-1])
                 return self._eq_const(width, rest, value - a.args[-1].number & ((1 << width) - 1))
@@ -588,6 +590,36 @@ class Terms:
             case _:
                 pass
         return self._make("eq", BOOL, (a, self.const(width, value)))
+
+    def _remainder(self, total: Term) -> tuple[Term, int, int] | None:
+        """(D, c, k) when the sum is D % c + k: that is D - c * (D / c) + k for constants c and k."""
+        mask = (1 << total.width) - 1
+        for part in total.args:
+            if part.op == "mul" and len(part.args) == 2 and part.args[0].is_const and _divided_by_constant(part.args[1]):
+                dividend, divisor = part.args[1].args
+                if part.args[0].number == -divisor.number & mask:
+                    rest = self._sum(total.width, [item for item in total.args if item is not part])
+                    extra = self.sub(total.width, rest, dividend)
+                    if extra.is_const:
+                        return dividend, divisor.number, extra.number
+        return None
+
+    def _remainder_is(self, width: int, dividend: Term, divisor: int, extra: int, value: int) -> Term:
+        """D % c + extra == value. Divisibility by c = odd * 2**k is a bound on D * odd**-1 rotated right by k (Hacker's
+        Delight, 10-17), which is how compilers write it."""
+        mask = (1 << width) - 1
+        wanted = value - extra & mask
+        if wanted >= divisor:
+            return self.false
+        if wanted:
+            total = self.urem(width, dividend, self.const(width, divisor))
+            return self._make("eq", BOOL, (total, self.const(width, wanted)))
+        zeros = _trailing_zeros(divisor)
+        product = self.mul(width, dividend, self.const(width, pow(divisor >> zeros, -1, 1 << width)))
+        if zeros:
+            low = self.extract(product, width, zeros - 1, 0)
+            product = self._concat([low, self.extract(product, width, width - 1, zeros)])
+        return self.ult(width, product, self.const(width, mask // divisor + 1))
 
     def ult(self, width: int, a: Term, b: Term) -> Term:
         if not self.rewrite:

@@ -84,7 +84,12 @@ def test_a_program_has_the_functions_and_maps_that_it_reaches_and_no_others() ->
 
 
 def test_a_data_section_is_a_map_with_its_first_value() -> None:
-    text = ".map .rodata BPF_MAP_TYPE_ARRAY key=4 value=2 max=1 flags=0x80 initial=cafe frozen\n.section xdp\nr1 = map[.rodata][0]+1\nexit"
+    text = """
+        .map .rodata BPF_MAP_TYPE_ARRAY key=4 value=2 max=1 flags=0x80 initial=cafe frozen
+        .section xdp
+        r1 = map[.rodata][0]+1
+        exit
+    """
     (program,) = assemble(text, "data.s")
     assert program.map(".rodata") == MapSpec(".rodata", "BPF_MAP_TYPE_ARRAY", 4, 2, 1, 0x80, initial=b"\xca\xfe", frozen=True)
     assert program.insns[0].imm == 1 << 32

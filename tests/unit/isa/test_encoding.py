@@ -49,5 +49,5 @@ def test_malformed_bytes_are_refused(code: bytes, message: str) -> None:
     ],
 )
 def test_a_field_that_does_not_fit_is_refused(insn: Insn) -> None:
-    with pytest.raises(InputError, match="does not fit|do not fit"):
+    with pytest.raises(InputError, match=r"does not fit|do not fit"):
         encode([insn])

@@ -1,0 +1,1 @@
+"""Packets: what their headers are, how to make believable ones, and how to show them."""
