@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 
 _LOG_BYTES = 1 << 20
+_LOG_LEVEL = 2  # every insn on every path
 _BPF_PROG_LOAD = 5
 _SYSCALL = {"x86_64": 321, "aarch64": 280}
 # bpf_attr of BPF_PROG_LOAD up to log_true_size; struct bpf_attr, include/uapi/linux/bpf.h
@@ -22,15 +23,15 @@ class Loaded:
     log: str
 
 
-def load(code: bytes, prog_type: int, expected_attach_type: int = 0, log_level: int = 2, flags: int = 0) -> Loaded:
+def load(code: bytes, prog_type: int) -> Loaded:
     """Have the kernel verify `code`, and let go of the program at once."""
     libc = ctypes.CDLL(None, use_errno=True)
     program = ctypes.create_string_buffer(code, len(code))
     license_name = ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(_LOG_BYTES)
     head = (prog_type, len(code) // 8, ctypes.addressof(program), ctypes.addressof(license_name))
-    logging = (log_level, _LOG_BYTES, ctypes.addressof(log))
-    rest = (0, flags, b"isa_test", 0, expected_attach_type) + (0,) * 14
+    logging = (_LOG_LEVEL, _LOG_BYTES, ctypes.addressof(log))
+    rest = (0, 0, b"isa_test") + (0,) * 16
     attr = ctypes.create_string_buffer(_ATTR.pack(*head, *logging, *rest), _ATTR.size)
     fd = libc.syscall(
         ctypes.c_long(_SYSCALL[os.uname().machine]), ctypes.c_long(_BPF_PROG_LOAD), attr, ctypes.c_long(_ATTR.size)

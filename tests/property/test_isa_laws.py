@@ -38,7 +38,7 @@ def valid_insns(draw: st.DrawFn) -> Insn:
     for piece in form.pieces:
         if isinstance(piece, Operand) and piece.field not in form.fixed:
             fields[piece.field] = draw(_values(form, piece))
-    return Insn(**fields)
+    return Insn(**fields, symbol=None, span=None)
 
 
 def _values(form: Form, operand: Operand) -> st.SearchStrategy[int]:

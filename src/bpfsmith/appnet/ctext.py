@@ -100,15 +100,23 @@ def function(operation: Operation) -> str:
     text = CText()
     result = operation.define(text, *operation.parameters)
     parameters = ", ".join(f"__u64 {name}" for name in operation.parameters)
-    body = "".join(f"\t{line}\n" for line in text.lines)
-    head = f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */"
-    return f"{head}\n{{\n{body}\treturn {result};\n}}\n"
+    lines = [f"fx_opaque({name});" for name in operation.parameters] if operation.opaque else []
+    lines += text.lines
+    if operation.opaque:
+        lines.append(f"fx_opaque({result});")
+    body = "".join(f"\t{line}\n" for line in [*lines, f"return {result};"])
+    return f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */\n{{\n{body}}}\n"
+
+
+_PROLOGUE = """\
+/* Fixed point with 32 fractional bits, printed by `make tables` from bpfsmith's appnet/fixed.py. */
+#pragma once
+
+/* Hides what the compiler knows of a variable; costs no instruction. */
+#define fx_opaque(x) do { if (!__builtin_constant_p(x)) asm volatile("" : "+r"(x)); } while (0)
+"""
 
 
 def fixed_header() -> str:
     """fixed.h: every fixed-point operation, printed from its definition."""
-    parts = [
-        "/* Fixed point with 32 fractional bits, printed by `make tables` from bpfsmith's appnet/fixed.py. */\n#pragma once\n",
-        *(function(operation) for operation in OPERATIONS.values()),
-    ]
-    return "\n".join(parts)
+    return "\n".join([_PROLOGUE, *(function(operation) for operation in OPERATIONS.values())])

@@ -15,7 +15,7 @@ from bpfsmith.diagnostic import Diagnostic, Label
 from bpfsmith.isa.asm_lexer import Line, Token, tokenize
 from bpfsmith.isa.forms import FORMS, Form, Group, Operand
 from bpfsmith.isa.insn import Insn
-from bpfsmith.isa.tables import HELPER_IDS, HELPERS
+from bpfsmith.isa.tables import HELPER_IDS
 
 _S16 = (-(1 << 15), (1 << 15) - 1)
 _S32 = (-(1 << 31), (1 << 31) - 1)

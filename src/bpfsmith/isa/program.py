@@ -13,8 +13,8 @@ class MapSpec:
 
     `type` is the uapi name ("BPF_MAP_TYPE_HASH"); `key_btf_id` and `value_btf_id` point into the object's BTF (0: none);
     `initial` is the content of a data section's single value; `frozen` says that neither program nor user can change it
-    once loaded (.rodata), so that its bytes are constants. `entries` are the initial elements of a map of maps or programs: index and
-    the map's or program's name.
+    once loaded (.rodata), so that its bytes are constants. `entries` are the initial elements of a map of maps or
+    programs: index and the map's or program's name.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """A packet taken apart into its headers, and a hex dump that says what the bytes are.
 
     0000  02 00 00 00 00 02 02 00 00 00 00 01 08 00        Ethernet  02:00:00:00:00:01 > 02:00:00:00:00:02, h_proto 0x0800
-    000e  45 00 00 20 00 01 40 00 40 11 b6 c9 c0 00 02 01  IPv4  192.0.2.1 > 192.0.2.2, ttl 64, protocol 17, tot_len 32
+    000e  45 00 00 20 00 01 40 00 40 11 b6 c8 c0 00 02 01  IPv4  192.0.2.1 > 192.0.2.2, ttl 64, protocol 17, tot_len 32
     001e  c0 00 02 02
-    0022  9c 40 13 88 00 0c 97 96                          UDP  40000 > 5000, len 12
+    0022  9c 40 13 88 00 0c ed 38                          UDP  40000 > 5000, len 12
     002a  70 69 6e 67                                      payload  4 bytes `ping`
 
 Any bytes are a packet: what is cut short or makes no sense is payload, with a word on why.

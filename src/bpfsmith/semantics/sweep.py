@@ -2,14 +2,15 @@
 
 Two programs that compute the same thing share more than their results. Terms that agree on all random inputs so far are taken
 as candidates; the solver proves them equal (or gives an input that tells them apart, which joins the random ones), and what is
-proved is replaced everywhere above. Multiplications and divisions below a question are first cut off and replaced by free
-variables: that proves most equalities without looking into them, and what it proves holds for every value of what was cut off.
+proved is replaced everywhere above. What both sides share below a question, then its multiplications and divisions, are first
+cut off and replaced by free variables: that proves most equalities without looking into them, and what it proves holds for
+every value of what was cut off.
 (SAT sweeping, Kuehlmann and Krohm, DAC 1997, on words instead of gates.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 from bpfsmith.semantics.evaluate import evaluate, step
@@ -104,22 +105,27 @@ class Sweep:
         t = self.t
         differ = t.negate(t.same(a, b))
         self.queries += 1
-        light = [self._lighten(condition) for condition in (*self.given, differ)]
-        if isinstance(satisfiable(light, _QUICK), Unsatisfiable):
-            return True
-        answer = satisfiable([*self.given, differ], _QUICK)
-        if isinstance(answer, Unsatisfiable):
-            return True
+        for conditions in self._questions(differ):
+            answer = satisfiable(conditions, _QUICK)
+            if isinstance(answer, Unsatisfiable):
+                return True
         return Assignment(dict(answer.values), None) if isinstance(answer, Satisfiable) else None
 
-    def _lighten(self, root: Term) -> Term:
-        """The term with its multiplications and divisions replaced by free variables, one for each."""
-        for term in postorder_until(root, self._light):
-            if term.op in HEAVY and not (term.op == "mul" and term.args[0].is_const and _few_bits(term.args[0])):
-                self._light[term] = self.t.app(f"cut#{term.ident}", term.width)
+    def _questions(self, differ: Term) -> Iterator[list[Term]]:
+        """The question with more and more of what lies below it; only the last one can be answered with an input."""
+        conditions = [*self.given, differ]
+        yield [*self.given, self._cut(differ, {}, lambda term: self._sides.get(term) == LEFT | RIGHT and term.width > 1)]
+        yield [self._cut(condition, self._light, _is_heavy) for condition in conditions]
+        yield conditions
+
+    def _cut(self, root: Term, done: dict[Term, Term], is_cut: Callable[[Term], bool]) -> Term:
+        """The term with the outermost subterms that `is_cut` picks replaced by free variables, one for each."""
+        for term in postorder_until(root, done):
+            if term.args and term is not root and is_cut(term):
+                done[term] = self.t.app(f"cut#{term.ident}", term.width)
             else:
-                self._light[term] = rebuild(self.t, term, [self._light[arg] for arg in term.args])
-        return self._light[root]
+                done[term] = rebuild(self.t, term, [done[arg] for arg in term.args])
+        return done[root]
 
     def _add_vector(self, vector: Assignment, classes: dict[tuple[int, ...], list[Term]]) -> None:
         """Another input that tells terms apart: every signature grows by one, classes split."""
@@ -132,6 +138,10 @@ class Sweep:
         classes.clear()
         for term in members:
             classes.setdefault((term.width, *self._values[term]), []).append(term)
+
+
+def _is_heavy(term: Term) -> bool:
+    return term.op in HEAVY and not (term.op == "mul" and term.args[0].is_const and _few_bits(term.args[0]))
 
 
 def _few_bits(constant: Term) -> bool:

@@ -174,8 +174,8 @@ def test_a_file_without_a_program_is_refused() -> None:
 
 
 def test_a_jump_beyond_16_bits_asks_for_gotol() -> None:
-    (finding,) = findings(".section xdp\ngoto far\n" + "r0 = 0\n" * 40000 + "far: exit")
-    assert "40000 slots away" in finding.message
+    (finding,) = findings(".section xdp\ngoto far\n" + "r0 = 0 ll\n" * 16384 + "far: exit")
+    assert "32768 slots away" in finding.message
     assert finding.help == "use `gotol`"
 
 
