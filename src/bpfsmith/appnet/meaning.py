@@ -127,6 +127,7 @@ class _Step:
             preconditions=tuple(self._preconditions(constants)),
             assumptions=tuple(self._assumptions(constants)),
             observed=self._observed(),
+            concedes_atomicity=self._conceded(statements),
         )
 
     def _initial(self, section: str) -> Initial:
@@ -146,6 +147,16 @@ class _Step:
 
     def _zero(self, kind: Type) -> Term:
         return self.t.false if kind == BOOL else self.t.const(WIDTHS[kind], 0)
+
+    def _conceded(self, statements: tuple[Stmt, ...]) -> str:
+        """With Maps a step takes several helper calls, and no lock can be held across one."""
+        changed = sorted(facts.written(statements))
+        if not (changed and self.layout.maps):
+            return ""
+        return (
+            "not atomic across CPUs: two CPUs that run a step at once may interleave between map helper calls, and an update "
+            f"of {', '.join(changed)} can be lost (no lock can be held across a map helper)"
+        )
 
     def _observed(self) -> dict[str, tuple[Field, ...]]:
         out: dict[str, list[Field]] = {}

@@ -19,6 +19,7 @@ from typing import assert_never
 
 from bpfsmith.isa.forms import Form, Operand, by_opcode, find
 from bpfsmith.isa.insn import Insn, slot_starts
+from bpfsmith.isa.program import Program
 from bpfsmith.isa.tables import HELPERS
 
 
@@ -106,3 +107,20 @@ def _lower(imm: int) -> int:
 
 def _upper(imm: int) -> int:
     return imm >> 32 & 0xFFFFFFFF
+
+
+def assembly(program: Program) -> str:
+    """A whole program as text that `isa.asm` reads back: its maps, its section, its functions."""
+    lines = [f".license {program.license}"]
+    for spec in program.maps:
+        kind = spec.type.removeprefix("BPF_MAP_TYPE_").lower()
+        extra = f" flags={spec.flags}" if spec.flags else ""
+        extra += f" initial={spec.initial.hex()}" if spec.initial is not None else ""
+        extra += " frozen" if spec.frozen else ""
+        lines.append(f".map {spec.name} {kind} key={spec.key_size} value={spec.value_size} max={spec.max_entries}{extra}")
+    lines += [f".section {program.section}", f".program {program.name}"]
+    lines += [f"\t{disassemble(insn)}" for insn in program.insns]
+    for sub in program.subprograms:
+        lines.append(f".function {sub.name}{' global' if sub.is_global else ''}")
+        lines += [f"\t{disassemble(insn)}" for insn in sub.insns]
+    return "\n".join(lines) + "\n"

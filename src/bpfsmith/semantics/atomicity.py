@@ -65,7 +65,7 @@ def lost_atomicity(t: Terms, behaviour: Behaviour) -> str | None:
 
 
 def _locations(t: Terms, behaviour: Behaviour) -> list[_Location]:
-    private = {spec.name for spec in behaviour.maps if spec.type in PRIVATE} | behaviour.weak
+    private = {spec.name for spec in behaviour.maps if spec.type in PRIVATE}
     by_place: dict[str, list[Access]] = {}
     for access in behaviour.accesses:
         if access.place not in private and access.guard is not t.false:

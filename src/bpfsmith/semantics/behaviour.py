@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from bpfsmith.isa.program import MapSpec, Program
@@ -31,8 +31,8 @@ class Behaviour:
 
     `return_value` has 32 bits. `data` and `hashes` hold final map contents (maps that were not touched are left out).
     `calls` is how often each nondeterministic helper was called. `preconditions` restrict the inputs on which the behaviour is
-    claimed; each comes with words in `assumptions`. `atomic` says that one run is meant as one indivisible step over shared
-    state; for a program that is what its accesses show.
+    claimed; each comes with words in `assumptions`. `accesses` are the touches of memory that CPUs share: a behaviour without
+    any (a meaning) is one indivisible step.
     """
 
     name: str
@@ -50,12 +50,14 @@ class Behaviour:
     # The state that the behaviour speaks of, by map (hash maps with no fields); None: every byte of every map. What a candidate
     # keeps beside it is its own affair, as the proof is over all of its values.
     observed: Mapping[str, tuple[Field, ...]] | None = None
-    weak: frozenset[str] = field(default_factory=frozenset)  # maps whose updates may be lost between CPUs, by the user's word
+    # Set where a step cannot be kept atomic across CPUs at all: the words that an Equal must then carry.
+    concedes_atomicity: str = ""
 
 
-def of_program(t: Terms, program: Program, side: str) -> Behaviour:
-    """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use."""
-    run = Executor(t, program, side).run()
+def of_program(t: Terms, program: Program, side: str, never_full: frozenset[str] = frozenset()) -> Behaviour:
+    """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
+    `never_full` names maps that, by a precondition of the caller's, have room for every new key."""
+    run = Executor(t, program, side, never_full).run()
     state = run.state
     data = {region.name: memory for region, memory in state.regions.items() if region.kind == "data"}
     return Behaviour(

@@ -66,11 +66,15 @@ class _Check:
         found = self._by_chance(left)
         if found is not None:
             return found
-        for step in (self._by_solver(left, evidence), self._atomicity()):
-            if step is not None:
-                return step
-        assumptions = (*reference.assumptions, *candidate.assumptions, SINGLE_THREAD)
-        return Equal(tuple(dict.fromkeys(assumptions)), tuple(evidence))
+        told = self._by_solver(left, evidence)
+        if told is not None:
+            return told
+        # Asked last: a difference that a packet can show says more than a lost lock.
+        lost = None if lost_atomicity(t, reference) else lost_atomicity(t, candidate)
+        if lost is not None and not reference.concedes_atomicity:
+            return Unknown("lost-atomicity", lost)
+        threads = reference.concedes_atomicity if lost is not None else SINGLE_THREAD
+        return Equal(tuple(dict.fromkeys((*reference.assumptions, *candidate.assumptions, threads))), tuple(evidence))
 
     def _by_chance(self, left: list[Observable]) -> Different | None:
         """Random inputs find half of all differences without a solver."""
@@ -102,13 +106,6 @@ class _Check:
         if undecided:
             return Unknown("solver-limit", f"{'; '.join(undecided)}; {RANDOM_RUNS} random runs found no difference")
         return None
-
-    def _atomicity(self) -> Unknown | None:
-        """Asked last: a difference that a packet can show says more than a lost lock."""
-        if lost_atomicity(self.t, self.reference) is not None:
-            return None
-        lost = lost_atomicity(self.t, self.candidate)
-        return None if lost is None else Unknown("lost-atomicity", lost)
 
     def _different(self, item: Observable, assignment: Assignment) -> Different:
         t = self.t

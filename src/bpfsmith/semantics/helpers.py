@@ -129,8 +129,10 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     exists = contents.present(t, key)
     # "Full" is asked per attempt to insert: an unknown sequence, as the number of entries is not tracked.
     wants_new = t.negate(exists) if mode != BPF_EXIST else t.false
-    number = state.next_call(f"map:{spec.name}.full", wants_new)
-    full = t.all_of(wants_new, t.app(f"map:{spec.name}.full", 0, number))
+    full = t.false
+    if spec.name not in call.executor.never_full:
+        number = state.next_call(f"map:{spec.name}.full", wants_new)
+        full = t.all_of(wants_new, t.app(f"map:{spec.name}.full", 0, number))
     refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
     done = t.negate(t.any_of(full, refused))
     _note(call, "update", spec, done)

@@ -10,12 +10,13 @@ every value of what was cut off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bpfsmith.semantics.context import contextual
 from bpfsmith.semantics.evaluate import evaluate, step
 from bpfsmith.semantics.solver import Limits, Satisfiable, Unsatisfiable, satisfiable
-from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder
+from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder, postorder_until, rebuild
 from bpfsmith.semantics.witness import Assignment
 
 VECTORS = 40
@@ -44,6 +45,8 @@ class Sweep:
     def run(self, pairs: list[tuple[Term, Term]]) -> list[tuple[Term, Term]]:
         """The pairs with equal subterms made identical; each term is equal to what went in wherever `given` holds."""
         self._draw_vectors()
+        flat = contextual(self.t, [root for pair in pairs for root in pair])
+        pairs = list(zip(flat[::2], flat[1::2], strict=True))
         sides: dict[Term, int] = {}
         for side, roots in ((LEFT, [a for a, _ in pairs]), (RIGHT, [b for _, b in pairs])):
             for term in postorder(*roots):
@@ -148,61 +151,3 @@ def _few_bits(constant: Term) -> bool:
     """Multiplying by it is a few additions."""
     number = constant.number
     return min(number.bit_count(), (-number & ((1 << constant.width) - 1)).bit_count()) <= 3
-
-
-def postorder_until(root: Term, known: Container[Term]) -> list[Term]:
-    """Subterms of `root` that are not in `known` yet, arguments first."""
-    order: list[Term] = []
-    seen: set[Term] = set()
-    stack: list[tuple[Term, bool]] = [(root, False)]
-    while stack:
-        term, expanded = stack.pop()
-        if expanded:
-            order.append(term)
-        elif term not in seen and term not in known:
-            seen.add(term)
-            stack.append((term, True))
-            stack.extend((arg, False) for arg in term.args)
-    return order
-
-
-def rebuild(t: Terms, term: Term, args: list[Term]) -> Term:
-    """The term with other arguments, rewritten anew."""
-    if all(new is old for new, old in zip(args, term.args, strict=True)):
-        return term
-    width = term.width
-    match term.op:
-        case "app":
-            return t.app(term.name, width, *args)
-        case "extract":
-            return t.extract(args[0], args[0].width, term.number + width - 1, term.number)
-        case "concat":
-            result = args[0]
-            for arg in args[1:]:
-                result = t.concat(result, result.width, arg, arg.width)
-            return result
-        case "sext":
-            return t.sext(args[0], args[0].width, width)
-        case "ite":
-            return t.ite(width, args[0], args[1], args[2])
-        case "eq":
-            return t.eq(args[0].width, args[0], args[1])
-        case "ult":
-            return t.ult(args[0].width, args[0], args[1])
-        case "slt":
-            return t.slt(args[0].width, args[0], args[1])
-        case "not":
-            return t.negate(args[0])
-        case "conj":
-            return t.all_of(*args)
-        case "disj":
-            return t.any_of(*args)
-        case _:
-            operation = {
-                "add": t.add, "mul": t.mul, "and": t.and_, "or": t.or_, "xor": t.xor, "udiv": t.udiv, "urem": t.urem,
-                "shl": t.shl, "lshr": t.lshr, "ashr": t.ashr,
-            }[term.op]  # fmt: skip
-            result = args[0]
-            for arg in args[1:]:
-                result = operation(width, result, arg)
-            return result

@@ -48,11 +48,12 @@ class Run:
 @dataclass(slots=True)
 class Executor:
     """Executes one program over `t`. Make a fresh one per run. `side` tells apart what two programs do not share: their
-    uninitialised stacks."""
+    uninitialised stacks. Maps in `never_full` have room for every new key."""
 
     t: Terms
     program: Program
     side: str
+    never_full: frozenset[str] = frozenset()
     accesses: list[Access] = field(default_factory=list)
     obligations: list[Obligation] = field(default_factory=list)
     _functions: dict[str, Function] = field(default_factory=dict)

@@ -14,7 +14,7 @@ The rewriter is trusted, so it is checked: `Terms(rewrite=False)` builds the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from bpfsmith.semantics.domain import CONCRETE
@@ -842,6 +842,64 @@ def postorder(*roots: Term) -> list[Term]:
             stack.append((term, True))
             stack.extend((arg, False) for arg in reversed(term.args) if arg not in seen)
     return order
+
+
+def postorder_until(root: Term, known: Container[Term]) -> list[Term]:
+    """Subterms of `root` that are not in `known` yet, arguments first."""
+    order: list[Term] = []
+    seen: set[Term] = set()
+    stack: list[tuple[Term, bool]] = [(root, False)]
+    while stack:
+        term, expanded = stack.pop()
+        if expanded:
+            order.append(term)
+        elif term not in seen and term not in known:
+            seen.add(term)
+            stack.append((term, True))
+            stack.extend((arg, False) for arg in term.args)
+    return order
+
+
+def rebuild(t: Terms, term: Term, args: list[Term]) -> Term:
+    """The term with other arguments, rewritten anew."""
+    if all(new is old for new, old in zip(args, term.args, strict=True)):
+        return term
+    width = term.width
+    match term.op:
+        case "app":
+            return t.app(term.name, width, *args)
+        case "extract":
+            return t.extract(args[0], args[0].width, term.number + width - 1, term.number)
+        case "concat":
+            result = args[0]
+            for arg in args[1:]:
+                result = t.concat(result, result.width, arg, arg.width)
+            return result
+        case "sext":
+            return t.sext(args[0], args[0].width, width)
+        case "ite":
+            return t.ite(width, args[0], args[1], args[2])
+        case "eq":
+            return t.eq(args[0].width, args[0], args[1])
+        case "ult":
+            return t.ult(args[0].width, args[0], args[1])
+        case "slt":
+            return t.slt(args[0].width, args[0], args[1])
+        case "not":
+            return t.negate(args[0])
+        case "conj":
+            return t.all_of(*args)
+        case "disj":
+            return t.any_of(*args)
+        case _:
+            operation = {
+                "add": t.add, "mul": t.mul, "and": t.and_, "or": t.or_, "xor": t.xor, "udiv": t.udiv, "urem": t.urem,
+                "shl": t.shl, "lshr": t.lshr, "ashr": t.ashr,
+            }[term.op]  # fmt: skip
+            result = args[0]
+            for arg in args[1:]:
+                result = operation(width, result, arg)
+            return result
 
 
 def show(term: Term, depth: int = 12) -> str:

@@ -1,0 +1,93 @@
+"""Where an object keeps an element's state: scalar `x` is the global `x`, Map `m` the BPF map `m`, unless the user says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bpfsmith.appnet import core, facts
+from bpfsmith.appnet.meaning import SIZES, Layout
+from bpfsmith.diagnostic import Diagnostic, InputError
+from bpfsmith.isa.program import MapSpec, Program
+from bpfsmith.objfile.object import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A part of a map's value: `--state x=MAP[:OFFSET]`."""
+
+    map: str
+    offset: int = 0
+
+
+def parse_places(texts: list[str]) -> dict[str, Place]:
+    """`["count=.bss:8"]` as a mapping; InputError `bad-state-option`."""
+    out = {}
+    for text in texts:
+        name, equals, place = text.partition("=")
+        map_name, colon, offset = place.partition(":")
+        if not (name and equals and map_name) or (colon and not offset.isdigit()):
+            raise InputError(
+                Diagnostic(
+                    "bad-state-option", f"--state {text} is not of the form x=MAP[:OFFSET]", help="e.g. --state count=.bss:8"
+                )
+            )
+        out[name] = Place(map_name, int(offset or 0))
+    return out
+
+
+def layout_of(element: core.Element, program: Program, obj: Object | None, places: Mapping[str, Place]) -> Layout | str:
+    """The layout, or a sentence that says which state has no counterpart in the program.
+
+    Constants of the element need none. State that the element never touches is looked for, but may be missing.
+    """
+    constants = facts.constants(element)
+    scalars: dict[str, tuple[str, int]] = {}
+    maps: dict[str, MapSpec] = {}
+    needed = facts.written(element.req) | facts.read(element.req)
+    for item in element.state:
+        if item.type.name == "Map":
+            spec = _map(program, places.get(item.name, Place(item.name)).map) or _map(program, f"{item.name}_")
+            if spec is None:
+                return f"the program has no map {item.name} for the state {item.name}: {item.type}"
+            wrong = _wrong_map(item, spec)
+            if wrong:
+                return wrong
+            maps[item.name] = spec
+            continue
+        place = places.get(item.name) or _variable(obj, item.name)
+        if place is None:
+            if item.name in constants or item.name not in needed:
+                continue
+            return f"the program has no global variable {item.name} for the state {item.name}: {item.type}"
+        spec = _map(program, place.map)
+        if spec is None:
+            if item.name in constants or item.name not in needed:
+                continue
+            return f"the program does not use {place.map}, where its state {item.name} would be"
+        if place.offset + SIZES[item.type] > spec.value_size:
+            return f"{place.map} has {spec.value_size} bytes: no room for {item.name} at offset {place.offset}"
+        scalars[item.name] = (place.map, place.offset)
+    return Layout(scalars, maps, program.maps)
+
+
+def _map(program: Program, name: str) -> MapSpec | None:
+    return next((spec for spec in program.maps if spec.name == name), None)
+
+
+def _variable(obj: Object | None, name: str) -> Place | None:
+    for candidate in (name, f"{name}_"):  # the generator appends _ to names that mean something in C
+        for variable in obj.variables if obj else ():
+            if variable.name == candidate:
+                return Place(variable.section, variable.offset)
+    return None
+
+
+def _wrong_map(item: core.State, spec: MapSpec) -> str | None:
+    key, value = item.type.args
+    if spec.type != "BPF_MAP_TYPE_HASH":
+        return f"the map {spec.name} is a {spec.type}, not a hash, as the state {item.name}: {item.type} needs"
+    if (spec.key_size, spec.value_size) != (SIZES[key], SIZES[value]):
+        sizes = f"{spec.key_size} and {spec.value_size} bytes, not {SIZES[key]} and {SIZES[value]}"
+        return f"keys and values of the map {spec.name} have {sizes}"
+    return None

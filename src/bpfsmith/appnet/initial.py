@@ -1,0 +1,29 @@
+"""What `init()` makes of the state, where that is known before the program runs."""
+
+from __future__ import annotations
+
+from bpfsmith.appnet import core, facts, meaning
+from bpfsmith.semantics.terms import Term, Terms
+
+
+def initial_values(element: core.Element) -> dict[str, int] | None:
+    """Each scalar's raw value (as it lies in memory, unsigned) after `init`; None when `init` has to run in the kernel,
+    because it reads the clock, draws, or fills a Map."""
+    in_kernel = any(isinstance(item, core.Draw | core.Clock | core.MapGet) for item in facts.expressions(element.init)) or any(
+        isinstance(item, core.MapSet | core.MapDelete) for item in facts.statements(element.init)
+    )
+    if in_kernel:
+        return None
+    t = Terms()
+    scalars = [item for item in element.state if item.type.name != "Map"]
+    layout = meaning.Layout({item.name: ("state", 16 * index) for index, item in enumerate(scalars)}, {}, ())
+    after = (
+        meaning.behaviour(t, element, layout, meaning.Plan(), meaning.Actions(0, 0), "init").data["state"] if scalars else None
+    )
+    out = {}
+    for item in scalars:
+        assert after is not None
+        value = after.load(t, t.const(64, layout.scalars[item.name][1]), meaning.SIZES[item.type])
+        # A constant of the element is no part of the state after init: its value stands where it is used.
+        out[item.name] = value.number if isinstance(value, Term) and value.is_const else 0
+    return out

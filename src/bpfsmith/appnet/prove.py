@@ -1,0 +1,86 @@
+"""Proves a program against an AppNet element: does the bytecode do what the element means?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bpfsmith.appnet import core, facts, meaning
+from bpfsmith.appnet.correspond import Place, layout_of
+from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
+from bpfsmith.gate.replay import kernel_replayer
+from bpfsmith.isa.program import Program
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.objfile.object import Object
+from bpfsmith.packet.build import udp_packet
+from bpfsmith.semantics.behaviour import Behaviour, of_program
+from bpfsmith.semantics.equiv import Setting, equiv
+from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.state import Unmodelled
+from bpfsmith.semantics.terms import Terms
+from bpfsmith.semantics.verdict import Unknown, Verdict
+
+ACTIONS = {
+    "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1),  # XDP_PASS, XDP_DROP
+    "BPF_PROG_TYPE_SCHED_CLS": Actions(forward=0, abort=2),  # TC_ACT_OK, TC_ACT_SHOT
+    "BPF_PROG_TYPE_SYSCALL": Actions(forward=0, abort=0),  # init: its result says nothing
+}
+
+
+def prove(
+    element: core.Element,
+    program: Program,
+    obj: Object | None = None,
+    *,
+    body: str = "req",
+    places: Mapping[str, Place] | None = None,
+    limits: Limits | None = None,
+    replay: bool = True,
+) -> Verdict:
+    """Is one run of `program` one step of the element's `body`, from every state that the invariant admits?
+
+    `obj` is the object that the program came from: its variables say where the state is. `places` overrides that.
+    """
+    actions = ACTIONS.get(for_section(program.section).name)
+    if actions is None:
+        return Unknown("unmodelled-hook", f"what forwards and what aborts an RPC in section {program.section} is not defined")
+    layout = layout_of(element, program, obj, places or {})
+    if isinstance(layout, str):
+        return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")
+    t = Terms()
+    changed = facts.written(element.req if body == "req" else element.init)
+    never_full = frozenset(spec.name for name, spec in layout.maps.items() if name in changed)
+    try:
+        candidate = of_program(t, program, "candidate", never_full)
+    except Unmodelled as gap:
+        return Unknown(gap.gap, gap.detail)
+    reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
+    ahead = _drawn_ahead(element, body, reference, candidate)
+    if ahead:
+        reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
+        candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
+    replayer = kernel_replayer(program, obj) if replay else None
+    usual = _usual_state(program, layout)
+    return equiv(t, reference, candidate, Setting(limits, replayer, udp_packet(b"request"), usual))
+
+
+def _drawn_ahead(element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
+    """The helpers that the candidate calls once for each place in the text on every run, where the meaning calls them as the
+    path has it."""
+    expressions = list(facts.expressions(element.req if body == "req" else element.init))
+    out = set()
+    for helper, kind in ((RANDOM, core.Draw), (CLOCK, core.Clock)):
+        places = sum(isinstance(expr, kind) for expr in expressions)
+        count = candidate.calls.get(helper)
+        if count is not None and count.is_const and count.number == places and reference.calls.get(helper) is not count:
+            out.add(helper)
+    return frozenset(out)
+
+
+def _usual_state(program: Program, layout: meaning.Layout) -> dict[tuple[str, tuple[int, ...]], int]:
+    """The state as a fresh load makes it: what a believable counterexample starts from."""
+    out: dict[tuple[str, tuple[int, ...]], int] = {}
+    for section in {section for section, _ in layout.scalars.values()}:
+        for offset, byte in enumerate(program.map(section).initial or b""):
+            out[f"map:{section}", (offset,)] = byte
+    return out

@@ -1,0 +1,78 @@
+"""`bpfsmith compile`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from bpfsmith.cli import options
+from bpfsmith.cli.output import print_diagnostics, print_json
+
+if TYPE_CHECKING:
+    from bpfsmith.workflow.compiling import Compiled
+
+NAME = "compile"
+HELP = "turn an AppNet program into a proved .bpf.o"
+EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", metavar="PROG.appnet")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write (default: PROG.bpf.o beside the command; - is stdout)"
+    )
+    parser.add_argument("--emit", choices=("obj", "c", "asm"), default="obj", help="what to write (default: obj)")
+    parser.add_argument("--allow-unknown", action="store_true", help="write the output when the proof gave up, too")
+    parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
+    options.add_toolchain(parser)
+    options.add_solver(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.report import Outcome
+    from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved
+    from bpfsmith.workflow.inputs import AppnetInput, open_input, write_output
+
+    toolchain = options.toolchain(args)
+    opened = open_input(args.program, toolchain)
+    if not isinstance(opened, AppnetInput):
+        raise InputError(
+            Diagnostic(
+                "unknown-file-type", f"{args.program} is no AppNet program", help="`bpfsmith verify` loads objects and C"
+            )
+        )
+    compiled = compile_appnet(opened, toolchain, limits=options.limits(args), timed=not args.no_timing)
+    must_be_proved(compiled)
+    print_diagnostics(compiled.diagnostics, args.output_format)
+    report = compile_report(compiled)
+    written = None
+    if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
+        suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
+        written = args.output or PurePath(args.program).stem + suffix
+        data = emitted(compiled, args.emit)
+        if written == "-":
+            import sys
+
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+            return report.verdict.exit_code
+        write_output(written, data)
+    if args.output_format == "json":
+        print_json(report)
+    else:
+        print_compiled(compiled, args.output_format, written)
+    return report.verdict.exit_code
+
+
+def print_compiled(compiled: Compiled, output_format: str, written: str | None) -> None:
+    from bpfsmith.workflow.text import compiled_lines
+
+    for line in compiled_lines(compiled, concise=output_format == "concise"):
+        print(line)
+    print(
+        f"wrote       {written}"
+        if written
+        else "wrote       nothing: no proof, no output (--allow-unknown writes all the same)"
+    )

@@ -1,0 +1,97 @@
+"""The command `bpfsmith`: parses arguments, runs one verb, turns errors into diagnostics and exit codes.
+
+Exit codes: 0 it holds; 1 it does not (mismatch, rejection); 2 the input or the command was wrong, or asks for something
+unsupported; 3 unknown; 70 a bug of ours. Results go to stdout, diagnostics to stderr. Verbs import what they need when they
+run, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bpfsmith import __version__
+from bpfsmith.cli import asm, check, compile, demo, disasm, explain, verify
+from bpfsmith.cli.output import print_error
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
+
+VERBS = (compile, check, verify, explain, asm, disasm, demo)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as diagnostics."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(Diagnostic("bad-command", f"{self.prog}: {message}", help=f"see `{self.prog} --help`"))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser with every verb in it."""
+    top = _Parser(
+        prog="bpfsmith",
+        description="State what you want; get eBPF that the kernel accepts and that is proved to mean it.",
+        epilog="example: bpfsmith compile examples/appnet/fault.appnet -o fault.bpf.o",
+    )
+    top.add_argument("--version", action="version", version=f"bpfsmith {__version__}")
+    verbs = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for module in VERBS:
+        verb = verbs.add_parser(
+            module.NAME,
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
+            epilog=f"example: {module.EXAMPLE}",
+        )
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run, output_format="full")
+        verb.add_argument(
+            "--output-format",
+            choices=("full", "concise", "json"),
+            default="full",
+            help="how results are printed (default: full)",
+        )
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "json" in arguments or "--output-format=json" in arguments
+    try:
+        args = parser().parse_args(arguments)
+        return int(args.run(args))
+    except ToolError as error:
+        print_error(error, arguments[0] if arguments else "", as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return _bug(error, arguments, as_json)
+
+
+def _bug(error: Exception, arguments: list[str], as_json: bool) -> int:
+    """What nobody foresaw: says where it happened and asks for a report."""
+    import platform
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    diagnostic = Diagnostic(
+        "internal-error",
+        f"bpfsmith stopped on a bug of its own: {type(error).__name__}: {error}",
+        notes=(
+            f"at {frame.filename}:{frame.lineno} in {frame.name}",
+            f"bpfsmith {__version__}, Python {platform.python_version()}, kernel {platform.release()}",
+            f"arguments: {' '.join(arguments)}",
+        ),
+        help="please report this with the input file; BPFSMITH_TRACEBACK=1 prints the whole traceback",
+    )
+    if os.environ.get("BPFSMITH_TRACEBACK"):
+        traceback.print_exception(error)
+    print_error(InternalError(diagnostic), arguments[0] if arguments else "", as_json)
+    return InternalError.exit_code

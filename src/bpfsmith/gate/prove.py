@@ -1,0 +1,50 @@
+"""Two bytecode programs: equal, different with a replayed counterexample, or unknown."""
+
+from __future__ import annotations
+
+from bpfsmith.gate.replay import kernel_replayer
+from bpfsmith.isa.program import Program
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.objfile.object import Object
+from bpfsmith.packet.build import udp_packet
+from bpfsmith.semantics.behaviour import of_program
+from bpfsmith.semantics.equiv import Setting, equiv
+from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.state import Unmodelled
+from bpfsmith.semantics.terms import Terms
+from bpfsmith.semantics.verdict import Unknown, Verdict
+
+
+def prove_equal(
+    reference: Program,
+    reference_object: Object | None,
+    candidate: Program,
+    candidate_object: Object | None,
+    *,
+    limits: Limits | None = None,
+    replay: bool = True,
+) -> Verdict:
+    """Is the candidate equal to the reference on every input? Maps correspond by name."""
+    kinds = for_section(reference.section).name, for_section(candidate.section).name
+    if kinds[0] != kinds[1]:
+        return Unknown(
+            "program-type", f"{reference.name} is a {kinds[0]} and {candidate.name} a {kinds[1]}: their inputs differ"
+        )
+    for spec in candidate.maps:
+        for other in reference.maps:
+            shapes = [(item.type, item.key_size, item.value_size, item.max_entries) for item in (spec, other)]
+            if spec.name == other.name and shapes[0] != shapes[1]:
+                return Unknown("map-correspondence", f"the map {spec.name} is not of one shape: {shapes[1]} and {shapes[0]}")
+    t = Terms()
+    try:
+        first = of_program(t, reference, "reference")
+        second = of_program(t, candidate, "candidate")
+    except Unmodelled as gap:
+        return Unknown(gap.gap, gap.detail)
+    usual: dict[tuple[str, tuple[int, ...]], int] = {
+        (f"map:{spec.name}", (offset,)): byte
+        for spec in (*reference.maps, *candidate.maps)
+        for offset, byte in enumerate(spec.initial or b"")
+    }
+    replayer = kernel_replayer(candidate, candidate_object) if replay else None
+    return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual))

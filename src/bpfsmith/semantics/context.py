@@ -1,0 +1,66 @@
+"""Simplifies a term by what is known where it stands: under `c`, an arm of ite(c, ..) need not ask for c again.
+
+Branches that compilers merge and split again leave such questions behind; without them two sides often become the same term.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder, postorder_until, rebuild
+
+WORK_LIMIT = 60_000
+"""Subterms visited in one call; beyond it the rest is left as it is."""
+
+
+def contextual(t: Terms, roots: list[Term]) -> list[Term]:
+    """The roots, each equal to what it was."""
+    return _Context(t).run(roots)
+
+
+class _Context:
+    def __init__(self, t: Terms) -> None:
+        self.t = t
+        self.work = 0
+
+    def run(self, roots: list[Term]) -> list[Term]:
+        done: dict[Term, Term] = {}
+        for term in postorder(*roots):
+            new = rebuild(self.t, term, [done[arg] for arg in term.args])
+            done[term] = self._simplify(new)
+        return [done[root] for root in roots]
+
+    def _simplify(self, term: Term) -> Term:
+        t = self.t
+        if term.op == "ite":
+            condition, then, other = term.args
+            return t.ite(term.width, condition, self._assume(then, condition, True), self._assume(other, condition, False))
+        if term.op in ("conj", "disj") and len(term.args) <= 4:
+            parts = list(term.args)
+            for at in range(len(parts)):
+                for other_at, part in enumerate(parts):
+                    if other_at != at:
+                        parts[at] = self._assume(parts[at], part, term.op == "conj")
+            return t.all_of(*parts) if term.op == "conj" else t.any_of(*parts)
+        return term
+
+    def _assume(self, term: Term, condition: Term, holds: bool) -> Term:
+        """`term` where `condition` is known to be `holds`."""
+        if self.work > WORK_LIMIT or not term.args or condition.op == "truth":
+            return term
+        known = self._literals(condition, holds)
+        done = dict(known)
+        for part in postorder_until(term, done):
+            self.work += 1
+            done[part] = rebuild(self.t, part, [done[arg] for arg in part.args])
+        return done[term]
+
+    def _literals(self, condition: Term, holds: bool) -> dict[Term, Term]:
+        t = self.t
+        out = {condition: t.truth(holds)}
+        if condition.width == BOOL:
+            out[t.negate(condition)] = t.truth(not holds)
+        if condition.op == ("conj" if holds else "disj"):
+            for part in condition.args:
+                out |= self._literals(part, holds)
+        if condition.op == "not":
+            out |= self._literals(condition.args[0], not holds)
+        return out

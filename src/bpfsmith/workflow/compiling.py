@@ -1,0 +1,168 @@
+"""AppNet to a proved object: lower, compile, prove the bytecode that will be loaded, ask the verifier, time it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bpfsmith.appnet import core, facts
+from bpfsmith.appnet.initial import initial_values
+from bpfsmith.appnet.lower import Generated, lower
+from bpfsmith.appnet.prove import prove
+from bpfsmith.diagnostic import Diagnostic, InternalError, Label, Severity
+from bpfsmith.gate.load import insn_count, load_report
+from bpfsmith.isa.disasm import assembly
+from bpfsmith.kernel.load import Rejected
+from bpfsmith.kernel.probe import Available, can_bpf
+from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.report import Outcome, ProgramReport, Report
+from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
+from bpfsmith.workflow.inputs import AppnetInput, Toolchain
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Everything that a compile found out. `verdicts` holds the proof of each program by its name."""
+
+    element: core.Element
+    generated: Generated
+    object_bytes: bytes
+    obj: Object
+    verdicts: dict[str, Verdict]
+    programs: tuple[ProgramReport, ...]
+    rejected: Rejected | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the programs' verdicts."""
+        return max(
+            self.verdicts.values(), key=lambda item: 0 if isinstance(item, Equal) else 1 if isinstance(item, Unknown) else 2
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.rejected is not None:
+            return Outcome.REJECTED
+        match self.verdict:
+            case Equal():
+                return Outcome.EQUAL
+            case Unknown():
+                return Outcome.UNKNOWN
+            case _:
+                return Outcome.DIFFERENT
+
+
+def generate(opened: AppnetInput) -> Generated:
+    """The C of an element."""
+    return lower(opened.element, initial_values(opened.element))
+
+
+def compile_appnet(opened: AppnetInput, toolchain: Toolchain, *, limits: Limits | None = None, timed: bool = True) -> Compiled:
+    """Compiles and proves an element; loads and times it where bpf(2) works."""
+    element = opened.element
+    generated = generate(opened)
+    data = toolchain.compile(generated.c_text, name=f"{element.name}.bpf.c")
+    obj = read_object(data)
+    verdicts: dict[str, Verdict] = {}
+    for function, body in ((generated.function, "req"), (generated.init_function, "init")):
+        if function is not None:
+            verdicts[function] = prove(element, obj.program(function), obj, body=body, limits=limits)
+    programs, rejected, notes = _load(generated, obj, timed)
+    return Compiled(element, generated, data, obj, verdicts, programs, rejected, (*opened.warnings, *_advice(element), *notes))
+
+
+def _load(
+    generated: Generated, obj: Object, timed: bool
+) -> tuple[tuple[ProgramReport, ...], Rejected | None, tuple[Diagnostic, ...]]:
+    names = [name for name in (generated.function, generated.init_function) if name is not None]
+    capability = can_bpf()
+    if not isinstance(capability, Available):
+        bare = tuple(ProgramReport(name, obj.program(name).section, insn_count(obj.program(name))) for name in names)
+        return bare, None, (no_bpf_note(capability.obstacle),)
+    out, rejected = [], None
+    init = obj.program(generated.init_function) if generated.init_function else None
+    for name in names:
+        is_req = name == generated.function
+        report, refusal = load_report(obj.program(name), obj, before=init if is_req else None, timed=timed and is_req)
+        out.append(report)
+        rejected = rejected or refusal
+    return tuple(out), rejected, ()
+
+
+def no_bpf_note(obstacle: object) -> Diagnostic:
+    """What is left out where bpf(2) cannot be used."""
+    return Diagnostic(
+        "no-bpf",
+        "compiled and proved, but not loaded, replayed or timed here",
+        severity=Severity.WARNING,
+        notes=(str(obstacle),),
+        help="run as root on a Linux machine whose kernel permits bpf(2) to have the verifier's verdict and timings too",
+    )
+
+
+def _advice(element: core.Element) -> tuple[Diagnostic, ...]:
+    """Divisions that may meet a zero: the step aborts there, and the author should know."""
+    out = []
+    folded = facts.with_constants(element)
+    for expr in facts.expressions(folded.req):
+        if facts.may_divide_by_zero(expr):
+            assert isinstance(expr, core.Binary)
+            out.append(
+                Diagnostic(
+                    "possible-division-by-zero",
+                    "the divisor may be zero",
+                    Label(expr.right.span, "zero is not excluded here"),
+                    Severity.WARNING,
+                    notes=("a step that divides by zero aborts the RPC and leaves the state as it was",),
+                    help="guard it: match the divisor against zero first, or divide by max(x, 1)",
+                )
+            )
+    return tuple(out)
+
+
+def must_be_proved(compiled: Compiled) -> None:
+    """A generated program that differs from its source is a bug of ours."""
+    if compiled.outcome is Outcome.DIFFERENT:
+        raise InternalError(
+            Diagnostic(
+                "generator-mismatch",
+                f"the code generated for {compiled.element.path} does not do what the program means",
+                notes=(str(compiled.verdict),),
+                help="this is a bug of bpfsmith; please report it with the program",
+            )
+        )
+
+
+def emitted(compiled: Compiled, what: str) -> bytes:
+    """The object, its C (`c`), or the assembly of its programs (`asm`), as bytes."""
+    if what == "c":
+        return compiled.generated.c_text.encode()
+    if what == "asm":
+        return "\n".join(assembly(program) for program in compiled.obj.programs).encode()
+    return compiled.object_bytes
+
+
+def compile_report(compiled: Compiled) -> Report:
+    """The compile as the envelope that JSON prints."""
+    report = Report(
+        "compile",
+        compiled.outcome,
+        programs=compiled.programs,
+        diagnostics=compiled.diagnostics,
+        details={
+            "appnet_lines": compiled.element.line_count,
+            "c_lines": compiled.generated.line_count,
+            "sharing": str(compiled.generated.sharing),
+        },
+    )
+    match compiled.verdict:
+        case Unknown(gap=gap, detail=detail):
+            return replace(report, unknown=f"{gap}: {detail}")
+        case Equal():
+            equal = [verdict for verdict in compiled.verdicts.values() if isinstance(verdict, Equal)]
+            assumptions = tuple(dict.fromkeys(item for verdict in equal for item in verdict.assumptions))
+            evidence = tuple(item for verdict in equal for item in verdict.evidence)
+            return replace(report, assumptions=assumptions, evidence=evidence)
+        case _:
+            return report

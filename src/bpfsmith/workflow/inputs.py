@@ -1,0 +1,147 @@
+"""Opens what a user names: an AppNet program, eBPF C, an object or assembly, `FILE:PROGRAM` picking one program of several."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfsmith.appnet import core
+from bpfsmith.appnet.parse import read_source
+from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.codegen.clang import DEFAULT_CPU, Compiler
+from bpfsmith.diagnostic import Diagnostic, InputError
+from bpfsmith.isa.asm import assemble
+from bpfsmith.isa.program import Program
+from bpfsmith.objfile.object import Object, read_object
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """How C becomes bytecode: the compiler, `-mcpu`, and further flags."""
+
+    clang: str | None = None
+    cpu: str = DEFAULT_CPU
+    flags: tuple[str, ...] = ()
+
+    def compile(self, source: str | Path, name: str = "program.bpf.c") -> bytes:
+        compiler = Compiler.at(self.clang) if self.clang else Compiler.default()
+        return compiler.compile(source, cpu=self.cpu, flags=self.flags, name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class AppnetInput:
+    """A type-checked AppNet program and what its author should know about it."""
+
+    path: str
+    element: core.Element
+    warnings: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BytecodeInput:
+    """Programs in bytecode. `obj` is None for assembly, which has no BTF and no variables."""
+
+    path: str
+    programs: tuple[Program, ...]
+    obj: Object | None
+
+    def only(self, wanted: str | None) -> Program:
+        """The program called `wanted`, or the only one there is."""
+        if wanted is None and len(self.programs) == 1:
+            return self.programs[0]
+        if wanted is not None and self.obj is not None:
+            return self.obj.program(wanted)
+        for program in self.programs:
+            if program.name == wanted:
+                return program
+        names = ", ".join(program.name for program in self.programs)
+        if wanted is None and self.obj is not None and not self.programs:
+            for problems in self.obj.problems.values():
+                raise InputError(*problems)
+        raise InputError(
+            Diagnostic(
+                "unknown-program" if wanted else "ambiguous-program",
+                f"{self.path} has no program called {wanted}" if wanted else f"{self.path} has {len(self.programs)} programs",
+                notes=(f"its programs are: {names}",) if names else (),
+                help=f"name one: {self.path}:PROGRAM",
+            )
+        )
+
+
+SUFFIXES = {".appnet": "AppNet", ".c": "eBPF C", ".o": "BPF object", ".s": "BPF assembly", ".S": "BPF assembly"}
+
+
+def split_program(text: str) -> tuple[str, str | None]:
+    """`FILE:PROGRAM` as its parts; a file that exists under the whole name wins."""
+    path, colon, program = text.rpartition(":")
+    if colon and path and program and not Path(text).exists() and Path(path).suffix in SUFFIXES:
+        return path, program
+    return text, None
+
+
+def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
+    """Reads a file by its suffix; raises InputError or Unsupported."""
+    match Path(path).suffix:
+        case ".appnet":
+            checked = type_check(read_source(path))
+            return AppnetInput(path, checked.element, checked.warnings)
+        case ".c":
+            _must_be_readable(path)
+            obj = read_object(toolchain.compile(Path(path)))
+            return BytecodeInput(path, obj.programs, obj)
+        case ".o":
+            obj = read_object(path)
+            return BytecodeInput(path, obj.programs, obj)
+        case ".s" | ".S":
+            return BytecodeInput(path, assemble(read_source(path).text, path), None)
+        case suffix:
+            known = ", ".join(f"{name} ({kind})" for name, kind in SUFFIXES.items() if name != ".S")
+            raise InputError(
+                Diagnostic(
+                    "unknown-file-type",
+                    f"{path}: {f'files ending in {suffix}' if suffix else 'files without an ending'} mean nothing here",
+                    notes=(f"known endings: {known}",),
+                    help="rename the file, or name another one",
+                )
+            )
+
+
+def _must_be_readable(path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(
+            Diagnostic("unreadable-file", f"{path} cannot be read: {error.strerror}", help="check the path and its permissions")
+        ) from error
+
+
+def open_bytecode(path: str, toolchain: Toolchain, also: Sequence[str] = ()) -> BytecodeInput:
+    """Like `open_input` for commands that take bytecode only."""
+    opened = open_input(path, toolchain)
+    if isinstance(opened, AppnetInput):
+        raise InputError(Diagnostic("unknown-file-type", f"{path} is an AppNet program, and bytecode is needed here"))
+    return opened
+
+
+def write_output(path: str, data: bytes) -> None:
+    """Writes a file in one step: the old one stays until the new one is whole. Raises InputError `unwritable-output`."""
+    target = Path(path)
+    scratch = None
+    try:
+        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(scratch).chmod(0o666 & ~umask)
+        Path(scratch).replace(target)
+    except OSError as error:
+        if scratch is not None:
+            Path(scratch).unlink(missing_ok=True)
+        raise InputError(
+            Diagnostic("unwritable-output", f"{path} cannot be written: {error.strerror}", help="name another file with -o")
+        ) from error

@@ -1,0 +1,125 @@
+"""Results as lines for a terminal: what fits a screen, numbers with unit, baseline and floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bpfsmith.isa.disasm import listing
+from bpfsmith.objfile.object import read_object
+from bpfsmith.report import ProgramReport
+from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
+from bpfsmith.workflow.checking import Checked
+from bpfsmith.workflow.compiling import Compiled, generate
+from bpfsmith.workflow.describe import Vocabulary, counterexample_text
+from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
+
+
+def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
+    """What a compile found: sizes, proof, verifier, time."""
+    element, generated = compiled.element, compiled.generated
+    main = compiled.programs[0]
+    yield f"{element.name}: {element.line_count} lines of AppNet -> {generated.line_count} lines of C -> {main.insns} insns"
+    for name, verdict in compiled.verdicts.items():
+        yield from verdict_lines(f"proof {name}" if len(compiled.verdicts) > 1 else "proof", verdict, None, concise)
+    for program in compiled.programs:
+        if program.verdict is not None:
+            label = "verifier" if len(compiled.programs) == 1 else f"verifier {program.name}"
+            yield f"{label:<12}{verifier_words(program)}"
+    if main.xlated_slots is not None:
+        yield f"{'size':<12}{size_words(main)}"
+    if main.run_ns is not None:
+        yield f"{'time':<12}{time_words(main)}"
+
+
+def verdict_lines(label: str, verdict: Verdict, words: Vocabulary | None, concise: bool = False) -> Iterator[str]:
+    """The verdict with its evidence, its assumptions or its counterexample."""
+    match verdict:
+        case Equal(assumptions=assumptions, evidence=evidence):
+            yield f"{label:<12}equal: {_evidence_words(evidence)}"
+            if not concise:
+                yield from (
+                    f"{'':<12}{'assuming ' if index == 0 else '         '}{text}" for index, text in enumerate(assumptions)
+                )
+        case Different(counterexample=example):
+            yield f"{label:<12}different"
+            if words is not None and not concise:
+                yield from (f"{'':<12}{line}".rstrip() for line in counterexample_text(example, words))
+        case Unknown(gap=gap, detail=detail):
+            yield f"{label:<12}unknown ({gap}): {detail}"
+
+
+def _evidence_words(evidence: Sequence[str]) -> str:
+    counts: dict[str, int] = {}
+    for item in evidence:
+        how = item.rpartition(": ")[2]
+        counts[how] = counts.get(how, 0) + 1
+    return f"{len(evidence)} observables; " + ", ".join(f"{count} {how}" for how, count in counts.items())
+
+
+def verifier_words(program: ProgramReport) -> str:
+    if program.verdict != "accepted":
+        return f"rejected: {program.reason}"
+    return f"accepted: {program.processed_insns} insns processed, {program.states} states"
+
+
+def size_words(program: ProgramReport) -> str:
+    jited = f"{program.jited_bytes} bytes" if program.jited_bytes else "image withheld"
+    native = f", {program.jited_insns} machine instructions" if program.jited_insns else ""
+    return f"{program.insns} insns in the object, {program.xlated_slots} xlated slots, JITed to {jited}{native}"
+
+
+def time_words(program: ProgramReport) -> str:
+    assert program.run_ns is not None
+    assert program.floor_ns is not None
+    above = program.run_ns - program.floor_ns
+    spread = f"spread {program.run_spread_ns:.0f}"
+    return f"{program.run_ns:.0f} ns a run: {above:.0f} above the floor of {program.floor_ns:.0f}, an empty program ({spread})"
+
+
+def check_lines(checked: Checked, concise: bool = False) -> Iterator[str]:
+    yield f"{checked.candidate} against {checked.reference}"
+    yield from verdict_lines("verdict", checked.verdict, checked.words, concise)
+
+
+_COLUMNS = (
+    ("program", "name"), ("section", "section"), ("verdict", "verdict"), ("insns", "insns"), ("xlated", "xlated_slots"),
+    ("processed", "processed_insns"), ("states", "states"), ("peak", "peak_states"), ("stack", "stack_depth"),
+    ("load ms", "load_ms"), ("jited B", "jited_bytes"), ("run ns", "run_ns"), ("floor ns", "floor_ns"),
+)  # fmt: skip
+
+
+def program_table(programs: Sequence[ProgramReport], concise: bool = False) -> list[str]:
+    """One line a program; columns that nobody fills are left out."""
+    if concise:
+        return [f"{program.name} {program.verdict} {program.reason or ''}".rstrip() for program in programs]
+    shown = [(title, name) for title, name in _COLUMNS if any(getattr(program, name) is not None for program in programs)]
+    rows = [[title for title, _ in shown]]
+    rows += [
+        ["-" if getattr(program, name) is None else str(getattr(program, name)) for _, name in shown] for program in programs
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(shown))]
+
+    def line(row: list[str]) -> str:
+        cells = (
+            cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return [line(row) for row in rows]
+
+
+def listing_lines(path: str, toolchain: Toolchain) -> Iterator[str]:
+    """The disassembly of a file's programs, with the source line where it changes."""
+    file, wanted = split_program(path)
+    opened = open_input(file, toolchain)
+    if isinstance(opened, AppnetInput):
+        obj = read_object(toolchain.compile(generate(opened).c_text, name=f"{opened.element.name}.bpf.c"))
+        opened = BytecodeInput(file, obj.programs, obj)
+    for program in (opened.only(wanted),) if wanted else opened.programs:
+        yield f"{program.name} ({program.section})"
+        before = None
+        for slot, insn, text in listing(program.linked()):
+            if insn.span is not None and (insn.span.path, insn.span.line) != before:
+                before = insn.span.path, insn.span.line
+                yield f"; {insn.span.path}:{insn.span.line}"
+            yield f"{slot:4}: {text}"
