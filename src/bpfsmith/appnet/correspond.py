@@ -44,10 +44,14 @@ def layout_of(element: core.Element, program: Program, obj: Object | None, place
     constants = facts.constants(element)
     scalars: dict[str, tuple[str, int]] = {}
     maps: dict[str, MapSpec] = {}
-    needed = facts.written(element.req) | facts.read(element.req)
+    statements = element.req if body == "req" else element.init
+    looked_up = {expr.map for expr in facts.expressions(statements) if isinstance(expr, core.MapGet)}
+    needed = facts.written(statements) | facts.read(statements) | looked_up
     for item in element.state:
         if item.type.name == "Map":
             spec = _map(program, places.get(item.name, Place(item.name)).map) or _map(program, f"{item.name}_")
+            if spec is None and item.name not in needed:
+                continue
             if spec is None:
                 return f"the program has no map {item.name} for the state {item.name}: {item.type}"
             wrong = _wrong_map(item, spec)

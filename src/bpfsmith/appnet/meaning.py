@@ -92,6 +92,7 @@ class _Step:
     maps_before: dict[str, HashMap] = field(default_factory=dict)
     draw_locals: dict[str, facts.DrawRange] = field(default_factory=dict)
     generation: int = 0
+    used_float: bool = False  # a fixed-point operation was used: comparing draws with constants is exact without
 
     # --- the step -----------------------------------------------------------------------------------------------------
     def behaviour(self, constants: Mapping[str, core.Const]) -> Behaviour:
@@ -150,6 +151,8 @@ class _Step:
 
     def _conceded(self, statements: tuple[Stmt, ...]) -> str:
         """With Maps a step takes several helper calls, and no lock can be held across one."""
+        if self.body == "init":
+            return "init runs alone: nothing else touches the state before the program is attached"
         changed = sorted(facts.written(statements))
         if not (changed and self.layout.maps):
             return ""
@@ -211,9 +214,7 @@ class _Step:
             out.append("random words are drawn before the step, one for each randomf in the text; unused ones are discarded")
         if CLOCK in self.plan.ahead:
             out.append("the clock is read before the step, once for each current_time in the text")
-        if any(item.type == FLOAT for item in self.element.state) or any(
-            expr.type == FLOAT and not isinstance(expr, core.Draw | core.Const) for expr in facts.expressions(statements)
-        ):
+        if self.used_float:
             out.append(
                 "float is fixed point: 32 fractional bits, range +-2^31, saturating; each operation errs by less than 2^-31"
             )
@@ -344,6 +345,7 @@ class _Step:
     # --- expressions --------------------------------------------------------------------------------------------------
     def _expr(self, expr: Expr, env: _Env) -> Term:
         t = self.t
+        self.used_float |= expr.type == FLOAT and not isinstance(expr, core.Const)
         match expr:
             case core.Const():
                 return self._const(expr)

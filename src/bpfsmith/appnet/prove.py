@@ -44,7 +44,7 @@ def prove(
     actions = ACTIONS.get(for_section(program.section).name)
     if actions is None:
         return Unknown("unmodelled-hook", f"what forwards and what aborts an RPC in section {program.section} is not defined")
-    layout = layout_of(element, program, obj, places or {})
+    layout = layout_of(element, program, obj, places or {}, body)
     if isinstance(layout, str):
         return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")
     t = Terms()

@@ -50,7 +50,7 @@ class Limits:
     """`bitwuzla_ms` is wall-clock and only shifts work to z3; `z3_rlimit` is z3's deterministic resource count."""
 
     bitwuzla_ms: int = 2_000
-    z3_rlimit: int = 60_000_000
+    z3_rlimit: int = 20_000_000
     solver: SolverName = field(default="auto")
 
 

@@ -24,7 +24,7 @@ def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
     for program in compiled.programs:
         if program.verdict is not None:
             label = "verifier" if len(compiled.programs) == 1 else f"verifier {program.name}"
-            yield f"{label:<12}{verifier_words(program)}"
+            yield f"{label:<11} {verifier_words(program)}"
     if main.xlated_slots is not None:
         yield f"{'size':<12}{size_words(main)}"
     if main.run_ns is not None:
@@ -35,17 +35,17 @@ def verdict_lines(label: str, verdict: Verdict, words: Vocabulary | None, concis
     """The verdict with its evidence, its assumptions or its counterexample."""
     match verdict:
         case Equal(assumptions=assumptions, evidence=evidence):
-            yield f"{label:<12}equal: {_evidence_words(evidence)}"
+            yield f"{label:<11} equal: {_evidence_words(evidence)}"
             if not concise:
                 yield from (
                     f"{'':<12}{'assuming ' if index == 0 else '         '}{text}" for index, text in enumerate(assumptions)
                 )
         case Different(counterexample=example):
-            yield f"{label:<12}different"
+            yield f"{label:<11} different"
             if words is not None and not concise:
                 yield from (f"{'':<12}{line}".rstrip() for line in counterexample_text(example, words))
         case Unknown(gap=gap, detail=detail):
-            yield f"{label:<12}unknown ({gap}): {detail}"
+            yield f"{label:<11} unknown ({gap}): {detail}"
 
 
 def _evidence_words(evidence: Sequence[str]) -> str:
