@@ -36,10 +36,12 @@ def parse_places(texts: list[str]) -> dict[str, Place]:
     return out
 
 
-def layout_of(element: core.Element, program: Program, obj: Object | None, places: Mapping[str, Place]) -> Layout | str:
+def layout_of(
+    element: core.Element, program: Program, obj: Object | None, places: Mapping[str, Place], body: str = "req"
+) -> Layout | str:
     """The layout, or a sentence that says which state has no counterpart in the program.
 
-    Constants of the element need none. State that the element never touches is looked for, but may be missing.
+    Constants of the element need none. State that `body` never touches is looked for, but may be missing.
     """
     constants = facts.constants(element)
     scalars: dict[str, tuple[str, int]] = {}

@@ -1,0 +1,487 @@
+"""The interpreter: runs a program on one input, with the meaning that the prover proves with.
+
+What ops compute is `semantics.eval` over plain integers, and ops are those of `ir.lift`; only memory, control and helpers are
+written here, as `symbolic`, `memory` and `helpers` write them for terms. A run is a function of its `RunInput`: uninitialised
+stack reads as zero, the processor is number 0, and what a helper would draw or read off a clock comes with the input.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bpfsmith.execution import MapContents, RunInput, RunOutput
+from bpfsmith.ir import ops
+from bpfsmith.ir.lift import lift
+from bpfsmith.ir.ops import AluKind, Condition, Imm, Op, Operand, Reg
+from bpfsmith.isa import progtype
+from bpfsmith.isa.context import FieldKind
+from bpfsmith.isa.program import MapSpec, Program
+from bpfsmith.semantics import eval as meaning
+from bpfsmith.semantics import maps as mapmodel
+from bpfsmith.semantics.domain import CONCRETE, signed
+from bpfsmith.semantics.state import Unmodelled
+
+INSN_BUDGET = 1_000_000
+STACK_BYTES = 512  # MAX_BPF_STACK, include/linux/filter.h
+_POINTER_BASE = 1 << 62  # any address that no offset in a region wraps around
+ENOENT, E2BIG, EEXIST, EINVAL = 2, 7, 17, 22
+BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK = 0, 1, 2, 4
+
+
+class MemoryFault(Unmodelled):
+    """An access outside of memory or to what may not be written: the kernel's verifier accepts no program that does it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("memory-fault", detail)
+
+
+class BudgetExceeded(Unmodelled):
+    """The run took more instructions than it was given."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("instruction-budget", detail)
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """A piece of memory that pointers cannot leave: `kind` is "stack", "packet", "ctx", "data" (an array's values, one behind
+    the other), "value" (one entry of the hash map `name`) or "map" (a map itself, as a helper's argument).
+
+    `spilled` has the bytes that are part of a pointer: offset -> the pointer and which of its bytes. `live` ends when a hash
+    map gives the entry up.
+    """
+
+    kind: str
+    name: str = ""
+    data: bytearray = field(default_factory=bytearray)
+    writable: bool = True
+    live: bool = True
+    spilled: dict[int, tuple[Pointer, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """`offset` is a 64-bit number, read as two's complement. NULL is the number 0."""
+
+    region: Region
+    offset: int
+
+
+Value = int | Pointer
+"""What a register holds: an unsigned 64-bit number or a pointer."""
+
+
+def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe: Observer | None = None) -> RunOutput:
+    """What `program` does on `given`: r0, the packet, every modelled map, and how often nondeterministic helpers were called.
+
+    Raises `Unmodelled` where the program does what the meaning here does not cover, `MemoryFault` where it does what no
+    accepted program does, and `BudgetExceeded` after `budget` instructions. `observe` is called before each instruction.
+    """
+    machine = Machine(program, given, budget, observe)
+    machine.call(program.name)
+    value = machine.registers[0]
+    if not isinstance(value, int):
+        raise Unmodelled("returned-pointer", f"{program.name} returns something that is not a number")
+    maps = {name: contents.entries() for name, contents in machine.maps.items()}
+    return RunOutput(value & 0xFFFFFFFF, bytes(machine.packet.data), maps, dict(machine.calls))
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
+class ArrayMap:
+    """An array or a data section: its values exist from the start, at multiples of the stride (kernel/bpf/arraymap.c)."""
+
+    def __init__(self, spec: MapSpec, given: MapContents | None) -> None:
+        self.spec, self.stride = spec, mapmodel.stride(spec)
+        self.region = Region("data", spec.name, bytearray(self.stride * spec.max_entries), not spec.frozen)
+        if given is None:
+            given = {bytes(4): spec.initial or b""}
+        for key, value in given.items():
+            start = int.from_bytes(key, "little") * self.stride
+            self.region.data[start : start + len(value)] = value
+
+    def lookup(self, key: bytes) -> Value:
+        index = int.from_bytes(key, "little")
+        return Pointer(self.region, index * self.stride) if index < self.spec.max_entries else 0
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        index = int.from_bytes(key, "little")
+        if flags & ~BPF_F_LOCK > BPF_EXIST:
+            return -EINVAL
+        if index >= self.spec.max_entries:
+            return -E2BIG
+        if flags & BPF_NOEXIST:
+            return -EEXIST
+        start = index * self.stride
+        self.region.data[start : start + len(value)] = value
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        return -EINVAL
+
+    def entries(self) -> dict[bytes, bytes]:
+        starts = enumerate(range(0, len(self.region.data), self.stride))
+        values = {index: bytes(self.region.data[start : start + self.spec.value_size]) for index, start in starts}
+        return {index.to_bytes(4, "little"): value for index, value in values.items()}
+
+
+class HashMap:
+    """Entries that come and go (kernel/bpf/hashtab.c). An update puts a new entry in the place of the old, which is given up."""
+
+    def __init__(self, spec: MapSpec, given: MapContents | None) -> None:
+        self.spec = spec
+        self.values = {key: self._entry(value) for key, value in (given or {}).items()}
+
+    def _entry(self, value: bytes) -> Region:
+        return Region("value", self.spec.name, bytearray(value))
+
+    def lookup(self, key: bytes) -> Value:
+        entry = self.values.get(key)
+        return Pointer(entry, 0) if entry else 0
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        entry = self.values.get(key)
+        if flags & ~BPF_F_LOCK > BPF_EXIST:
+            return -EINVAL
+        if entry and flags & BPF_NOEXIST:
+            return -EEXIST
+        if not entry and flags & BPF_EXIST:
+            return -ENOENT
+        if not entry and len(self.values) >= self.spec.max_entries:
+            return -E2BIG
+        if entry and flags & BPF_F_LOCK:
+            entry.data[:] = value
+            return 0
+        if entry:
+            entry.live = False
+        self.values[key] = self._entry(value)
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        entry = self.values.pop(key, None)
+        if entry is None:
+            return -ENOENT
+        entry.live = False
+        return 0
+
+    def entries(self) -> dict[bytes, bytes]:
+        return {key: bytes(entry.data) for key, entry in self.values.items()}
+
+
+def _open_maps(program: Program, given: RunInput) -> dict[str, ArrayMap | HashMap]:
+    kinds = {**dict.fromkeys(mapmodel.ARRAYS, ArrayMap), **dict.fromkeys(mapmodel.HASHES, HashMap)}
+    return {spec.name: kinds[spec.type](spec, given.maps.get(spec.name)) for spec in program.maps if spec.type in kinds}
+
+
+# --- the machine ------------------------------------------------------------------------------------------------------
+class Machine:
+    """A run in progress, as an observer and the helper models see it: where it is, and what registers and memory hold.
+
+    `function` and `insn_idx` name the instruction that comes next, or is being executed. A register is None while it holds
+    nothing that an accepted program reads.
+    """
+
+    def __init__(self, program: Program, given: RunInput, budget: int, observe: Observer | None) -> None:
+        self.program, self.given, self.budget, self.observe = program, given, budget, observe
+        bodies = {program.name: program.insns} | {sub.name: sub.insns for sub in program.subprograms}
+        self.functions: dict[str, tuple[Op, ...]] = {name: lift(insns) for name, insns in bodies.items()}
+        self.context = progtype.for_section(program.section).context
+        self.packet = Region("packet", data=bytearray(given.packet))
+        self.maps = _open_maps(program, given)
+        self.results: dict[str, deque[int]] = {}
+        for result in given.helper_results:
+            self.results.setdefault(result.helper, deque()).append(result.value)
+        self.calls: Counter[str] = Counter()
+        self.registers: list[Value | None] = [None] * 11
+        self.registers[1] = Pointer(Region("ctx"), 0)
+        self.function, self.insn_idx = program.name, 0
+
+    def call(self, name: str) -> None:
+        """Runs one function from its first instruction to its exit, on a stack of its own."""
+        code = self.functions.get(name)
+        if code is None:
+            raise self.unmodelled("unmodelled-instruction", f"the subprogram {name} is not part of the program")
+        self.registers[10] = Pointer(Region("stack", name, bytearray(STACK_BYTES)), STACK_BYTES)
+        following = 0
+        while True:
+            self.function, self.insn_idx = name, following
+            if self.observe is not None:
+                self.observe(self)
+            self.budget -= 1
+            if self.budget < 0:
+                raise BudgetExceeded(self.at("the run has used up its instructions"))
+            op = code[following]
+            following += 1
+            match op:
+                case ops.Exit():
+                    return
+                case ops.Jump(target=target):
+                    following = target
+                case ops.Branch(target=target):
+                    if self._is_taken(op):
+                        following = target
+                case ops.MayGoto():
+                    pass  # the kernel lets go after a quarter of a second; our budget ends before
+                case ops.LoadSkb():
+                    if not self._load_skb(op):
+                        return
+                case ops.CallSubprogram(name=callee):
+                    kept = self.registers[6:]
+                    self.registers[6:10] = [None] * 4
+                    self.call(callee)
+                    self.registers[1:] = [None] * 5 + kept
+                case _:
+                    self._step(op)
+
+    def _step(self, op: Op) -> None:
+        registers = self.registers
+        match op:
+            case ops.Alu(kind=kind, width=width, dst=dst):
+                registers[dst] = self._alu(kind, width, dst, self.operand(op.src))
+            case ops.Negate(width=width, dst=dst):
+                registers[dst] = meaning.negate(CONCRETE, width, self.scalar(dst))
+            case ops.MoveSigned(width=width, bits=bits, dst=dst, src=src):
+                registers[dst] = meaning.move_signed(CONCRETE, width, bits, self.scalar(src))
+            case ops.ByteOrder(to=to, bits=bits, dst=dst):
+                registers[dst] = meaning.byte_order(CONCRETE, to, bits, self.scalar(dst))
+            case ops.LoadImm(dst=dst, value=value):
+                registers[dst] = CONCRETE.const(64, value)
+            case ops.LoadMap(dst=dst, map=name):
+                registers[dst] = Pointer(Region("map", name), 0)
+            case ops.LoadMapValue(dst=dst, map=name, offset=offset):
+                contents = self.map(name)
+                if not isinstance(contents, ArrayMap):
+                    raise self.unmodelled("unmodelled-map", f"{name} has no value at a fixed address")
+                registers[dst] = Pointer(contents.region, offset)
+            case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=is_signed):
+                loaded = self.load(self.register(base), offset, size)
+                extends = is_signed and isinstance(loaded, int)
+                registers[dst] = CONCRETE.sext(loaded, 8 * size, 64) if extends else loaded
+            case ops.Store(base=base, offset=offset, size=size, src=src):
+                self.store(self.register(base), offset, size, self.operand(src))
+            case ops.Atomic():
+                self._atomic(op)
+            case ops.CallHelper(helper_id=helper_id):
+                self._helper(helper_id)
+            case _:
+                raise self.unmodelled("unmodelled-instruction", f"{type(op).__name__} is not modelled")
+
+    # --- arithmetic ---------------------------------------------------------------------------------------------------
+    def _alu(self, kind: AluKind, width: int, dst: Reg, src: Value) -> Value:
+        if kind is AluKind.MOV and width == 64:
+            return src
+        old = src if kind is AluKind.MOV else self.register(dst)
+        match old, src:
+            case int(), int():
+                return meaning.alu(CONCRETE, kind, width, old, src)
+            case (Pointer(region, offset), int(number)) | (int(number), Pointer(region, offset)) if (
+                kind is AluKind.ADD and width == 64
+            ):
+                return Pointer(region, meaning.alu(CONCRETE, kind, 64, offset, number))
+            case Pointer(region, offset), int(number) if kind is AluKind.SUB and width == 64:
+                return Pointer(region, meaning.alu(CONCRETE, kind, 64, offset, number))
+            case Pointer(region, offset), Pointer(other, distance) if kind is AluKind.SUB and region is other:
+                return meaning.alu(CONCRETE, kind, width, offset, distance)
+            case _:
+                raise self.unmodelled("pointer-arithmetic", f"{width}-bit {kind} on pointers is not modelled")
+
+    def _is_taken(self, op: ops.Branch) -> bool:
+        left, right = self.register(op.left), self.operand(op.right)
+        match left, right:
+            case int(), int():
+                return meaning.condition(CONCRETE, op.condition, op.width, left, right)
+            case Pointer(region, offset), Pointer(other, distance) if region is other:
+                a, b = (CONCRETE.add(64, _POINTER_BASE, x) for x in (offset, distance))
+                return meaning.condition(CONCRETE, op.condition, 64, a, b)
+            case (Pointer(), Pointer()) | (Pointer(), 0) | (0, Pointer()) if op.condition in (Condition.EQ, Condition.NE):
+                return op.condition is Condition.NE
+            case Pointer(), 0 if op.condition is Condition.UGT:
+                return True
+            case _:
+                raise self.unmodelled("pointer-comparison", "a pointer is compared with a number or with another region's")
+
+    def _atomic(self, op: ops.Atomic) -> None:
+        width, place = 8 * op.size, self.register(op.base)
+        src = CONCRETE.extract(self.scalar(op.src), 64, width - 1, 0)
+        is_exchange = op.kind is ops.AtomicKind.CMPXCHG
+        expected = CONCRETE.extract(self.scalar(Reg(0)), 64, width - 1, 0) if is_exchange else src
+        old = self.load(place, op.offset, op.size)
+        if isinstance(old, Pointer):
+            raise self.unmodelled("pointer-arithmetic", "an atomic operation on a pointer")
+        self.store(place, op.offset, op.size, meaning.atomic(CONCRETE, op.kind, width, old, src, expected))
+        if op.fetch:
+            self.registers[0 if is_exchange else op.src] = old
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+    def load(self, pointer: Value, offset: int, size: int) -> Value:
+        """`size` bytes at pointer + offset as a number, zero-extended, or the pointer that was spilled there."""
+        if isinstance(pointer, Pointer) and pointer.region.kind == "ctx":
+            return self._load_context(signed(64, pointer.offset) + offset, size)
+        region, start = self._place(pointer, offset, size)
+        if region.spilled:
+            parts = [region.spilled.get(start + i) for i in range(size)]
+            first = parts[0]
+            if first and size == 8 and parts == [(first[0], i) for i in range(8)]:
+                return first[0]
+            if any(parts):
+                raise self.unmodelled("leaked-pointer", "a part of a spilled pointer is read")
+        return int.from_bytes(region.data[start : start + size], "little")
+
+    def read(self, pointer: Value, size: int) -> bytes:
+        """The bytes that a helper's argument points to."""
+        words = [(at, min(8, size - at)) for at in range(0, size, 8)]
+        out = b""
+        for at, part in words:
+            value = self.load(pointer, at, part)
+            if isinstance(value, Pointer):
+                raise self.unmodelled("leaked-pointer", "a helper is given the bytes of a pointer")
+            out += value.to_bytes(part, "little")
+        return out
+
+    def store(self, pointer: Value, offset: int, size: int, value: Value) -> None:
+        """The low `size` bytes of `value` go to pointer + offset; a pointer goes to the stack only, and whole."""
+        region, start = self._place(pointer, offset, size)
+        if not region.writable:
+            raise MemoryFault(self.at(f"a store to {region.kind} {region.name}, which is read-only"))
+        for at in range(start, start + size) if region.spilled else ():
+            region.spilled.pop(at, None)
+        if isinstance(value, int):
+            region.data[start : start + size] = CONCRETE.const(8 * size, value).to_bytes(size, "little")
+        elif region.kind == "stack" and size == 8:
+            region.spilled |= {start + i: (value, i) for i in range(8)}
+        else:
+            raise self.unmodelled("leaked-pointer", "a pointer is stored outside the stack")
+
+    def _place(self, pointer: Value, offset: int, size: int) -> tuple[Region, int]:
+        """Where `size` bytes at pointer + offset lie; they are inside the region."""
+        if isinstance(pointer, int):
+            raise MemoryFault(self.at(f"memory is reached through the number {pointer:#x}"))
+        region, start = pointer.region, signed(64, pointer.offset) + offset
+        if region.kind == "ctx":
+            raise self.unmodelled("unmodelled-context", "the context is stored to, or given to a helper as bytes")
+        if not region.live:
+            raise self.unmodelled("stale-value-pointer", f"an entry that map {region.name} has given up is accessed")
+        if not 0 <= start <= len(region.data) - size:
+            place = f"{region.kind} {region.name}".strip()
+            raise MemoryFault(self.at(f"{size} bytes at offset {start} of {place}, which has {len(region.data)}"))
+        return region, start
+
+    def _load_context(self, start: int, size: int) -> Value:
+        for item in self.context:
+            if (item.offset, item.size) == (start, size):
+                match item.kind:
+                    case FieldKind.PACKET:
+                        return Pointer(self.packet, 0)
+                    case FieldKind.PACKET_END:
+                        return Pointer(self.packet, len(self.packet.data))
+                    case FieldKind.SCALAR:
+                        usual = len(self.packet.data) if item.name == "len" else 0
+                        return CONCRETE.const(8 * size, self.given.ctx.get(item.name, usual))
+                    case _:
+                        raise self.unmodelled("unmodelled-context", f"the context field {item.name}")
+        raise self.unmodelled("unmodelled-context", f"{size} bytes at offset {start} of the context")
+
+    def _load_skb(self, op: ops.LoadSkb) -> bool:
+        """Packet bytes to r0; False when they are not there, which ends the function with 0. The offset is an int in the kernel
+        (net/core/filter.c: bpf_gen_ld_abs), and negative ones name the headers below the packet or ancillary data."""
+        index = 0 if op.index is None else self.scalar(op.index)
+        start = signed(32, CONCRETE.const(32, index + op.offset))
+        if start < 0:
+            raise self.unmodelled("unmodelled-instruction", f"a packet load at the negative offset {start}")
+        raw = bytes(self.packet.data[start : start + op.size])
+        self.registers[:6] = [int.from_bytes(raw, "big") if len(raw) == op.size else 0] + [None] * 5
+        return len(raw) == op.size
+
+    # --- helpers ------------------------------------------------------------------------------------------------------
+    def _helper(self, helper_id: int) -> None:
+        effect = HELPERS.get(helper_id)
+        if effect is None:
+            raise self.unmodelled("unmodelled-helper", f"helper {mapmodel.helper_name(helper_id)} has no model yet")
+        result = effect(self)
+        self.registers[:6] = [result if isinstance(result, Pointer) else CONCRETE.const(64, result)] + [None] * 5
+
+    def drawn(self, helper: str) -> int:
+        """The next result that the input has for a nondeterministic helper, 0 when there are no more."""
+        self.calls[helper] += 1
+        results = self.results.get(helper)
+        return results.popleft() if results else 0
+
+    def map(self, name: str) -> ArrayMap | HashMap:
+        contents = self.maps.get(name)
+        if contents is None:
+            raise self.unmodelled("unmodelled-map", f"{name}, a {self.program.map(name).type}")
+        return contents
+
+    def map_argument(self) -> ArrayMap | HashMap:
+        """The map that r1 names."""
+        value = self.register(Reg(1))
+        if isinstance(value, Pointer) and value.region.kind == "map":
+            return self.map(value.region.name)
+        raise self.unmodelled("unmodelled-map", "the map of a call is not a map of the program")
+
+    # --- small ones ---------------------------------------------------------------------------------------------------
+    def register(self, register: Reg) -> Value:
+        value = self.registers[register]
+        if value is None:
+            raise MemoryFault(self.at(f"r{register} is read before anything was put into it"))
+        return value
+
+    def operand(self, operand: Operand) -> Value:
+        return CONCRETE.const(64, operand.value) if isinstance(operand, Imm) else self.register(operand)
+
+    def scalar(self, register: Reg) -> int:
+        value = self.register(register)
+        if isinstance(value, Pointer):
+            raise self.unmodelled("pointer-arithmetic", f"r{register} holds a pointer where a number is needed")
+        return value
+
+    def at(self, message: str) -> str:
+        return f"{self.function}, insn {self.insn_idx}: {message}"
+
+    def unmodelled(self, gap: str, message: str) -> Unmodelled:
+        return Unmodelled(gap, self.at(message))
+
+
+Observer = Callable[[Machine], None]
+"""Sees the machine before each instruction; what it changes, it changes for the run."""
+
+
+# --- helper models ----------------------------------------------------------------------------------------------------
+Effect = Callable[[Machine], Value]
+
+
+def _lookup(machine: Machine) -> Value:
+    contents = machine.map_argument()
+    return contents.lookup(machine.read(machine.register(Reg(2)), contents.spec.key_size))
+
+
+def _update(machine: Machine) -> Value:
+    contents = machine.map_argument()
+    key = machine.read(machine.register(Reg(2)), contents.spec.key_size)
+    value = machine.read(machine.register(Reg(3)), contents.spec.value_size)
+    return contents.update(key, value, machine.scalar(Reg(4)))
+
+
+def _delete(machine: Machine) -> Value:
+    contents = machine.map_argument()
+    return contents.delete(machine.read(machine.register(Reg(2)), contents.spec.key_size))
+
+
+def _drawn(name: str, width: int) -> Effect:
+    return lambda machine: CONCRETE.const(width, machine.drawn(name))
+
+
+HELPERS: dict[int, Effect] = {
+    1: _lookup,
+    2: _update,
+    3: _delete,
+    5: _drawn("bpf_ktime_get_ns", 64),
+    7: _drawn("bpf_get_prandom_u32", 32),
+    8: lambda machine: 0,  # bpf_get_smp_processor_id: tests and replays run on processor 0
+    93: lambda machine: 0,  # bpf_spin_lock: there is nobody else
+    94: lambda machine: 0,  # bpf_spin_unlock
+    125: _drawn("bpf_ktime_get_boot_ns", 64),
+    160: _drawn("bpf_ktime_get_coarse_ns", 64),
+}
+"""By helper id, the same ids as `semantics.helpers.HELPERS`: reads arguments from r1.., acts, and gives r0."""
