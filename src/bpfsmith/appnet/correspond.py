@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.meaning import SIZES, Layout
@@ -70,11 +70,23 @@ def layout_of(
         if spec is None:
             if item.name in constants or item.name not in needed:
                 continue
-            return f"the program does not use {place.map}, where its state {item.name} would be"
+            return f"the program has no map or data section {place.map}, where its state {item.name} would be"
         if place.offset + SIZES[item.type] > spec.value_size:
             return f"{place.map} has {spec.value_size} bytes: no room for {item.name} at offset {place.offset}"
         scalars[item.name] = (place.map, place.offset)
     return Layout(scalars, maps, program.maps)
+
+
+def with_state(program: Program, obj: Object | None, element: core.Element) -> Program:
+    """The program with the data sections of the element's state among its maps, also those that it never touches."""
+    names = {spec.name for spec in program.maps}
+    more: dict[str, MapSpec] = {}
+    for item in element.state:
+        place = _variable(obj, item.name) if item.type.name != "Map" else Place(item.name)
+        for spec in obj.maps if obj and place else ():
+            if place is not None and spec.name == place.map and spec.name not in names:
+                more[spec.name] = spec
+    return replace(program, maps=(*program.maps, *more.values()))
 
 
 def _map(program: Program, name: str) -> MapSpec | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
-from bpfsmith.appnet.correspond import Place, layout_of
+from bpfsmith.appnet.correspond import Place, layout_of, with_state
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
 from bpfsmith.gate.replay import kernel_replayer
 from bpfsmith.isa.program import Program
@@ -44,6 +44,7 @@ def prove(
     actions = ACTIONS.get(for_section(program.section).name)
     if actions is None:
         return Unknown("unmodelled-hook", f"what forwards and what aborts an RPC in section {program.section} is not defined")
+    program = with_state(program, obj, element)
     layout = layout_of(element, program, obj, places or {}, body)
     if isinstance(layout, str):
         return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")

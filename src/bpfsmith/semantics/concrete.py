@@ -1,7 +1,7 @@
 """The interpreter: runs a program on one input, with the meaning that the prover proves with.
 
-What ops compute is `semantics.eval` over plain integers, and ops are those of `ir.lift`; only memory, control and helpers are
-written here, as `symbolic`, `memory` and `helpers` write them for terms. A run is a function of its `RunInput`: uninitialised
+What ops compute is `semantics.eval` over plain integers, and ops are those of `ir.lift`; only control, memory and helpers are
+written anew, as `symbolic`, `memory` and `helpers` write them for terms. A run is a function of its `RunInput`: uninitialised
 stack reads as zero, the processor is number 0, and what a helper would draw or read off a clock comes with the input.
 """
 
@@ -9,32 +9,31 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from bpfsmith.execution import MapContents, RunInput, RunOutput
+from bpfsmith.execution import RunInput, RunOutput
 from bpfsmith.ir import ops
 from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import AluKind, Condition, Imm, Op, Operand, Reg
 from bpfsmith.isa import progtype
 from bpfsmith.isa.context import FieldKind
-from bpfsmith.isa.program import MapSpec, Program
+from bpfsmith.isa.program import Program
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
+from bpfsmith.semantics.concrete_memory import ArrayMap, Map, Pointer, Region, Value, open_maps
 from bpfsmith.semantics.domain import CONCRETE, signed
 from bpfsmith.semantics.state import Unmodelled
 
 INSN_BUDGET = 1_000_000
 STACK_BYTES = 512  # MAX_BPF_STACK, include/linux/filter.h
 _POINTER_BASE = 1 << 62  # any address that no offset in a region wraps around
-ENOENT, E2BIG, EEXIST, EINVAL = 2, 7, 17, 22
-BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK = 0, 1, 2, 4
 
 
-class MemoryFault(Unmodelled):
-    """An access outside of memory or to what may not be written: the kernel's verifier accepts no program that does it."""
+class Fault(Unmodelled):
+    """What the kernel's verifier accepts no program to do: leave memory, store to what is read-only, read a register before it
+    is set, or run past the last instruction."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__("memory-fault", detail)
+        super().__init__("fault", detail)
 
 
 class BudgetExceeded(Unmodelled):
@@ -44,39 +43,10 @@ class BudgetExceeded(Unmodelled):
         super().__init__("instruction-budget", detail)
 
 
-@dataclass(slots=True, eq=False)
-class Region:
-    """A piece of memory that pointers cannot leave: `kind` is "stack", "packet", "ctx", "data" (an array's values, one behind
-    the other), "value" (one entry of the hash map `name`) or "map" (a map itself, as a helper's argument).
-
-    `spilled` has the bytes that are part of a pointer: offset -> the pointer and which of its bytes. `live` ends when a hash
-    map gives the entry up.
-    """
-
-    kind: str
-    name: str = ""
-    data: bytearray = field(default_factory=bytearray)
-    writable: bool = True
-    live: bool = True
-    spilled: dict[int, tuple[Pointer, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """`offset` is a 64-bit number, read as two's complement. NULL is the number 0."""
-
-    region: Region
-    offset: int
-
-
-Value = int | Pointer
-"""What a register holds: an unsigned 64-bit number or a pointer."""
-
-
 def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe: Observer | None = None) -> RunOutput:
     """What `program` does on `given`: r0, the packet, every modelled map, and how often nondeterministic helpers were called.
 
-    Raises `Unmodelled` where the program does what the meaning here does not cover, `MemoryFault` where it does what no
+    Raises `Unmodelled` where the program does what the meaning here does not cover, `Fault` where it does what no
     accepted program does, and `BudgetExceeded` after `budget` instructions. `observe` is called before each instruction.
     """
     machine = Machine(program, given, budget, observe)
@@ -86,92 +56,6 @@ def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe
         raise Unmodelled("returned-pointer", f"{program.name} returns something that is not a number")
     maps = {name: contents.entries() for name, contents in machine.maps.items()}
     return RunOutput(value & 0xFFFFFFFF, bytes(machine.packet.data), maps, dict(machine.calls))
-
-
-# --- maps -------------------------------------------------------------------------------------------------------------
-class ArrayMap:
-    """An array or a data section: its values exist from the start, at multiples of the stride (kernel/bpf/arraymap.c)."""
-
-    def __init__(self, spec: MapSpec, given: MapContents | None) -> None:
-        self.spec, self.stride = spec, mapmodel.stride(spec)
-        self.region = Region("data", spec.name, bytearray(self.stride * spec.max_entries), not spec.frozen)
-        if given is None:
-            given = {bytes(4): spec.initial or b""}
-        for key, value in given.items():
-            start = int.from_bytes(key, "little") * self.stride
-            self.region.data[start : start + len(value)] = value
-
-    def lookup(self, key: bytes) -> Value:
-        index = int.from_bytes(key, "little")
-        return Pointer(self.region, index * self.stride) if index < self.spec.max_entries else 0
-
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
-        index = int.from_bytes(key, "little")
-        if flags & ~BPF_F_LOCK > BPF_EXIST:
-            return -EINVAL
-        if index >= self.spec.max_entries:
-            return -E2BIG
-        if flags & BPF_NOEXIST:
-            return -EEXIST
-        start = index * self.stride
-        self.region.data[start : start + len(value)] = value
-        return 0
-
-    def delete(self, key: bytes) -> int:
-        return -EINVAL
-
-    def entries(self) -> dict[bytes, bytes]:
-        starts = enumerate(range(0, len(self.region.data), self.stride))
-        values = {index: bytes(self.region.data[start : start + self.spec.value_size]) for index, start in starts}
-        return {index.to_bytes(4, "little"): value for index, value in values.items()}
-
-
-class HashMap:
-    """Entries that come and go (kernel/bpf/hashtab.c). An update puts a new entry in the place of the old, which is given up."""
-
-    def __init__(self, spec: MapSpec, given: MapContents | None) -> None:
-        self.spec = spec
-        self.values = {key: self._entry(value) for key, value in (given or {}).items()}
-
-    def _entry(self, value: bytes) -> Region:
-        return Region("value", self.spec.name, bytearray(value))
-
-    def lookup(self, key: bytes) -> Value:
-        entry = self.values.get(key)
-        return Pointer(entry, 0) if entry else 0
-
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
-        entry = self.values.get(key)
-        if flags & ~BPF_F_LOCK > BPF_EXIST:
-            return -EINVAL
-        if entry and flags & BPF_NOEXIST:
-            return -EEXIST
-        if not entry and flags & BPF_EXIST:
-            return -ENOENT
-        if not entry and len(self.values) >= self.spec.max_entries:
-            return -E2BIG
-        if entry and flags & BPF_F_LOCK:
-            entry.data[:] = value
-            return 0
-        if entry:
-            entry.live = False
-        self.values[key] = self._entry(value)
-        return 0
-
-    def delete(self, key: bytes) -> int:
-        entry = self.values.pop(key, None)
-        if entry is None:
-            return -ENOENT
-        entry.live = False
-        return 0
-
-    def entries(self) -> dict[bytes, bytes]:
-        return {key: bytes(entry.data) for key, entry in self.values.items()}
-
-
-def _open_maps(program: Program, given: RunInput) -> dict[str, ArrayMap | HashMap]:
-    kinds = {**dict.fromkeys(mapmodel.ARRAYS, ArrayMap), **dict.fromkeys(mapmodel.HASHES, HashMap)}
-    return {spec.name: kinds[spec.type](spec, given.maps.get(spec.name)) for spec in program.maps if spec.type in kinds}
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -188,7 +72,8 @@ class Machine:
         self.functions: dict[str, tuple[Op, ...]] = {name: lift(insns) for name, insns in bodies.items()}
         self.context = progtype.for_section(program.section).context
         self.packet = Region("packet", data=bytearray(given.packet))
-        self.maps = _open_maps(program, given)
+        self.maps = open_maps(program, given)
+        self.handles: dict[str, Region] = {}
         self.results: dict[str, deque[int]] = {}
         for result in given.helper_results:
             self.results.setdefault(result.helper, deque()).append(result.value)
@@ -211,6 +96,8 @@ class Machine:
             self.budget -= 1
             if self.budget < 0:
                 raise BudgetExceeded(self.at("the run has used up its instructions"))
+            if following == len(code):
+                raise Fault(self.at("the function ends without an exit"))
             op = code[following]
             following += 1
             match op:
@@ -248,7 +135,7 @@ class Machine:
             case ops.LoadImm(dst=dst, value=value):
                 registers[dst] = CONCRETE.const(64, value)
             case ops.LoadMap(dst=dst, map=name):
-                registers[dst] = Pointer(Region("map", name), 0)
+                registers[dst] = Pointer(self.handles.setdefault(name, Region("map", name)), 0)
             case ops.LoadMapValue(dst=dst, map=name, offset=offset):
                 contents = self.map(name)
                 if not isinstance(contents, ArrayMap):
@@ -256,8 +143,9 @@ class Machine:
                 registers[dst] = Pointer(contents.region, offset)
             case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=is_signed):
                 loaded = self.load(self.register(base), offset, size)
-                extends = is_signed and isinstance(loaded, int)
-                registers[dst] = CONCRETE.sext(loaded, 8 * size, 64) if extends else loaded
+                if is_signed and isinstance(loaded, int):
+                    loaded = CONCRETE.sext(loaded, 8 * size, 64)
+                registers[dst] = loaded
             case ops.Store(base=base, offset=offset, size=size, src=src):
                 self.store(self.register(base), offset, size, self.operand(src))
             case ops.Atomic():
@@ -319,52 +207,43 @@ class Machine:
         if isinstance(pointer, Pointer) and pointer.region.kind == "ctx":
             return self._load_context(signed(64, pointer.offset) + offset, size)
         region, start = self._place(pointer, offset, size)
-        if region.spilled:
-            parts = [region.spilled.get(start + i) for i in range(size)]
-            first = parts[0]
-            if first and size == 8 and parts == [(first[0], i) for i in range(8)]:
-                return first[0]
-            if any(parts):
-                raise self.unmodelled("leaked-pointer", "a part of a spilled pointer is read")
-        return int.from_bytes(region.data[start : start + size], "little")
+        spilled = region.pointer_at(start) if size == 8 else None
+        return spilled or int.from_bytes(self._bytes(region, start, size), "little")
 
     def read(self, pointer: Value, size: int) -> bytes:
         """The bytes that a helper's argument points to."""
-        words = [(at, min(8, size - at)) for at in range(0, size, 8)]
-        out = b""
-        for at, part in words:
-            value = self.load(pointer, at, part)
-            if isinstance(value, Pointer):
-                raise self.unmodelled("leaked-pointer", "a helper is given the bytes of a pointer")
-            out += value.to_bytes(part, "little")
-        return out
+        return self._bytes(*self._place(pointer, 0, size), size)
+
+    def _bytes(self, region: Region, start: int, size: int) -> bytes:
+        if region.has_pointer_bytes(start, size):
+            raise self.unmodelled("leaked-pointer", "bytes of a spilled pointer are read as a number")
+        return bytes(region.data[start : start + size])
 
     def store(self, pointer: Value, offset: int, size: int, value: Value) -> None:
         """The low `size` bytes of `value` go to pointer + offset; a pointer goes to the stack only, and whole."""
         region, start = self._place(pointer, offset, size)
-        if not region.writable:
-            raise MemoryFault(self.at(f"a store to {region.kind} {region.name}, which is read-only"))
+        if not region.is_writable:
+            raise Fault(self.at(f"a store to {region}, which is read-only"))
         for at in range(start, start + size) if region.spilled else ():
             region.spilled.pop(at, None)
         if isinstance(value, int):
             region.data[start : start + size] = CONCRETE.const(8 * size, value).to_bytes(size, "little")
         elif region.kind == "stack" and size == 8:
-            region.spilled |= {start + i: (value, i) for i in range(8)}
+            region.spill(start, value)
         else:
             raise self.unmodelled("leaked-pointer", "a pointer is stored outside the stack")
 
     def _place(self, pointer: Value, offset: int, size: int) -> tuple[Region, int]:
         """Where `size` bytes at pointer + offset lie; they are inside the region."""
         if isinstance(pointer, int):
-            raise MemoryFault(self.at(f"memory is reached through the number {pointer:#x}"))
+            raise Fault(self.at(f"memory is reached through the number {pointer:#x}"))
         region, start = pointer.region, signed(64, pointer.offset) + offset
         if region.kind == "ctx":
             raise self.unmodelled("unmodelled-context", "the context is stored to, or given to a helper as bytes")
-        if not region.live:
+        if not region.is_live:
             raise self.unmodelled("stale-value-pointer", f"an entry that map {region.name} has given up is accessed")
         if not 0 <= start <= len(region.data) - size:
-            place = f"{region.kind} {region.name}".strip()
-            raise MemoryFault(self.at(f"{size} bytes at offset {start} of {place}, which has {len(region.data)}"))
+            raise Fault(self.at(f"{size} bytes at offset {start} of {region}, which has {len(region.data)}"))
         return region, start
 
     def _load_context(self, start: int, size: int) -> Value:
@@ -407,13 +286,13 @@ class Machine:
         results = self.results.get(helper)
         return results.popleft() if results else 0
 
-    def map(self, name: str) -> ArrayMap | HashMap:
+    def map(self, name: str) -> Map:
         contents = self.maps.get(name)
         if contents is None:
-            raise self.unmodelled("unmodelled-map", f"{name}, a {self.program.map(name).type}")
+            raise self.unmodelled("unmodelled-map", f"the map {name} is of a type that has no model yet")
         return contents
 
-    def map_argument(self) -> ArrayMap | HashMap:
+    def map_argument(self) -> Map:
         """The map that r1 names."""
         value = self.register(Reg(1))
         if isinstance(value, Pointer) and value.region.kind == "map":
@@ -424,7 +303,7 @@ class Machine:
     def register(self, register: Reg) -> Value:
         value = self.registers[register]
         if value is None:
-            raise MemoryFault(self.at(f"r{register} is read before anything was put into it"))
+            raise Fault(self.at(f"r{register} is read before anything was put into it"))
         return value
 
     def operand(self, operand: Operand) -> Value:

@@ -7,13 +7,14 @@ A difference becomes a counterexample that is shrunk and handed to a replayer be
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.execution import Counterexample
 from bpfsmith.semantics import witness
 from bpfsmith.semantics.atomicity import lost_atomicity
 from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.chance import toss_coins
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
 from bpfsmith.semantics.solver import Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
@@ -52,6 +53,7 @@ class _Check:
     candidate: Behaviour
     setting: Setting
     given: list[Term] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def verdict(self) -> Verdict:
         t, reference, candidate = self.t, self.reference, self.candidate
@@ -63,6 +65,15 @@ class _Check:
         evidence = [f"{item.name}: equal by rewriting" for item in seen if item.differs(t) is t.false]
         left = [item for item in seen if item.differs(t) is not t.false]
         self.given += witness.monotone_clock(t, [*self.given, *(item.differs(t) for item in left)])
+        assumptions: tuple[str, ...] = ()
+        tossed = toss_coins(t, [(item.left, item.right) for item in left], self.setting.limits)
+        self.notes = tossed.notes
+        for way in tossed.ways:
+            counted = [replace(item, left=a, right=b) for item, (a, b) in zip(left, way.pairs, strict=True)]
+            if self._by_solver(counted, [], decisive=False) is None:
+                evidence += [f"{item.name}: proved with draws counted" for item in left]
+                left, assumptions = [], way.assumptions
+                break
         found = self._by_chance(left)
         if found is not None:
             return found
@@ -74,7 +85,9 @@ class _Check:
         if lost is not None and not reference.concedes_atomicity:
             return Unknown("lost-atomicity", lost)
         threads = reference.concedes_atomicity if lost is not None else SINGLE_THREAD
-        return Equal(tuple(dict.fromkeys((*reference.assumptions, *candidate.assumptions, threads))), tuple(evidence))
+        return Equal(
+            tuple(dict.fromkeys((*reference.assumptions, *candidate.assumptions, *assumptions, threads))), tuple(evidence)
+        )
 
     def _by_chance(self, left: list[Observable]) -> Different | None:
         """Random inputs find half of all differences without a solver."""
@@ -90,8 +103,9 @@ class _Check:
                         return self._different(item, assignment)
         return None
 
-    def _by_solver(self, left: list[Observable], evidence: list[str]) -> Verdict | None:
-        """Cutpoints, then the solvers; adds to `evidence` what was proved. None when everything was."""
+    def _by_solver(self, left: list[Observable], evidence: list[str], decisive: bool = True) -> Verdict | None:
+        """Cutpoints, then the solvers; adds to `evidence` what was proved. None when everything was. What is not `decisive`
+        stops at the first observable that is not proved, and shows no counterexample."""
         t, undecided = self.t, []
         swept = Sweep(t, self.given, self.setting.usual).run([(item.left, item.right) for item in left])
         for item, (a, b) in zip(left, swept, strict=True):
@@ -99,6 +113,8 @@ class _Check:
             match satisfiable([*self.given, differs], self.setting.limits):
                 case Unsatisfiable(solver=solver):
                     evidence.append(f"{item.name}: proved by {'cutpoints' if solver == 'rewriting' else solver}")
+                case Satisfiable() | NoAnswer() if not decisive:
+                    return Unknown("draws-not-counted", item.name)
                 case Satisfiable(values=values):
                     return self._different(item, Assignment(dict(values), None, self.setting.usual))
                 case NoAnswer(reason=reason):
@@ -111,6 +127,7 @@ class _Check:
         t = self.t
         found = witness.shrink(assignment, [*self.given, item.differs(t)])
         example = witness.counterexample(t, item.name, found, self.reference, self.candidate, self.setting.packet)
+        example = replace(example, notes=self.notes)
         if self.setting.replay is None:
             return Different(example)
         replayed = self.setting.replay(example)

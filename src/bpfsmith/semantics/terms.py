@@ -111,6 +111,8 @@ class Terms:
             case "and" | "or" | "xor":
                 parts = [self.extract(arg, arg.width, high, low) for arg in a.args]
                 return self._bitwise(a.op, size, parts)
+            case "mul" if high == a.width - 1 and (quotient := self._magic_division(a, low)) is not None:
+                return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
             case "add" if low == 0:
                 return self._sum(size, [self.extract(arg, arg.width, high, 0) for arg in a.args])
             case "mul" if low == 0:
@@ -127,6 +129,21 @@ class Terms:
                 )
             case _:
                 return self._make("extract", size, (a,), low)
+
+    def _magic_division(self, product: Term, shift: int) -> Term | None:
+        """x / c for (M * x) >> shift with M = ceil(2**shift / c), which is how compilers divide by constants (Hacker's Delight,
+        10-9): exact for every x below 2**n when M * c - 2**shift <= 2**(shift - n)."""
+        if len(product.args) != 2 or not product.args[0].is_const:
+            return None
+        magic, factor = product.args[0].number, product.args[1]
+        n = product.width - leading_zeros(factor)
+        if not magic > 2 or magic.bit_length() + n > product.width or shift < n:
+            return None
+        divisor = -(-(1 << shift) // magic)
+        excess = magic * divisor - (1 << shift)
+        if not 0 <= excess <= 1 << (shift - n) or divisor.bit_length() > n:
+            return None
+        return self.udiv(n, self.extract(factor, factor.width, n - 1, 0), self.const(n, divisor))
 
     def concat(self, high: Term, high_width: int, low: Term, low_width: int) -> Term:
         if not self.rewrite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bpfsmith.appnet.correspond import Place, layout_of
+from bpfsmith.appnet.correspond import Place, layout_of, with_state
 from bpfsmith.appnet.prove import prove
 from bpfsmith.diagnostic import Diagnostic
 from bpfsmith.gate.prove import prove_equal
@@ -53,7 +53,7 @@ def check(
     if isinstance(first, AppnetInput):
         element = first.element
         verdict = prove(element, program, obj, places=places, limits=limits)
-        layout = layout_of(element, program, obj, places or {})
+        layout = layout_of(element, with_state(program, obj, element), obj, places or {})
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)
         return Checked(verdict, reference, candidate, words, warnings)
     verdict = prove_equal(first.only(reference_name), first.obj, program, obj, limits=limits)

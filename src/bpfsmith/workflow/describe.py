@@ -89,7 +89,7 @@ def _was(before: str | None, after: str) -> str:
 
 def _draw(helper: str, value: int, number: int) -> str:
     if helper == RANDOM:
-        return f"random word {value:#010x}: a draw of {value / 2**32:.6f} from [0, 1)"
+        return f"random word {value:#010x}: a draw of {value / 2**32:.9g} from [0, 1)"
     if helper == CLOCK:
         return f"the clock reads {value} ns"
     return f"{helper} returns {value:#x} (call {number})"

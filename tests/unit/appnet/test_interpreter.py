@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from appnet_corpus import PROGRAMS, program
 
 from bpfsmith.appnet import core, fixed
 from bpfsmith.appnet.interpreter import StepResult, initial_state, run, threshold
@@ -19,6 +18,7 @@ from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.diagnostic import ToolError
 from bpfsmith.source import SourceText
+from tests.unit.appnet.appnet_corpus import PROGRAMS, program
 
 REAL = RealNumbers()
 STATE = "i: int\nj: int\nu: uint\nf: float\ng: float\nb: bool\nt: Instant\nm: Map<int, float>"

@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from appnet_corpus import PROGRAMS, program
 
 from bpfsmith.appnet import syntax
 from bpfsmith.appnet.parse import LARGEST_TEXT, decode, line_count, parse, read_source
 from bpfsmith.diagnostic import Diagnostic, InputError, ToolError, Unsupported
 from bpfsmith.source import SourceText
+from tests.unit.appnet.appnet_corpus import PROGRAMS, program
 
 
 def parsed(text: str) -> syntax.Program:

@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from appnet_corpus import PROGRAMS, program
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.diagnostic import InputError, ToolError, Unsupported
 from bpfsmith.source import SourceText
+from tests.unit.appnet.appnet_corpus import PROGRAMS, program
 
 STATE = "i: int\nu: uint\nf: float\nb: bool\nt: Instant\nm: Map<int, float>\nn: Map<uint, int>"
 

@@ -1,0 +1,31 @@
+"""What holds for all suites: a skipped kernel test is a failure where the kernel is required, and CI draws no lots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("bpfsmith", deadline=None, derandomize="CI" in os.environ)  # seconds depend on the machine
+settings.load_profile("bpfsmith")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With BPFSMITH_REQUIRE_KERNEL=1 a kernel test has no reason not to run."""
+    report = yield
+    expected = hasattr(report, "wasxfail")
+    if report.skipped and not expected and item.get_closest_marker("kernel") and _kernel_is_required():
+        report.outcome = "failed"
+        report.longrepr = f"BPFSMITH_REQUIRE_KERNEL=1, but skipped: {_reason(report)}"
+    return report
+
+
+def _kernel_is_required() -> bool:
+    return os.environ.get("BPFSMITH_REQUIRE_KERNEL") == "1"
+
+
+def _reason(report: pytest.TestReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
