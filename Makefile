@@ -15,6 +15,7 @@ help:  ## this list
 	@awk -F ':.*## +' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY)  ## install what is missing: .venv with the pinned packages; as root also python3-venv and iproute2
+	@:
 
 $(READY): pyproject.toml requirements.lock tools/setup.sh
 	@tools/setup.sh

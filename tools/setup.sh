@@ -39,10 +39,10 @@ python=$(find_python) ||
 command -v ip >/dev/null || debian iproute2 || say "no ip(8) here: what attaches programs needs iproute2 (apt-get install iproute2)"
 
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-    say "making .venv (downloads about 180 MB, once)"
+    say "making .venv (downloads about 170 MB, once)"
     "$python" -m venv --clear .venv
 fi
-pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input --quiet "$@"; }
+pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input -qq "$@"; }  # says only errors
 # The lock is complete, so nothing is resolved; hatchling is in it, so nothing is fetched to build the package either.
 pip install --no-deps --requirement requirements.lock
 pip install --no-deps --no-build-isolation --editable .

@@ -16,25 +16,23 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from tests.conformance.arithmetic import byte_order, compute, holds, signed
-from tests.conformance.instructions import INSTRUCTIONS, Instruction
-
 from bpfsmith.execution import RunInput, RunOutput
 from bpfsmith.isa import insn as isa
-from bpfsmith.isa.asm import assemble_insns
 from bpfsmith.isa.encoding import decode
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program
+from tests.conformance.arithmetic import byte_order, compute, holds, signed
+from tests.conformance.instructions import INSTRUCTIONS, Instruction
 
 RECORD_BYTES = 64
-_OPERAND, _OUT = 24, 40
+_OPERAND = 24
 _IN = {1: 0, 2: 8, 0: 16}  # where the register stands before
 _AFTER = {1: 40, 2: 48, 0: 56}  # and afterwards
 _KEY = b"\0\0\0\0"
 
 EDGES = (
-    0, 1, 2, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0x8000000000000001,
-    0xFFFFFFFF80000000, 0xFFFFFFFFFFFFFFFF, 0xFEDCBA9876543210,
+    0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFF80000000,
+    0xFFFFFFFFFFFFFFFF, 0xFEDCBA9876543210,
 )  # fmt: skip
 AMOUNTS = (0, 1, 7, 31, 32, 33, 63, 64, 65, 0xFF, 0x100000001, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF)
 IMMS = (0, 1, -1, 2, 7, 0xFF, -128, 0x7FFFFFFF, -0x7FFFFFFF, -0x80000000)
@@ -258,37 +256,3 @@ def _trials(row: Instruction) -> list[Trial]:
 
 
 EXPERIMENTS = tuple(experiment(row, trials) for row in INSTRUCTIONS if (trials := _trials(row)))
-
-# --- the rest, by hand ------------------------------------------------------------------------------------------------
-BY_HAND = {
-    "r1 = map[fd:7]": "test_execution.test_a_map_and_its_value_are_two_things",
-    "r1 = map[fd:7][0]+8": "test_execution.test_a_map_and_its_value_are_two_things",
-    "call bpf_get_prandom_u32#7": "test_execution.test_a_map_and_its_value_are_two_things",
-    "call pc+2": "test_execution.test_a_subprogram_keeps_the_callers_registers_and_has_its_own_stack",
-    "goto pc+2": "test_execution.test_jumps_go_forward_and_back",
-    "gotol pc+2": "test_execution.test_jumps_go_forward_and_back",
-    "exit": "every program",
-    "may_goto pc+2": "test_execution.test_may_goto_falls_through_while_there_is_budget",
-    **{
-        f"r0 = *(u{size} *)skb[{index}7]": "test_execution.test_packet_loads_are_in_network_order_and_end_the_program_outside"
-        for size in (8, 16, 32)
-        for index in ("", "r2 + ")
-    },
-}
-"""Instructions that move control or name things: where they are executed."""
-
-NOT_EXECUTED = {
-    "gotox r1": "kernel 6.18 does not accept it",
-    "r1 = addr_space_cast(r2, 0, 1)": "it needs an arena",
-    "r1 = btf[id:7]": "the address of a kernel variable is not the program's business",
-    "r1 = subprog[+2]": "callbacks are not modelled",
-    "r1 = map[idx:7]": "a loader's notation: objects and loaded programs have map[fd:N]",
-    "r1 = map[idx:7][0]+8": "a loader's notation",
-    "call kernel-function#7": "kfuncs are not modelled",
-}
-"""Instructions without a meaning here, and why."""
-
-
-def assembled(text: str, section: str = "xdp", maps: tuple[MapSpec, ...] = ()) -> Program:
-    """A program of one function from its text."""
-    return Program("by_hand", section, assemble_insns(text), maps)

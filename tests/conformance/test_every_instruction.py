@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conformance.instructions import INSTRUCTIONS, Instruction
 
 from bpfsmith.isa.asm import assemble_insns
 from bpfsmith.isa.disasm import disassemble
 from bpfsmith.isa.encoding import decode, encode
 from bpfsmith.isa.forms import FORMS, Group, Operand, find
 from bpfsmith.isa.validate import problems
+from tests.conformance.instructions import INSTRUCTIONS, Instruction
 
 each = pytest.mark.parametrize("row", INSTRUCTIONS, ids=str)
 

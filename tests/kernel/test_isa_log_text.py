@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.conformance.instructions import INSTRUCTIONS, Instruction
-from tests.kernel.rawload import load
 
 from bpfsmith.isa.asm import assemble_insns
 from bpfsmith.isa.disasm import listing, log_text
 from bpfsmith.isa.encoding import decode, encode
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.progtype import for_section
+from tests.conformance.instructions import INSTRUCTIONS, Instruction
+from tests.kernel.rawload import load
 
 pytestmark = pytest.mark.kernel
 

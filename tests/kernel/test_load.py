@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.support.bpfc import compile_c
-from tests.support.objects import RICH
 
 from bpfsmith.diagnostic import KernelError
 from bpfsmith.isa.insn import BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_JNE, BPF_K, BPF_MOV, BPF_SUB, Insn
@@ -16,6 +14,8 @@ from bpfsmith.kernel import load as load_module
 from bpfsmith.kernel.load import LOG_BRANCHES, LOG_INSNS, Accepted, Rejected, load
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.objfile.object import Object, read_object
+from tests.support.bpfc import compile_c
+from tests.support.objects import RICH
 
 pytestmark = pytest.mark.kernel
 

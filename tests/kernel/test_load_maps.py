@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from tests.support.bpfc import compile_c
 
 from bpfsmith.diagnostic import InputError, KernelError
 from bpfsmith.isa.program import MapSpec
@@ -14,6 +13,7 @@ from bpfsmith.kernel.maps import open_maps, possible_cpus
 from bpfsmith.kernel.probe import pinned
 from bpfsmith.kernel.testrun import run
 from bpfsmith.objfile.object import read_object
+from tests.support.bpfc import compile_c
 
 pytestmark = pytest.mark.kernel
 

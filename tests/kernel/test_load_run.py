@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.support.bpfc import compile_c
 
 from bpfsmith.diagnostic import KernelError
 from bpfsmith.isa.insn import BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, Insn
@@ -14,6 +13,7 @@ from bpfsmith.kernel.maps import open_maps
 from bpfsmith.kernel.probe import Feature
 from bpfsmith.kernel.testrun import measure, run
 from bpfsmith.objfile.object import read_object
+from tests.support.bpfc import compile_c
 
 pytestmark = pytest.mark.kernel
 

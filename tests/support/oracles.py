@@ -22,7 +22,6 @@ from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.witness import Assignment, run_output
 
 
-
 def everything(program: Program, given: RunInput) -> RunInput:
     """The same input with the contents of every map spelt out."""
     return replace(given, maps={name: contents.entries() for name, contents in open_maps(program, given).items()})
@@ -50,7 +49,9 @@ class Given(Assignment):
             case "packet_length":
                 return len(given.packet)
             case "map":
-                return self._map(*rest.rpartition("."), args) if rest not in self.flat else self.flat[rest][args[0]]
+                if rest in self.flat:  # what lies outside is asked for, and thrown away, where a lookup finds nothing
+                    return self.flat[rest][args[0]] if args[0] < len(self.flat[rest]) else 0
+                return self._entry(*rest.rpartition("."), args)
             case "stack":
                 return 0
             case _ if name.startswith("ctx."):
@@ -63,7 +64,7 @@ class Given(Assignment):
             case _:
                 raise AssertionError(f"an input called {name}")
 
-    def _map(self, name: str, dot: str, what: str, args: tuple[int, ...]) -> int:
+    def _entry(self, name: str, dot: str, what: str, args: tuple[int, ...]) -> int:
         value = self.given.maps[name].get(args[0].to_bytes(self.specs[name].key_size, "little")) if what != "full" else None
         match what:
             case "full":
@@ -100,11 +101,11 @@ def by_prover_at_constants(program: Program, given: RunInput) -> RunOutput:
     specs = values.specs
     maps: dict[str, MapContents] = dict(values.given.maps)
     for name, memory in behaviour.data.items():
-        written = bytearray(values.flat[name])
-        for at in range(len(written)):
-            written[at] = _number(memory.load(t, t.const(64, at), 1))
+        flat = bytearray(values.flat[name])
+        for at in {at // 8 * 8 for at in memory.written() or range(len(flat))}:
+            flat[at : at + 8] = _number(memory.load(t, t.const(64, at), 8)).to_bytes(8, "little")
         step, size = mapmodel.stride(specs[name]), specs[name].value_size
-        maps[name] = {key: bytes(written[i * step : i * step + size]) for i, key in enumerate(maps[name])}
+        maps[name] = {key: bytes(flat[i * step : i * step + size]) for i, key in enumerate(maps[name])}
     for name, contents in behaviour.hashes.items():
         width, size = 8 * specs[name].key_size, specs[name].value_size
         keys = [t.const(width, int.from_bytes(key, "little")) for key in maps[name]]

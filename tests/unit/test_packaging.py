@@ -51,7 +51,7 @@ def test_the_wheel_is_the_package_its_pages_and_its_examples(wheel: set[str]) ->
     assert wheel == {
         *_files(PACKAGE, "bpfsmith"),
         *_files(ROOT / "docs" / "diagnostics", "bpfsmith/_diagnostics"),
-        *_files(ROOT / "examples" / "appnet", "bpfsmith/_examples"),
+        *_files(ROOT / "examples" / "appnet", "bpfsmith/_examples/appnet"),
     }
 
 
@@ -62,7 +62,7 @@ def test_the_wheel_is_the_package_its_pages_and_its_examples(wheel: set[str]) ->
         "codegen/include/bpfsmith/helpers.h",
         "codegen/include/bpfsmith/fixed.h",
         "_diagnostics/unknown-map.md",
-        "_examples/fault.appnet",
+        "_examples/appnet/fault.appnet",
     ],
 )
 def test_what_is_no_module_is_in_the_wheel_too(wheel: set[str], name: str) -> None:

@@ -100,10 +100,11 @@ def function(operation: Operation) -> str:
     text = CText()
     result = operation.define(text, *operation.parameters)
     parameters = ", ".join(f"__u64 {name}" for name in operation.parameters)
-    lines = [f"fx_opaque({name});" for name in operation.parameters] if operation.opaque else []
+    hide = {"": "", "variables": "fx_hide_variable", "all": "fx_hide"}[operation.opaque]
+    lines = [f"{hide}({name});" for name in operation.parameters] if hide else []
     lines += text.lines
-    if operation.opaque:
-        lines.append(f"fx_opaque({result});")
+    if hide:
+        lines.append(f"{hide}({result});")
     body = "".join(f"\t{line}\n" for line in [*lines, f"return {result};"])
     return f"static __always_inline __u64 {operation.name}({parameters}) /* {operation.error} */\n{{\n{body}}}\n"
 
@@ -112,8 +113,9 @@ _PROLOGUE = """\
 /* Fixed point with 32 fractional bits, printed by `make tables` from bpfsmith's appnet/fixed.py. */
 #pragma once
 
-/* Hides what the compiler knows of a variable; costs no instruction. */
-#define fx_opaque(x) do { if (!__builtin_constant_p(x)) asm volatile("" : "+r"(x)); } while (0)
+/* Hides what the compiler knows of a value; costs no instruction but for loading a constant. */
+#define fx_hide(x) asm volatile("" : "+r"(x))
+#define fx_hide_variable(x) do { if (!__builtin_constant_p(x)) fx_hide(x); } while (0)
 """
 
 

@@ -173,13 +173,13 @@ class Operation:
     """One of the operations above with what the generator and the documentation need: its C name, its parameters, its error.
 
     `opaque` operations are compiled on their own: clang may not optimise across their borders, so that a proof can take them
-    one by one."""
+    one by one. "variables" lets it see operands that are constants, "all" does not."""
 
     name: str
     parameters: tuple[str, ...]
     define: Callable[..., Any]
     error: str
-    opaque: bool = False
+    opaque: str = ""
 
 
 OPERATIONS: Final = {
@@ -188,8 +188,8 @@ OPERATIONS: Final = {
         Operation("fx_add", ("a", "b"), add, "exact; saturates"),
         Operation("fx_sub", ("a", "b"), sub, "exact; saturates"),
         Operation("fx_neg", ("a",), neg, "exact; saturates"),
-        Operation("fx_mul", ("a", "b"), mul, "below 2^-32, toward zero; saturates", opaque=True),
-        Operation("fx_div", ("a", "b"), div, "below 2^-32 (divisors from 65536: 2^-31 relative); saturates", opaque=True),
+        Operation("fx_mul", ("a", "b"), mul, "below 2^-32, toward zero; saturates", opaque="variables"),
+        Operation("fx_div", ("a", "b"), div, "below 2^-32 (divisors from 65536: 2^-31 relative); saturates", opaque="all"),
         Operation("fx_scale", ("a", "n"), scale, "a times a whole number: exact; saturates"),
         Operation("fx_shrink", ("a", "n"), shrink, "a by a whole number: below 2^-32"),
         Operation("fx_from_int", ("a",), from_int, "exact"),

@@ -62,6 +62,9 @@ def toss_coins(t: Terms, pairs: list[tuple[Term, Term]], limits: Limits | None) 
         a, b = _gate(word, left), _gate(word, right)
         if a is None or b is None or a is b:
             continue
+        same = t.same(_question(t, a), _question(t, b))
+        if isinstance(satisfiable([t.negate(same)], limits), Unsatisfiable):
+            continue  # word for word the same question: nothing to count
         first, second = (_count(t, word, _question(t, gate), limits) for gate in (a, b))
         if first is not None and second is not None:
             draws.append(_Draw(word, (a, b), (first, second)))

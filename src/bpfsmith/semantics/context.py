@@ -5,7 +5,7 @@ Branches that compilers merge and split again leave such questions behind; witho
 
 from __future__ import annotations
 
-from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder, postorder_until, rebuild
+from bpfsmith.semantics.terms import Term, Terms, postorder, postorder_until, rebuild
 
 WORK_LIMIT = 60_000
 """Subterms visited in one call; beyond it the rest is left as it is."""
@@ -54,13 +54,29 @@ class _Context:
         return done[term]
 
     def _literals(self, condition: Term, holds: bool) -> dict[Term, Term]:
+        """What follows from the condition: itself, its parts, and simple consequences for the number it speaks of."""
         t = self.t
-        out = {condition: t.truth(holds)}
-        if condition.width == BOOL:
-            out[t.negate(condition)] = t.truth(not holds)
+        out = {condition: t.truth(holds), t.negate(condition): t.truth(not holds)}
         if condition.op == ("conj" if holds else "disj"):
             for part in condition.args:
                 out |= self._literals(part, holds)
         if condition.op == "not":
             out |= self._literals(condition.args[0], not holds)
+        if condition.op in ("slt", "ult") and condition.args[1].is_const:
+            number, bound = condition.args
+            width = number.width
+            positive = 0 < bound.number < 1 << (width - 1)
+            if not holds and (positive or (condition.op == "ult" and bound.number)):
+                out |= self._known(t.eq(width, number, t.const(width, 0)), False)
+            if not holds and positive and condition.op == "slt":
+                out |= self._known(t.slt(width, number, t.const(width, 0)), False)
+            if holds and condition.op == "slt" and not positive:
+                out |= self._known(t.slt(width, number, t.const(width, 0)), True)
+        if condition.op == "eq" and holds and condition.args[1].is_const:
+            out[condition.args[0]] = condition.args[1]
         return out
+
+    def _known(self, condition: Term, holds: bool) -> dict[Term, Term]:
+        if condition.op == "truth":
+            return {}
+        return {condition: self.t.truth(holds), self.t.negate(condition): self.t.truth(not holds)}

@@ -190,9 +190,9 @@ class Executor:
             case ops.LoadImm(dst=dst, value=value):
                 registers[dst] = t.const(64, value)
             case ops.LoadMap(dst=dst, map=name):
-                registers[dst] = self.pointer(Region("map", name))
+                registers[dst] = self.pointer(Region("map", self._known_map(name)))
             case ops.LoadMapValue(dst=dst, map=name, offset=offset):
-                registers[dst] = self.pointer(Region("data", name), offset)
+                registers[dst] = self.pointer(Region("data", self._known_map(name)), offset)
             case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=signed):
                 loaded = self.load(state, self._register(state, base), offset, size)
                 if isinstance(loaded, Term) and size < 8:
@@ -421,6 +421,11 @@ class Executor:
         if isinstance(operand, Imm):
             return self.t.const(64, operand.value)
         return self._register(state, operand)
+
+    def _known_map(self, name: str) -> str:
+        if all(spec.name != name for spec in self.program.maps):
+            raise Unmodelled("unmodelled-map", self._at(f"{name} is not a map of the program"))
+        return name
 
     def _at(self, message: str) -> str:
         return f"insn {self._insn_idx}: {message}"

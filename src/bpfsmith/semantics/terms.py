@@ -498,6 +498,8 @@ class Terms:
     # --- choice -------------------------------------------------------------------------------------------------------
     def ite(self, width: int, condition: Term, then: Term, other: Term) -> Term:
         if width == BOOL:
+            if self.rewrite and then is other:
+                return then
             return self.any_of(self.all_of(condition, then), self.all_of(self.negate(condition), other))
         if not self.rewrite:
             return self._make("ite", width, (condition, then, other))
@@ -732,6 +734,13 @@ class Terms:
             return condition.args[0]
         if condition.op == "eq" and condition.args[0].width == 1 and condition.args[1].is_const:
             return self._make("eq", BOOL, (condition.args[0], self.const(1, 1 - condition.args[1].number)))
+        if condition.op in ("conj", "disj"):  # negation stands at the leaves only
+            key = ("not", condition)
+            term = self._memo.get(key)
+            if term is None:
+                parts = [self.negate(arg) for arg in condition.args]
+                term = self._memo[key] = self.any_of(*parts) if condition.op == "conj" else self.all_of(*parts)
+            return term
         return self._make("not", BOOL, (condition,))
 
     def all_of(self, *conditions: Term) -> Term:

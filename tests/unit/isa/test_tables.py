@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tools import gen_tables
 
 from bpfsmith.isa import tables
 from bpfsmith.isa.helper import Arg, Helper
+from tools import gen_tables
 
 COMMITTED = gen_tables.committed()
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.bpfc import compile_c
-from tests.support.objects import RICH
 
 from bpfsmith.diagnostic import InputError, ToolError
 from bpfsmith.objfile.object import read_object
+from tests.support.bpfc import compile_c
+from tests.support.objects import RICH
 
 
 def refusal(data: bytes) -> tuple[str, str]:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from tests.support.bpfc import compile_c
-from tests.support.objects import RICH
 
 from bpfsmith.diagnostic import InputError, Unsupported
 from bpfsmith.isa.insn import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
@@ -12,6 +10,8 @@ from bpfsmith.objfile.btf import DataSec, Int, Struct
 from bpfsmith.objfile.btf_ext import CoreKind
 from bpfsmith.objfile.maps import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG
 from bpfsmith.objfile.object import Object, read_object
+from tests.support.bpfc import compile_c
+from tests.support.objects import RICH
 
 
 @pytest.fixture(scope="module")

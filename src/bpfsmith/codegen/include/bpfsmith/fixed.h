@@ -1,8 +1,9 @@
 /* Fixed point with 32 fractional bits, printed by `make tables` from bpfsmith's appnet/fixed.py. */
 #pragma once
 
-/* Hides what the compiler knows of a variable; costs no instruction. */
-#define fx_opaque(x) do { if (!__builtin_constant_p(x)) asm volatile("" : "+r"(x)); } while (0)
+/* Hides what the compiler knows of a value; costs no instruction but for loading a constant. */
+#define fx_hide(x) asm volatile("" : "+r"(x))
+#define fx_hide_variable(x) do { if (!__builtin_constant_p(x)) fx_hide(x); } while (0)
 
 static __always_inline __u64 fx_add(__u64 a, __u64 b) /* exact; saturates */
 {
@@ -35,8 +36,8 @@ static __always_inline __u64 fx_neg(__u64 a) /* exact; saturates */
 
 static __always_inline __u64 fx_mul(__u64 a, __u64 b) /* below 2^-32, toward zero; saturates */
 {
-	fx_opaque(a);
-	fx_opaque(b);
+	fx_hide_variable(a);
+	fx_hide_variable(b);
 	__u64 v0 = a ^ b;
 	__u64 v1 = 0ULL - a;
 	__u64 v2 = ((__s64)a < (__s64)0ULL) ? v1 : a;
@@ -63,14 +64,14 @@ static __always_inline __u64 fx_mul(__u64 a, __u64 b) /* below 2^-32, toward zer
 	__u64 v23 = ((__s64)v0 < (__s64)0ULL) ? v22 : v17;
 	__u64 v24 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
 	__u64 v25 = !(v21 == 0ULL) ? v24 : v23;
-	fx_opaque(v25);
+	fx_hide_variable(v25);
 	return v25;
 }
 
 static __always_inline __u64 fx_div(__u64 a, __u64 b) /* below 2^-32 (divisors from 65536: 2^-31 relative); saturates */
 {
-	fx_opaque(a);
-	fx_opaque(b);
+	fx_hide(a);
+	fx_hide(b);
 	__u64 v0 = a ^ b;
 	__u64 v1 = 0ULL - a;
 	__u64 v2 = ((__s64)a < (__s64)0ULL) ? v1 : a;
@@ -94,7 +95,7 @@ static __always_inline __u64 fx_div(__u64 a, __u64 b) /* below 2^-32 (divisors f
 	__u64 v20 = ((__s64)v0 < (__s64)0ULL) ? v19 : v18;
 	__u64 v21 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
 	__u64 v22 = (!(v5 < 0x80000000ULL) || ((__s64)v18 < (__s64)0ULL)) ? v21 : v20;
-	fx_opaque(v22);
+	fx_hide(v22);
 	return v22;
 }
 

@@ -1,0 +1,233 @@
+"""One step of a compiled element twice: in the kernel and in the reference interpreter, from the same state, words and clock.
+
+Under a lock the generated code draws and reads the clock before the step, once for each place in the text; the interpreter does
+so where the path comes by. `drawn_ahead` rewrites an element so that both ask in the same order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bpfsmith.appnet import core, facts, interpreter
+from bpfsmith.appnet.correspond import layout_of
+from bpfsmith.appnet.lower import Sharing
+from bpfsmith.appnet.meaning import CLOCK, RANDOM, SIZES, Layout
+from bpfsmith.appnet.numbers import FixedNumbers
+from bpfsmith.appnet.prove import ACTIONS
+from bpfsmith.execution import HelperResult, RunInput
+from bpfsmith.gate.replay import run_in_kernel
+from bpfsmith.isa.program import Program
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.objfile.object import Object
+from bpfsmith.packet.build import udp_packet
+from bpfsmith.workflow.compiling import Compiled
+
+FLAT_KEY = b"\0\0\0\0"
+NUMBERS = FixedNumbers()
+WORDS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1)
+PAUSES = (0, 1, 999, 1_000, 250_000, 1_000_000, 10_000_000, 499_999_999, 500_000_000, 1_000_000_000, 31_000_000_000, 10**14)
+
+
+# --- the order of draws -----------------------------------------------------------------------------------------------
+def drawn_ahead(element: core.Element) -> core.Element:
+    """The same element with every draw and clock reading of `req` made first, in text order."""
+    made: list[core.Stmt] = []
+
+    def ahead(expr: core.Expr) -> core.Expr:
+        kind = "word" if isinstance(expr, core.Draw) else "clock"
+        if not isinstance(expr, core.Draw | core.Clock):
+            return expr
+        name = f"{kind} {expr.site}"  # no name of a program has a blank in it
+        made.append(core.SetLocal(name, expr, expr.span))
+        return core.Local(name, expr.type, expr.span)
+
+    req = tuple(_statement(item, ahead) for item in element.req)
+    return replace(element, req=(*made, *req))
+
+
+def _statement(statement: core.Stmt, change: Callable[[core.Expr], core.Expr]) -> core.Stmt:
+    match statement:
+        case core.SetLocal() | core.SetState() | core.Evaluate():
+            return replace(statement, value=_expr(statement.value, change))
+        case core.MapSet():
+            return replace(statement, key=_expr(statement.key, change), value=_expr(statement.value, change))
+        case core.MapDelete():
+            return replace(statement, key=_expr(statement.key, change))
+        case core.Match():
+            subject = _expr(statement.subject, change)
+            arms = tuple(replace(arm, body=tuple(_statement(item, change) for item in arm.body)) for arm in statement.arms)
+            return replace(statement, subject=subject, arms=arms)
+        case core.Forward() | core.Abort():
+            return statement
+
+
+def _expr(expr: core.Expr, change: Callable[[core.Expr], core.Expr]) -> core.Expr:
+    match expr:
+        case core.Unary() | core.ToFloat():
+            return replace(expr, operand=_expr(expr.operand, change))
+        case core.Binary():
+            left = _expr(expr.left, change)
+            return replace(expr, left=left, right=_expr(expr.right, change))
+        case core.TimeDiff():
+            later = _expr(expr.later, change)
+            return replace(expr, later=later, earlier=_expr(expr.earlier, change))
+        case core.MapGet():
+            return replace(expr, key=_expr(expr.key, change))
+        case _:
+            return change(expr)
+
+
+# --- state as bytes ---------------------------------------------------------------------------------------------------
+def _raw(kind: core.Type, value: Any) -> bytes:
+    return (int(value) & (1 << 8 * SIZES[kind]) - 1).to_bytes(SIZES[kind], "little")
+
+
+def _value(kind: core.Type, raw: bytes) -> Any:
+    number = int.from_bytes(raw, "little", signed=kind == core.INT)
+    return bool(number) if kind == core.BOOL else number
+
+
+def encoded(element: core.Element, program: Program, layout: Layout, state: Mapping[str, Any]) -> dict[str, dict[bytes, bytes]]:
+    """The maps that hold `state`."""
+    sections = {
+        name: bytearray(program.map(name).initial or bytes(program.map(name).value_size))
+        for name in {section for section, _ in layout.scalars.values()}
+    }
+    maps: dict[str, dict[bytes, bytes]] = {}
+    for item in element.state:
+        if item.name in layout.scalars:
+            section, offset = layout.scalars[item.name]
+            sections[section][offset : offset + SIZES[item.type]] = _raw(item.type, state[item.name])
+        elif item.name in layout.maps:
+            key_type, value_type = item.type.args
+            entries = state[item.name].items()
+            maps[layout.maps[item.name].name] = {_raw(key_type, key): _raw(value_type, value) for key, value in entries}
+    return {**maps, **{name: {FLAT_KEY: bytes(contents)} for name, contents in sections.items()}}
+
+
+def decoded(element: core.Element, layout: Layout, maps: Mapping[str, Mapping[bytes, bytes]]) -> dict[str, Any]:
+    """The state that maps hold, as far as they hold it."""
+    state: dict[str, Any] = {}
+    for item in element.state:
+        if item.name in layout.scalars:
+            section, offset = layout.scalars[item.name]
+            state[item.name] = _value(item.type, maps[section][FLAT_KEY][offset : offset + SIZES[item.type]])
+        elif item.name in layout.maps:
+            key_type, value_type = item.type.args
+            contents = maps[layout.maps[item.name].name]
+            state[item.name] = {_value(key_type, key): _value(value_type, raw) for key, raw in contents.items()}
+    return state
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Course:
+    """Random words and a clock that goes on from step to step."""
+
+    random: random.Random
+    now: int = 0
+
+    def __post_init__(self) -> None:
+        self.now = self.random.choice((1_000, 3_600_000_000_000, 10**16))
+
+    def words(self) -> list[int]:
+        return [self.random.choice((*WORDS, *(self.random.getrandbits(32) for _ in range(8)))) for _ in range(24)]
+
+    def clock(self) -> list[int]:
+        out = []
+        for _ in range(24):
+            self.now += self.random.choice((*PAUSES, self.random.randrange(3_000_000_000)))
+            out.append(self.now)
+        return out
+
+    def state(self, element: core.Element, state: Mapping[str, Any]) -> dict[str, Any]:
+        """`state` with some of its scalars replaced by others that are possible."""
+        out = dict(state)
+        for item in element.state:
+            if item.type.name != "Map" and self.random.random() < 0.7:
+                out[item.name] = self._any(item.type)
+        return out
+
+    def _any(self, kind: core.Type) -> Any:
+        pick = self.random.choice
+        match kind.name:
+            case "bool":
+                return pick((False, True))
+            case "int":
+                return pick((0, 1, -1, 2, 3, 10, 100, -(2**31), 2**31 - 1, self.random.getrandbits(32) - 2**31))
+            case "uint":
+                return pick((0, 1, 2, 3, 10, 100, 2**31, 2**32 - 1, self.random.getrandbits(32)))
+            case "Instant":
+                return pick((0, self.now, max(0, self.now - 2_000_000_000), max(0, self.now - self.random.getrandbits(34))))
+        whole = self.random.randrange(-200, 200) << 32
+        any_bits = self.random.getrandbits(64) >> self.random.randrange(64)
+        return pick((0, 1 << 32, 1 << 31, 2**63 - 1, 2**63, whole, whole + self.random.getrandbits(32), any_bits)) % 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Stepper:
+    """Runs the steps of one body of a compiled element and compares."""
+
+    element: core.Element
+    ordered: core.Element
+    program: Program
+    obj: Object
+    body: str
+    layout: Layout
+
+    @classmethod
+    def of(cls, compiled: Compiled, body: str = "req") -> Stepper:
+        generated, element = compiled.generated, compiled.element
+        name = generated.function if body == "req" else generated.init_function
+        assert name is not None
+        program = compiled.obj.program(name)
+        layout = layout_of(element, program, compiled.obj, {}, body)
+        assert not isinstance(layout, str), layout
+        ahead = body == "req" and generated.sharing is Sharing.LOCK
+        return cls(element, drawn_ahead(element) if ahead else element, program, compiled.obj, body, layout)
+
+    def step(self, state: Mapping[str, Any], words: Iterable[int], clock: Iterable[int]) -> dict[str, Any]:
+        """One step of both from `state`; the state behind it. Fails where they part."""
+        words, clock = list(words), list(clock)
+        meant = interpreter.run(self.ordered, self.body, state, iter(words), iter(clock), NUMBERS)
+        if meant.fault == interpreter.MAP_FULL:
+            return dict(state)  # a precondition of the proof: what the kernel does then is nobody's business
+        results = [HelperResult(RANDOM, word) for word in words] + [HelperResult(CLOCK, instant) for instant in clock]
+        maps = encoded(self.element, self.program, self.layout, state)
+        done = run_in_kernel(self.program, self.obj, RunInput(udp_packet(b"request"), {}, maps, tuple(results)))
+        assert done is not None, "the kernel rejects the program"
+        actions = ACTIONS[for_section(self.program.section).name]
+        said = f"from {dict(state)} with words {words} and clock {clock}"
+        assert done.return_value == (actions.forward if meant.forwarded else actions.abort), said
+        found = decoded(self.element, self.layout, done.maps)
+        assert found == {name: meant.state[name] for name in found}, said
+        assert (done.calls.get(RANDOM, 0), done.calls.get(CLOCK, 0)) == (meant.draws, meant.clocks), said
+        return dict(meant.state)
+
+
+def walk(compiled: Compiled, steps: int, seed: int = 0, *, jumps: float = 0.0) -> None:
+    """Init and then `steps` steps, carrying the state over; with the chance `jumps` a step starts from another state."""
+    course = Course(random.Random(f"{compiled.element.name} {seed}"))
+    element = compiled.element
+    state: dict[str, Any] = interpreter.initial_state(element, NUMBERS)
+    if compiled.generated.init_function is not None:
+        state = Stepper.of(compiled, "init").step(state, course.words(), course.clock())
+    else:
+        state = interpreter.run(element, "init", state, iter(()), iter(()), NUMBERS).state
+        layout = Stepper.of(compiled).layout
+        fresh = {
+            spec.name: {FLAT_KEY: spec.initial or bytes(spec.value_size)}
+            for spec in compiled.obj.program(compiled.generated.function).maps
+            if not spec.type.endswith("HASH")
+        }
+        loaded = decoded(element, replace(layout, maps={}), fresh)
+        assert loaded == {name: state[name] for name in loaded}, "the object starts with another state than init makes"
+    stepper = Stepper.of(compiled)
+    constant = facts.constants(element)
+    for _ in range(steps):
+        if course.random.random() < jumps:
+            state = {**course.state(element, state), **{name: state[name] for name in constant}}
+        state = stepper.step(state, course.words(), course.clock())
