@@ -1,15 +1,16 @@
 """One step of a compiled element twice: in the kernel and in the reference interpreter, from the same state, words and clock.
 
 Under a lock the generated code draws and reads the clock before the step, once for each place in the text; the interpreter does
-so where the path comes by. `drawn_ahead` rewrites an element so that both ask in the same order.
+so where the path comes by. `run_ahead` makes it take the words of the places that it comes by.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 from bpfsmith.appnet import core, facts, interpreter
 from bpfsmith.appnet.correspond import layout_of
@@ -32,52 +33,24 @@ PAUSES = (0, 1, 999, 1_000, 250_000, 1_000_000, 10_000_000, 499_999_999, 500_000
 
 
 # --- the order of draws -----------------------------------------------------------------------------------------------
-def drawn_ahead(element: core.Element) -> core.Element:
-    """The same element with every draw and clock reading of `req` made first, in text order."""
-    made: list[core.Stmt] = []
+def run_ahead(element: core.Element, state: Mapping[str, Any], words: list[int], clock: list[int]) -> interpreter.StepResult:
+    """A step of `req` in which the words and readings belong to the places in the text, one each, and not to the path."""
+    places = [expr for expr in facts.expressions(element.req) if isinstance(expr, core.Draw | core.Clock)]
+    draws = [expr.site for expr in places if isinstance(expr, core.Draw)]
+    clocks = [expr.site for expr in places if isinstance(expr, core.Clock)]
 
-    def ahead(expr: core.Expr) -> core.Expr:
-        kind = "word" if isinstance(expr, core.Draw) else "clock"
-        if not isinstance(expr, core.Draw | core.Clock):
-            return expr
-        name = f"{kind} {expr.site}"  # no name of a program has a blank in it
-        made.append(core.SetLocal(name, expr, expr.span))
-        return core.Local(name, expr.type, expr.span)
+    class Ahead(interpreter._Step[int]):
+        def _draw(self, draw: core.Draw) -> interpreter._Word:
+            return interpreter._Word(words[draws.index(draw.site)], draw.low, draw.high)
 
-    req = tuple(_statement(item, ahead) for item in element.req)
-    return replace(element, req=(*made, *req))
+        def _value(self, expression: core.Expr) -> Any:
+            if isinstance(expression, core.Clock):
+                return clock[clocks.index(expression.site)]
+            return interpreter._Step._value(self, expression)
 
-
-def _statement(statement: core.Stmt, change: Callable[[core.Expr], core.Expr]) -> core.Stmt:
-    match statement:
-        case core.SetLocal() | core.SetState() | core.Evaluate():
-            return replace(statement, value=_expr(statement.value, change))
-        case core.MapSet():
-            return replace(statement, key=_expr(statement.key, change), value=_expr(statement.value, change))
-        case core.MapDelete():
-            return replace(statement, key=_expr(statement.key, change))
-        case core.Match():
-            subject = _expr(statement.subject, change)
-            arms = tuple(replace(arm, body=tuple(_statement(item, change) for item in arm.body)) for arm in statement.arms)
-            return replace(statement, subject=subject, arms=arms)
-        case core.Forward() | core.Abort():
-            return statement
-
-
-def _expr(expr: core.Expr, change: Callable[[core.Expr], core.Expr]) -> core.Expr:
-    match expr:
-        case core.Unary() | core.ToFloat():
-            return replace(expr, operand=_expr(expr.operand, change))
-        case core.Binary():
-            left = _expr(expr.left, change)
-            return replace(expr, left=left, right=_expr(expr.right, change))
-        case core.TimeDiff():
-            later = _expr(expr.later, change)
-            return replace(expr, later=later, earlier=_expr(expr.earlier, change))
-        case core.MapGet():
-            return replace(expr, key=_expr(expr.key, change))
-        case _:
-            return change(expr)
+    with patch.object(interpreter, "_Step", Ahead):
+        done = interpreter.run(element, "req", state, iter(()), iter(()), NUMBERS)
+    return replace(done, draws=len(draws), clocks=len(clocks))
 
 
 # --- state as bytes ---------------------------------------------------------------------------------------------------
@@ -172,11 +145,11 @@ class Stepper:
     """Runs the steps of one body of a compiled element and compares."""
 
     element: core.Element
-    ordered: core.Element
     program: Program
     obj: Object
     body: str
     layout: Layout
+    ahead: bool
 
     @classmethod
     def of(cls, compiled: Compiled, body: str = "req") -> Stepper:
@@ -187,12 +160,14 @@ class Stepper:
         layout = layout_of(element, program, compiled.obj, {}, body)
         assert not isinstance(layout, str), layout
         ahead = body == "req" and generated.sharing is Sharing.LOCK
-        return cls(element, drawn_ahead(element) if ahead else element, program, compiled.obj, body, layout)
+        return cls(element, program, compiled.obj, body, layout, ahead)
 
-    def step(self, state: Mapping[str, Any], words: Iterable[int], clock: Iterable[int]) -> dict[str, Any]:
+    def step(self, state: Mapping[str, Any], words: list[int], clock: list[int]) -> dict[str, Any]:
         """One step of both from `state`; the state behind it. Fails where they part."""
-        words, clock = list(words), list(clock)
-        meant = interpreter.run(self.ordered, self.body, state, iter(words), iter(clock), NUMBERS)
+        if self.ahead:
+            meant = run_ahead(self.element, state, words, clock)
+        else:
+            meant = interpreter.run(self.element, self.body, state, iter(words), iter(clock), NUMBERS)
         if meant.fault == interpreter.MAP_FULL:
             return dict(state)  # a precondition of the proof: what the kernel does then is nobody's business
         results = [HelperResult(RANDOM, word) for word in words] + [HelperResult(CLOCK, instant) for instant in clock]
@@ -200,7 +175,7 @@ class Stepper:
         done = run_in_kernel(self.program, self.obj, RunInput(udp_packet(b"request"), {}, maps, tuple(results)))
         assert done is not None, "the kernel rejects the program"
         actions = ACTIONS[for_section(self.program.section).name]
-        said = f"from {dict(state)} with words {words} and clock {clock}"
+        said = f"from {dict(state)} with words {words[:6]} and clock {clock[:6]}"
         assert done.return_value == (actions.forward if meant.forwarded else actions.abort), said
         found = decoded(self.element, self.layout, done.maps)
         assert found == {name: meant.state[name] for name in found}, said

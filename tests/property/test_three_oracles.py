@@ -31,6 +31,7 @@ tried = settings(
     deadline=None,
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much),
 )
+tried_less = settings(tried, max_examples=tried.max_examples // 4)
 seeds = st.integers(0, (1 << 32) - 1)
 
 
@@ -60,7 +61,7 @@ def test_interpreter_and_prover_at_constants_agree(steps: list[tuple[str, int]],
     assert run(random, given) == by_prover_at_constants(random, given)
 
 
-@tried
+@tried_less
 @given(steps=steps(_FEW_STEPS), seed=seeds)
 def test_interpreter_and_what_the_prover_says_of_all_inputs_agree(steps: list[tuple[str, int]], seed: int) -> None:
     random, given = program(steps), run_input(Random(seed))

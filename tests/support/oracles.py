@@ -132,7 +132,7 @@ def by_prover_evaluated(program: Program, given: RunInput) -> RunOutput:
 
 
 def by_kernel(program: Program, given: RunInput, maps: MapSet) -> RunOutput:
-    """One test run; `maps` are open for the program. Programs that see the network layer get an Ethernet header before the
+    """One test run; `maps` has the program's maps, and may have others. Programs that see the network layer get an Ethernet header before the
     packet. The kernel does not say how often helpers were called."""
     header = b"" if for_section(program.section).name in ("BPF_PROG_TYPE_XDP", "BPF_PROG_TYPE_SCHED_CLS") else ETHERNET
     maps.reset()
@@ -141,7 +141,7 @@ def by_kernel(program: Program, given: RunInput, maps: MapSet) -> RunOutput:
     with load(program, maps) as outcome:
         assert isinstance(outcome, Accepted), f"{outcome.reason}\n{outcome.log[-2000:]}"
         done = testrun.run(outcome, header + given.packet, ctx=given.ctx)
-    after: Mapping[str, MapContents] = {name: maps.read(name) for name in maps.names}
+    after: Mapping[str, MapContents] = {spec.name: maps.read(spec.name) for spec in program.maps}
     return RunOutput(done.retval, done.data[len(header) :], after)
 
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 from bpfsmith.semantics.terms import Term, Terms, postorder, postorder_until, rebuild
 
 WORK_LIMIT = 60_000
-"""Subterms visited in one call; beyond it the rest is left as it is."""
+"""Subterms visited in one pass; beyond it the rest is left as it is."""
+
+PASSES = 4
 
 
 def contextual(t: Terms, roots: list[Term]) -> list[Term]:
-    """The roots, each equal to what it was."""
-    return _Context(t).run(roots)
+    """The roots, each equal to what it was. Rewriting may join conditions, so it is done again while that changes something."""
+    for _ in range(PASSES):
+        before, roots = roots, _Context(t).run(roots)
+        if all(new is old for new, old in zip(roots, before, strict=True)):
+            break
+    return roots
 
 
 class _Context:
