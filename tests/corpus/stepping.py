@@ -39,6 +39,8 @@ def run_ahead(element: core.Element, state: Mapping[str, Any], words: list[int],
     draws = [expr.site for expr in places if isinstance(expr, core.Draw)]
     clocks = [expr.site for expr in places if isinstance(expr, core.Clock)]
 
+    plain = interpreter._Step[int]._value  # looked up before the patch
+
     class Ahead(interpreter._Step[int]):
         def _draw(self, draw: core.Draw) -> interpreter._Word:
             return interpreter._Word(words[draws.index(draw.site)], draw.low, draw.high)
@@ -46,7 +48,7 @@ def run_ahead(element: core.Element, state: Mapping[str, Any], words: list[int],
         def _value(self, expression: core.Expr) -> Any:
             if isinstance(expression, core.Clock):
                 return clock[clocks.index(expression.site)]
-            return interpreter._Step._value(self, expression)
+            return plain(self, expression)
 
     with patch.object(interpreter, "_Step", Ahead):
         done = interpreter.run(element, "req", state, iter(()), iter(()), NUMBERS)
@@ -126,15 +128,14 @@ class Course:
 
     def _any(self, kind: core.Type) -> Any:
         pick = self.random.choice
-        match kind.name:
-            case "bool":
-                return pick((False, True))
-            case "int":
-                return pick((0, 1, -1, 2, 3, 10, 100, -(2**31), 2**31 - 1, self.random.getrandbits(32) - 2**31))
-            case "uint":
-                return pick((0, 1, 2, 3, 10, 100, 2**31, 2**32 - 1, self.random.getrandbits(32)))
-            case "Instant":
-                return pick((0, self.now, max(0, self.now - 2_000_000_000), max(0, self.now - self.random.getrandbits(34))))
+        if kind == core.BOOL:
+            return pick((False, True))
+        if kind == core.INT:
+            return pick((0, 1, -1, 2, 3, 10, 100, -(2**31), 2**31 - 1, self.random.getrandbits(32) - 2**31))
+        if kind == core.UINT:
+            return pick((0, 1, 2, 3, 10, 100, 2**31, 2**32 - 1, self.random.getrandbits(32)))
+        if kind == core.INSTANT:
+            return pick((0, self.now, max(0, self.now - 2_000_000_000), max(0, self.now - self.random.getrandbits(34))))
         whole = self.random.randrange(-200, 200) << 32
         any_bits = self.random.getrandbits(64) >> self.random.randrange(64)
         return pick((0, 1 << 32, 1 << 31, 2**63 - 1, 2**63, whole, whole + self.random.getrandbits(32), any_bits)) % 2**64

@@ -78,7 +78,9 @@ class Twins:
                 return self.any_const(width)
             name = f"{rng.choice('xyz')}{width}"
             return self.build(lambda t, _: t.app(name, width))
-        kind = rng.choice(("binary", "binary", "constant", "constant", "shift", "ite", "ite", "mask", "slice", "join", "widen", "app"))
+        kind = rng.choice(
+            ("binary", "binary", "constant", "constant", "shift", "ite", "ite", "mask", "slice", "join", "widen", "app")
+        )
         if kind == "binary":
             return self.call(rng.choice(BINARY), width, self.value(width, depth - 1), self.value(width, depth - 1))
         if kind == "constant":
@@ -119,7 +121,11 @@ class Twins:
     def _condition(self, depth: int) -> Pair:
         rng = self.rng
         width = rng.choice((self.width, self.width, max(1, self.width // 2), 1))
-        kind = "compare" if depth <= 0 else rng.choice(("compare", "compare", "constant", "remainder", "connect", "connect", "negate", "ite"))
+        kind = (
+            "compare"
+            if depth <= 0
+            else rng.choice(("compare", "compare", "constant", "remainder", "connect", "connect", "negate", "ite"))
+        )
         below = max(depth - 1, 0)
         if kind == "connect":
             parts = [self.condition(below) for _ in range(rng.choice((2, 2, 3)))]
@@ -173,9 +179,7 @@ def test_rewriting_keeps_every_value(width: int) -> None:
     """Law: a term built with rewriting has the value of the same term built bare, on every input."""
     for _, roots in cases(width, 60):
         for seed in range(10):
-            assert_same_values(
-                [root.bare for root in roots], [root.rewritten for root in roots], inputs(seed), "rewriting"
-            )
+            assert_same_values([root.bare for root in roots], [root.rewritten for root in roots], inputs(seed), "rewriting")
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])

@@ -96,19 +96,28 @@ def mul(d: Domain[V, B], a: V, b: V) -> V:
     return _with_sign(d, negative, total, d.negate(d.eq(64, top, _c(d, 0))))
 
 
-def div(d: Domain[V, B], a: V, b: V) -> V:
+Divide = Callable[[V, V], tuple[V, V]]
+"""(quotient, remainder) of two unsigned 64-bit numbers; what it makes of a divisor of 0 does not matter here."""
+
+
+def div(d: Domain[V, B], a: V, b: V, divide: Divide[V] | None = None) -> V:
     """Long division in two digits of 16 bits. Exact up to truncation for divisors below 65536 in size; a larger divisor
     loses its lowest 15 bits first, an error below 2**-31 relative to the quotient."""
     negative = _differ(d, a, b)
+    if divide is None:
+
+        def divide(n: V, by: V) -> tuple[V, V]:
+            return d.udiv(64, n, by), d.urem(64, n, by)
+
     x, y = _magnitude(d, a), _magnitude(d, b)
-    whole, rest = d.udiv(64, x, y), d.urem(64, x, y)
+    whole, rest = divide(x, y)
     large = d.negate(d.ult(64, y, _c(d, 1 << 48)))
     drop = d.ite(64, large, _c(d, 15), _c(d, 0))
     rest, y = d.lshr(64, rest, drop), d.lshr(64, y, drop)
     digit = _c(d, 16)
     scaled = d.shl(64, rest, digit)
-    first, rest = d.udiv(64, scaled, y), d.urem(64, scaled, y)
-    second = d.udiv(64, d.shl(64, rest, digit), y)
+    first, rest = divide(scaled, y)
+    second, _ = divide(d.shl(64, rest, digit), y)
     fraction = d.add(64, d.shl(64, first, digit), second)
     total = d.add(64, d.shl(64, whole, _c(d, 32)), fraction)
     overflow = d.any_of(d.negate(d.ult(64, whole, _c(d, 1 << 31))), _negative(d, total))

@@ -458,8 +458,14 @@ class _Step:
             case _:
                 pass
         if kind == FLOAT:
-            return {"add": fixed.add, "sub": fixed.sub, "mul": fixed.mul, "div": fixed.div}[expr.op](t, a, b)
+            if expr.op == "div":
+                return fixed.div(t, a, b, self._machine_division)
+            return {"add": fixed.add, "sub": fixed.sub, "mul": fixed.mul}[expr.op](t, a, b)
         return self._integer(expr.op, kind, a, b)
+
+    def _machine_division(self, a: Term, b: Term) -> tuple[Term, Term]:
+        """eBPF's own, so that the reference need not be told that no divisor inside a long division is zero."""
+        return machine.alu(self.t, AluKind.UDIV, 64, a, b), machine.alu(self.t, AluKind.UMOD, 64, a, b)
 
     def _integer(self, op: str, kind: Type, a: Term, b: Term) -> Term:
         t = self.t

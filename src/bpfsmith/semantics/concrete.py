@@ -51,9 +51,9 @@ def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe
     """
     machine = Machine(program, given, budget, observe)
     machine.call(program.name)
-    value = machine.registers[0]
-    if not isinstance(value, int):
-        raise Unmodelled("returned-pointer", f"{program.name} returns something that is not a number")
+    value = machine.register(Reg(0))
+    if isinstance(value, Pointer):
+        raise machine.unmodelled("returned-pointer", "a pointer is returned")
     maps = {name: contents.entries() for name, contents in machine.maps.items()}
     return RunOutput(value & 0xFFFFFFFF, bytes(machine.packet.data), maps, dict(machine.calls))
 
@@ -179,6 +179,8 @@ class Machine:
         match left, right:
             case int(), int():
                 return meaning.condition(CONCRETE, op.condition, op.width, left, right)
+            case _ if op.width < 64 or op.condition is Condition.SET:
+                raise self.unmodelled("pointer-comparison", "some bits of a pointer are looked at")
             case Pointer(region, offset), Pointer(other, distance) if region is other:
                 a, b = (CONCRETE.add(64, _POINTER_BASE, x) for x in (offset, distance))
                 return meaning.condition(CONCRETE, op.condition, 64, a, b)

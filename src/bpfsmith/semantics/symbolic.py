@@ -22,6 +22,13 @@ from bpfsmith.semantics.memory import Pointer, Region, Target, Value
 from bpfsmith.semantics.state import Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term, Terms
 
+_SIGNED = {
+    Condition.UGT: Condition.SGT,
+    Condition.UGE: Condition.SGE,
+    Condition.ULT: Condition.SLT,
+    Condition.ULE: Condition.SLE,
+}
+
 MAX_BLOCK_VISITS = 64
 """How often a block may be entered in one call of its function before a loop counts as unbounded."""
 
@@ -142,11 +149,14 @@ class Executor:
     def _condition(self, state: State, op: ops.Branch) -> Term:
         left, right = self._register(state, op.left), self._operand(state, op.right)
         if isinstance(left, Pointer) or isinstance(right, Pointer):
+            if op.width < 64 or op.condition is Condition.SET:
+                raise Unmodelled("pointer-comparison", self._at("some bits of a pointer are looked at"))
             return self._compare_pointers(op.condition, left, right)
         return meaning.condition(self.t, op.condition, op.width, left, right)
 
     def _compare_pointers(self, kind: Condition, left: Value, right: Value) -> Term:
-        """A pointer against NULL, or two pointers into one region by offset (regions lie far from the ends of memory)."""
+        """A pointer against NULL, or two pointers into one region by offset. Offsets may be negative, and regions lie far from
+        the ends of memory and from its middle: the order of addresses, signed or not, is that of signed offsets."""
         t = self.t
         if isinstance(left, Term):
             left, right = right, left
@@ -167,7 +177,7 @@ class Executor:
             for b in right.targets:
                 both = t.all_of(a.guard, b.guard)
                 if a.region == b.region:
-                    held = meaning.condition(t, kind, 64, a.offset, b.offset)
+                    held = meaning.condition(t, _SIGNED.get(kind, kind), 64, a.offset, b.offset)
                 elif kind in (Condition.EQ, Condition.NE):
                     held = t.truth(kind is Condition.NE)
                 else:

@@ -49,13 +49,18 @@ def test_the_packet_comes_back_as_it_was_left() -> None:
 
 @pytest.mark.parametrize("access", ["r0 = *(u16 *)(r2 +63)", "r0 = *(u8 *)(r2 -1)", "r0 = *(u8 *)(r3 +0)", "*(u64 *)(r2 +57) = 0"])
 def test_an_access_outside_the_packet_is_a_fault(access: str) -> None:
-    with pytest.raises(Fault, match=r"insn 2: \d bytes? at offset|insn 2: \d bytes at offset"):
+    with pytest.raises(Fault, match=r"insn 2: \d bytes at offset"):
         outcome(BOUNDS + f"{access}\nr0 = 0\nexit")
 
 
 def test_pointers_compare_as_addresses_also_before_the_packet() -> None:
     text = BOUNDS + "r2 += -8\nr0 = 1\nif r2 < r3 goto out\nr0 = 0\nout: exit"
     assert outcome(text).return_value == 1
+
+
+@pytest.mark.parametrize("condition", ["w2 < w3", "r2 & r3", "w2 == 0", "r2 < 5", "r2 == 5", "r2 > r10"])
+def test_a_pointer_has_no_value_to_compare(condition: str) -> None:
+    assert gap(BOUNDS + f"r0 = 1\nif {condition} goto out\nr0 = 0\nout: exit") == "pointer-comparison"
 
 
 def test_context_fields_have_their_names() -> None:
@@ -155,8 +160,8 @@ def test_deletes_answer_as_the_kernel_does() -> None:
     assert outcome(map_call(ARRAY, "bpf_map_delete_elem", 1)).return_value == -errno.EINVAL % (1 << 32)
 
 
-@pytest.mark.parametrize(("helper", "expected"), [("bpf_map_update_elem", 1), ("bpf_map_delete_elem", 1)])
-def test_a_pointer_into_an_entry_that_was_given_up_is_not_followed(helper: str, expected: int) -> None:
+@pytest.mark.parametrize("helper", ["bpf_map_update_elem", "bpf_map_delete_elem"])
+def test_a_pointer_into_an_entry_that_was_given_up_is_not_followed(helper: str) -> None:
     text = f"""
     {HASH}
     .section xdp
@@ -251,7 +256,7 @@ def test_a_pointer_is_no_return_value() -> None:
 
 
 def test_an_endless_loop_uses_up_its_budget() -> None:
-    with pytest.raises(BudgetExceeded, match="insn 1"):
+    with pytest.raises(BudgetExceeded, match="xdp, insn 2"):
         run(assembled("r0 = 0\nagain: r0 += 1\ngoto again"), RunInput(), budget=100)
 
 
@@ -271,8 +276,9 @@ def test_an_observer_sees_every_instruction_before_it_is_executed() -> None:
     assert seen == [("p", 0, None), ("p", 1, 1), ("f", 0, 1), ("f", 1, 2), ("p", 2, 2)]
 
 
-def test_what_no_number_stands_for_is_not_computed_with() -> None:
-    for line in ("r0 = -r10", "r0 = be16 r10", "w0 = w10", "r0 = r10\nr0 *= 2", "r1 = 0\nlock *(u64 *)(r10 -8) += r10"):
-        assert gap(line.replace("r0 = be16 r10", "r0 = r10\nr0 = be16 r0").replace("r0 = -r10", "r0 = r10\nr0 = -r0") + "\nexit") == (
-            "pointer-arithmetic"
-        )
+@pytest.mark.parametrize(
+    "use",
+    ["r0 = -r0", "r0 = be16 r0", "w1 = w0", "r0 *= 2", "r0 += r0", "r1 = (s8)r0", "lock *(u64 *)(r10 -8) += r0"],
+)
+def test_what_a_pointer_has_no_number_for_is_not_computed(use: str) -> None:
+    assert gap(f"r0 = r10\n{use}\nr0 = 0\nexit") == "pointer-arithmetic"

@@ -87,16 +87,17 @@ static __always_inline __u64 fx_div(__u64 a, __u64 b) /* below 2^-32 (divisors f
 	__u64 v12 = v10 % v9;
 	__u64 v13 = v12 << 16ULL;
 	__u64 v14 = v13 / v9;
-	__u64 v15 = v11 << 16ULL;
-	__u64 v16 = v15 + v14;
-	__u64 v17 = v5 << 32ULL;
-	__u64 v18 = v17 + v16;
-	__u64 v19 = 0ULL - v18;
-	__u64 v20 = ((__s64)v0 < (__s64)0ULL) ? v19 : v18;
-	__u64 v21 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
-	__u64 v22 = (!(v5 < 0x80000000ULL) || ((__s64)v18 < (__s64)0ULL)) ? v21 : v20;
-	fx_hide(v22);
-	return v22;
+	__u64 v15 = v13 % v9;
+	__u64 v16 = v11 << 16ULL;
+	__u64 v17 = v16 + v14;
+	__u64 v18 = v5 << 32ULL;
+	__u64 v19 = v18 + v17;
+	__u64 v20 = 0ULL - v19;
+	__u64 v21 = ((__s64)v0 < (__s64)0ULL) ? v20 : v19;
+	__u64 v22 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
+	__u64 v23 = (!(v5 < 0x80000000ULL) || ((__s64)v19 < (__s64)0ULL)) ? v22 : v21;
+	fx_hide(v23);
+	return v23;
 }
 
 static __always_inline __u64 fx_scale(__u64 a, __u64 n) /* a times a whole number: exact; saturates */

@@ -1,0 +1,261 @@
+"""Normal forms, one law a row: both sides of a law become the same term, and a near miss does not.
+
+Each row is checked twice: by identity in the rewriter, and by value over bare terms on all inputs at four bits. What the second
+check refutes is no law at all, so a row cannot hide a wrong rewrite.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from bpfsmith.semantics.evaluate import evaluate
+from bpfsmith.semantics.terms import Term, Terms, show
+
+NARROW, WIDE = 4, 32
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """Inputs and shorthands of a row: x, y and z are numbers, c and d are conditions."""
+
+    t: Terms
+    width: int
+
+    @property
+    def x(self) -> Term:
+        return self.t.app("x", self.width)
+
+    @property
+    def y(self) -> Term:
+        return self.t.app("y", self.width)
+
+    @property
+    def c(self) -> Term:
+        return self.t.app("c", 0)
+
+    @property
+    def d(self) -> Term:
+        return self.t.app("d", 0)
+
+    def k(self, value: int) -> Term:
+        return self.t.const(self.width, value)
+
+    def op(self, name: str, *args: Term) -> Term:
+        result: Term = getattr(self.t, name)(self.width, *args)
+        return result
+
+    def slice(self, term: Term, high: int, low: int) -> Term:
+        return self.t.extract(term, term.width, high, low)
+
+    def widened(self, term: Term) -> Term:
+        return self.t.zext(term, term.width, self.width)
+
+
+Side = Callable[[Expressions], Term]
+
+
+@dataclass(frozen=True)
+class Law:
+    name: str
+    left: Side
+    right: Side
+    near_miss: Side
+
+
+LAWS = (
+    Law(
+        "a double is a shift",
+        lambda e: e.op("add", e.x, e.x),
+        lambda e: e.op("shl", e.x, e.k(1)),
+        lambda e: e.op("shl", e.x, e.k(2)),
+    ),
+    Law(
+        "x + x << 1 is 3 * x",
+        lambda e: e.op("add", e.x, e.op("shl", e.x, e.k(1))),
+        lambda e: e.op("mul", e.x, e.k(3)),
+        lambda e: e.op("mul", e.x, e.k(5)),
+    ),
+    Law(
+        "sums forget their order",
+        lambda e: e.op("add", e.op("add", e.x, e.k(3)), e.y),
+        lambda e: e.op("add", e.y, e.op("add", e.k(3), e.x)),
+        lambda e: e.op("add", e.y, e.op("add", e.k(2), e.x)),
+    ),
+    Law(
+        "~x is -x - 1",
+        lambda e: e.op("xor", e.x, e.k(-1)),
+        lambda e: e.op("sub", e.op("sub", e.k(0), e.x), e.k(1)),
+        lambda e: e.op("sub", e.k(0), e.x),
+    ),
+    Law(
+        "x % y is x - y * (x / y)",
+        lambda e: e.op("urem", e.x, e.y),
+        lambda e: e.op("sub", e.x, e.op("mul", e.y, e.op("udiv", e.x, e.y))),
+        lambda e: e.op("sub", e.x, e.op("udiv", e.x, e.y)),
+    ),
+    Law(
+        "a mask of low bits is a remainder",
+        lambda e: e.op("and_", e.x, e.k(3)),
+        lambda e: e.op("urem", e.x, e.k(4)),
+        lambda e: e.op("urem", e.x, e.k(3)),
+    ),
+    Law(
+        "shifting left and right again clears the upper bits",
+        lambda e: e.op("lshr", e.op("shl", e.x, e.k(e.width - 2)), e.k(e.width - 2)),
+        lambda e: e.op("and_", e.x, e.k(3)),
+        lambda e: e.op("ashr", e.op("shl", e.x, e.k(e.width - 2)), e.k(e.width - 2)),
+    ),
+    Law(
+        "disjoint parts add as they or",
+        lambda e: e.op("add", e.op("shl", e.x, e.k(2)), e.op("and_", e.y, e.k(3))),
+        lambda e: e.op("or_", e.op("and_", e.y, e.k(3)), e.op("shl", e.x, e.k(2))),
+        lambda e: e.op("or_", e.op("and_", e.y, e.k(3)), e.op("shl", e.x, e.k(1))),
+    ),
+    Law(
+        "x / c < k is x < k * c",
+        lambda e: e.op("ult", e.op("udiv", e.x, e.k(3)), e.k(4)),
+        lambda e: e.op("ult", e.x, e.k(12)),
+        lambda e: e.op("ult", e.x, e.k(11)),
+    ),
+    Law(
+        "x <= k is x < k + 1",
+        lambda e: e.t.negate(e.op("ult", e.k(5), e.x)),
+        lambda e: e.op("ult", e.x, e.k(6)),
+        lambda e: e.op("ult", e.x, e.k(5)),
+    ),
+    Law(
+        "nothing is below zero",
+        lambda e: e.op("ult", e.x, e.k(0)),
+        lambda e: e.t.false,
+        lambda e: e.op("ult", e.x, e.k(1)),
+    ),
+    Law(
+        "below a power of two the upper bits are zero",
+        lambda e: e.op("ult", e.x, e.k(4)),
+        lambda e: e.op("eq", e.op("lshr", e.x, e.k(2)), e.k(0)),
+        lambda e: e.op("eq", e.op("lshr", e.x, e.k(1)), e.k(0)),
+    ),
+    Law(
+        "negative is a set sign bit",
+        lambda e: e.op("slt", e.x, e.k(0)),
+        lambda e: e.op("eq", e.op("lshr", e.x, e.k(e.width - 1)), e.k(1)),
+        lambda e: e.op("eq", e.op("lshr", e.x, e.k(e.width - 1)), e.k(0)),
+    ),
+    Law(
+        "a comparison of masked words is one of slices",
+        lambda e: e.op("eq", e.op("and_", e.x, e.k(6)), e.k(2)),
+        lambda e: e.t.eq(2, e.slice(e.x, 2, 1), e.t.const(2, 1)),
+        lambda e: e.t.eq(2, e.slice(e.x, 3, 2), e.t.const(2, 1)),
+    ),
+    Law(
+        "x * c == v is x == v / c for odd c",
+        lambda e: e.op("eq", e.op("mul", e.x, e.k(5)), e.k(5)),
+        lambda e: e.op("eq", e.x, e.k(1)),
+        lambda e: e.op("eq", e.x, e.k(5)),
+    ),
+    Law(
+        "x + k == v is x == v - k, whatever wraps",
+        lambda e: e.op("eq", e.op("add", e.x, e.k(-3)), e.k(2)),
+        lambda e: e.op("eq", e.x, e.k(5)),
+        lambda e: e.op("eq", e.x, e.k(-1)),
+    ),
+    Law(
+        "the arms of a negated condition change places",
+        lambda e: e.op("ite", e.t.negate(e.c), e.x, e.y),
+        lambda e: e.op("ite", e.c, e.y, e.x),
+        lambda e: e.op("ite", e.c, e.x, e.y),
+    ),
+    Law(
+        "nested choices with a common arm are one choice",
+        lambda e: e.op("ite", e.c, e.op("ite", e.d, e.x, e.y), e.y),
+        lambda e: e.op("ite", e.t.all_of(e.c, e.d), e.x, e.y),
+        lambda e: e.op("ite", e.t.any_of(e.c, e.d), e.x, e.y),
+    ),
+    Law(
+        "the merge of two branches is the condition above them",
+        lambda e: e.t.any_of(e.t.all_of(e.c, e.d), e.t.all_of(e.c, e.t.negate(e.d))),
+        lambda e: e.c,
+        lambda e: e.d,
+    ),
+    Law(
+        "choices on one condition add arm by arm",
+        lambda e: e.op("add", e.op("ite", e.c, e.x, e.k(1)), e.op("ite", e.c, e.k(2), e.y)),
+        lambda e: e.op("ite", e.c, e.op("add", e.x, e.k(2)), e.op("add", e.y, e.k(1))),
+        lambda e: e.op("ite", e.c, e.op("add", e.x, e.k(1)), e.op("add", e.y, e.k(2))),
+    ),
+)
+
+BY_NAME = pytest.mark.parametrize("law", LAWS, ids=[law.name for law in LAWS])
+
+
+@BY_NAME
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_both_sides_become_one_term(law: Law, width: int) -> None:
+    """Law: the rewriter gives both sides of a law as the same object, and its near miss as another."""
+    e = Expressions(Terms(), width)
+    left, right = law.left(e), law.right(e)
+    assert left is right, f"{show(left)} is not {show(right)}"
+    assert law.near_miss(e) is not right
+
+
+@BY_NAME
+def test_a_law_holds_on_all_inputs_and_its_near_miss_does_not(law: Law) -> None:
+    """Law: over bare terms both sides agree on every four-bit input, and the near miss differs on one."""
+    e = Expressions(Terms(rewrite=False), NARROW)
+    told_apart = False
+    for x, y, c, d in itertools.product(range(1 << NARROW), range(1 << NARROW), (0, 1), (0, 1)):
+        known = {"x": x, "y": y, "c": c, "d": d}
+        left, right, miss = evaluate(
+            [law.left(e), law.right(e), law.near_miss(e)], lambda name, width, args, known=known: known[name]
+        )
+        assert left == right, f"{law.name} at {known}"
+        told_apart = told_apart or miss != right
+    assert told_apart
+
+
+@pytest.mark.parametrize("width", [NARROW, 8, WIDE, 64])
+@pytest.mark.parametrize("above", [0, 4, 8, 12])
+@pytest.mark.parametrize("arms", [(1, 2), (1, 3), (0, 3)])
+def test_constants_above_a_choice_survive_addition(width: int, above: int, arms: tuple[int, int]) -> None:
+    """Law: (K | (c ? a : b)) + k is (c ? K + a + k : K + b + k), and so with a second choice in place of k."""
+    e = Expressions(Terms(), width)
+    choice = e.op("or_", e.op("ite", e.c, *map(e.k, arms)), e.k(above))
+    other = e.op("or_", e.op("ite", e.c, e.op("and_", e.x, e.k(3)), e.k(1)), e.k(above))
+    sums = [e.op("add", choice, e.k(1)), e.op("add", choice, other), e.op("sub", other, choice)]
+    mask = (1 << width) - 1
+    for c, x in itertools.product((0, 1), range(4)):
+        first = above | arms[1 - c]
+        second = above | (x if c else 1)
+        values = evaluate(sums, lambda name, size, args, known={"c": c, "x": x}: known[name])
+        assert values == [first + 1 & mask, first + second & mask, second - first & mask]
+
+
+@pytest.mark.parametrize("divisor", [3, 5, 6, 7, 10, 12, 100, 250])
+def test_divisibility_has_one_form(divisor: int) -> None:
+    """Law: x % c == k is right for every eight-bit x, for each k, however the remainder is written."""
+    t = Terms()
+    x, c = t.app("x", 8), t.const(8, divisor)
+    written = t.sub(8, x, t.mul(8, c, t.udiv(8, x, c)))
+    for k in {0, 1, divisor - 1, divisor}:
+        first, second = (t.eq(8, form, t.const(8, k)) for form in (written, t.urem(8, x, c)))
+        assert first is second
+        for value in range(256):
+            assert evaluate([first], lambda name, width, args, value=value: value)[0] == (value % divisor == k)
+
+
+@pytest.mark.parametrize("divisor", [3, 5, 7, 10, 13, 100])
+@pytest.mark.parametrize("shift", range(8, 17))
+def test_multiplying_by_a_reciprocal_is_right_even_where_it_is_not_a_division(divisor: int, shift: int) -> None:
+    """Law: (x * m) >> s is what it is for every eight-bit x, also for an m that rounds wrong somewhere."""
+    t = Terms()
+    x = t.app("x", 8)
+    for magic in (-(-(1 << shift) // divisor), (1 << shift) // divisor):
+        wide = t.lshr(32, t.mul(32, t.zext(x, 8, 32), t.const(32, magic)), t.const(32, shift))
+        narrow = t.lshr(16, t.mul(16, t.zext(x, 8, 16), t.const(16, magic)), t.const(16, min(shift, 15)))
+        for value in range(256):
+            got = evaluate([wide, narrow], lambda name, width, args, value=value: value)
+            assert got == [value * magic >> shift, (value * magic & 0xFFFF) >> min(shift, 15)]
