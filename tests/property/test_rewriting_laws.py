@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bpfsmith.semantics.evaluate import evaluate
+from bpfsmith.semantics.evaluate import Inputs, evaluate
 from bpfsmith.semantics.terms import Term, Terms, show
 
 NARROW, WIDE = 4, 32
@@ -192,6 +192,11 @@ LAWS = (
 BY_NAME = pytest.mark.parametrize("law", LAWS, ids=[law.name for law in LAWS])
 
 
+def at(**known: int) -> Inputs:
+    """The inputs of these names and values."""
+    return lambda name, width, args: known[name]
+
+
 @BY_NAME
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_both_sides_become_one_term(law: Law, width: int) -> None:
@@ -209,9 +214,7 @@ def test_a_law_holds_on_all_inputs_and_its_near_miss_does_not(law: Law) -> None:
     told_apart = False
     for x, y, c, d in itertools.product(range(1 << NARROW), range(1 << NARROW), (0, 1), (0, 1)):
         known = {"x": x, "y": y, "c": c, "d": d}
-        left, right, miss = evaluate(
-            [law.left(e), law.right(e), law.near_miss(e)], lambda name, width, args, known=known: known[name]
-        )
+        left, right, miss = evaluate([law.left(e), law.right(e), law.near_miss(e)], at(**known))
         assert left == right, f"{law.name} at {known}"
         told_apart = told_apart or miss != right
     assert told_apart
@@ -230,7 +233,7 @@ def test_constants_above_a_choice_survive_addition(width: int, above: int, arms:
     for c, x in itertools.product((0, 1), range(4)):
         first = above | arms[1 - c]
         second = above | (x if c else 1)
-        values = evaluate(sums, lambda name, size, args, known={"c": c, "x": x}: known[name])
+        values = evaluate(sums, at(c=c, x=x))
         assert values == [first + 1 & mask, first + second & mask, second - first & mask]
 
 
@@ -244,7 +247,7 @@ def test_divisibility_has_one_form(divisor: int) -> None:
         first, second = (t.eq(8, form, t.const(8, k)) for form in (written, t.urem(8, x, c)))
         assert first is second
         for value in range(256):
-            assert evaluate([first], lambda name, width, args, value=value: value)[0] == (value % divisor == k)
+            assert evaluate([first], at(x=value))[0] == (value % divisor == k)
 
 
 @pytest.mark.parametrize("divisor", [3, 5, 7, 10, 13, 100])
@@ -257,5 +260,5 @@ def test_multiplying_by_a_reciprocal_is_right_even_where_it_is_not_a_division(di
         wide = t.lshr(32, t.mul(32, t.zext(x, 8, 32), t.const(32, magic)), t.const(32, shift))
         narrow = t.lshr(16, t.mul(16, t.zext(x, 8, 16), t.const(16, magic)), t.const(16, min(shift, 15)))
         for value in range(256):
-            got = evaluate([wide, narrow], lambda name, width, args, value=value: value)
+            got = evaluate([wide, narrow], at(x=value))
             assert got == [value * magic >> shift, (value * magic & 0xFFFF) >> min(shift, 15)]

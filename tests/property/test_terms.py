@@ -161,6 +161,15 @@ def inputs(seed: int) -> Inputs:
     return value
 
 
+def table(known: dict[str, int]) -> Inputs:
+    return lambda name, width, args: known[name]
+
+
+def pinning(given: Inputs, pinned: str, number: int) -> Inputs:
+    """`given`, but for one input."""
+    return lambda name, width, args: number if name == pinned else given(name, width, args)
+
+
 def cases(width: int, count: int, functions: bool = True) -> Iterator[tuple[Twins, list[Pair]]]:
     for seed in range(count):
         rng = random.Random(1000 * width + seed)
@@ -194,7 +203,7 @@ def test_rewriting_keeps_every_value_on_all_inputs(width: int) -> None:
             assert_same_values(
                 [root.bare for root in roots],
                 [root.rewritten for root in roots],
-                lambda name, size, args, known=known: known[name],
+                table(known),
                 f"at {known}",
             )
         assert twins.rewriting.rewrite
@@ -223,11 +232,8 @@ def test_rebuilding_after_a_substitution_substitutes(width: int) -> None:
         for seed in range(6):
             given = inputs(seed)
 
-            def at_constant(asked: str, size: int, args: tuple[int, ...], given: Inputs = given) -> int:
-                return pinned.number if asked == name else given(asked, size, args)
-
             terms = [root.rewritten for root in roots]
-            assert_same_values(terms, [done[term] for term in terms], at_constant, "rebuild")
+            assert_same_values(terms, [done[term] for term in terms], pinning(given, name, pinned.number), "rebuild")
 
 
 @pytest.mark.parametrize("width", [1, 4, 8, 32])

@@ -150,6 +150,19 @@ XDP = Target("xdp", "struct xdp_md", "XDP_PASS", "XDP_DROP")
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What the generator may do better than one straight rule for each construct. All on is what `compile` uses; benchmarks
+    turn them off to show what they are worth."""
+
+    constants: bool = True  # state that never changes is a constant, not a variable
+    atomics: bool = True  # counters by atomic add where that is enough, instead of a lock around the step
+    thresholds: bool = True  # a draw is compared as a 32-bit word, not as a fixed-point number
+
+
+STRAIGHT = Choices(constants=False, atomics=False, thresholds=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """C text, the strategy behind it, and the function that holds `req` (and `init`, when it must run at load time)."""
 
@@ -164,9 +177,12 @@ class Generated:
         return sum(1 for line in self.c_text.splitlines() if line.strip() and not line.strip().startswith(("//", "#line")))
 
 
-def lower(element: Element, initial: dict[str, int] | None, target: Target = XDP) -> Generated:
+def lower(element: Element, initial: dict[str, int] | None, target: Target = XDP, choices: Choices | None = None) -> Generated:
     """C for an element. `initial` holds each scalar's raw initial value; None when `init` has to run in the kernel."""
-    return _Generator(facts.with_constants(element), facts.constants(element), initial, target).generate()
+    choices = choices or Choices()
+    constants = facts.constants(element) if choices.constants else {}
+    folded = facts.with_constants(element) if choices.constants else element
+    return _Generator(folded, constants, initial, target, choices).generate()
 
 
 @dataclass(slots=True)
@@ -175,6 +191,7 @@ class _Generator:
     constants: dict[str, core.Const]
     initial: dict[str, int] | None
     target: Target
+    choices: Choices
     out: _Writer = field(init=False)
     name: Naming = field(init=False)
     mode: Sharing = field(init=False)
@@ -188,6 +205,8 @@ class _Generator:
         names = {item.name for item in self.element.state} | _local_names((*self.element.req, *self.element.init))
         self.name = Naming(frozenset(names))
         self.mode = sharing(self.element)
+        if self.mode is Sharing.ATOMIC and not self.choices.atomics:
+            self.mode = Sharing.LOCK
 
     def generate(self) -> Generated:
         put = self.out.put
@@ -564,7 +583,7 @@ class _Generator:
         return name
 
     def _compare_draw(self, expr: core.Binary) -> str | None:
-        shape = draw_comparison(expr, self.draws)
+        shape = draw_comparison(expr, self.draws) if self.choices.thresholds else None
         if shape is None:
             return None
         if shape.constant is not None:
