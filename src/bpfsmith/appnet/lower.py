@@ -364,7 +364,7 @@ class _Generator:
             case core.SetState():
                 self._set_state(statement)
             case core.MapSet(map=name, key=key, value=value):
-                with self.out.block("do", "} while (0);"):
+                with self.out.block(""):
                     where = self._let(C_TYPES[key.type], "key", self._expr(key))
                     new = self._let(C_TYPES[value.type], "value", self._expr(value))
                     self.out.put(f"bpf_map_update_elem(&{self.name(name)}, &{where}, &{new}, BPF_ANY);")
@@ -446,9 +446,12 @@ class _Generator:
         head = "if"
         for arm in statement.arms:
             condition = entry if isinstance(arm.pattern, core.Some) else f"!{entry}"
-            if isinstance(arm.pattern, core.Anything):
-                condition = "1"
-            with self.out.block(f"{head} ({condition})"):
+            covered = isinstance(arm.pattern, core.Anything) or (seen | {type(arm.pattern)}) >= {core.Some, core.Nothing}
+            if seen and covered:
+                opening = "else"
+            else:
+                opening = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({condition})"
+            with self.out.block(opening):
                 if isinstance(arm.pattern, core.Some):
                     self.out.put(f"{kind} {self.name(arm.pattern.name)} = *{entry};")
                 ended.append(self._body(arm.body))

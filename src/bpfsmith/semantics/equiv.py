@@ -19,6 +19,7 @@ from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
 from bpfsmith.semantics.solver import Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
+from bpfsmith.semantics.symbolic import NULL_POINTER, Obligation
 from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
@@ -26,6 +27,9 @@ from bpfsmith.semantics.witness import Assignment
 RANDOM_RUNS = 48
 Replayer = Callable[[Counterexample], Counterexample | None]
 """Runs the candidate on a counterexample's input: gives it back with `replayed_on` filled, or None if it did something else."""
+
+NULL_ACCESS = "memory access through NULL"
+"""The observable of a candidate that reaches memory through NULL; replaying it means that the verifier rejects the program."""
 
 SINGLE_THREAD = "one run at a time: the proof follows one CPU, and the atomicity of the step carries it to many"
 
@@ -59,7 +63,10 @@ class _Check:
         t, reference, candidate = self.t, self.reference, self.candidate
         self.given = [*reference.preconditions, *candidate.preconditions]
         for obligation in (*reference.obligations, *candidate.obligations):
-            if not isinstance(satisfiable([*self.given, obligation.condition], self.setting.limits), Unsatisfiable):
+            answer = satisfiable([*self.given, obligation.condition], self.setting.limits)
+            if isinstance(answer, Satisfiable) and obligation.gap == NULL_POINTER and obligation in candidate.obligations:
+                return self._faulty(obligation, Assignment(dict(answer.values), None, self.setting.usual))
+            if not isinstance(answer, Unsatisfiable):
                 return Unknown(obligation.gap, obligation.detail)
         seen = observables(t, reference, candidate)
         evidence = [f"{item.name}: equal by rewriting" for item in seen if item.differs(t) is t.false]
@@ -123,11 +130,20 @@ class _Check:
             return Unknown("solver-limit", f"{'; '.join(undecided)}; {RANDOM_RUNS} random runs found no difference")
         return None
 
+    def _faulty(self, obligation: Obligation, assignment: Assignment) -> Verdict:
+        """The candidate reaches memory through NULL: no accepted program does, so there is no run of it to compare."""
+        found = witness.shrink(assignment, [*self.given, obligation.condition])
+        example = witness.counterexample(self.t, NULL_ACCESS, found, self.reference, self.candidate, self.setting.packet)
+        example = replace(example, actual=replace(example.expected, maps={}), notes=(f"the candidate: {obligation.detail}",))
+        return self._replayed(example)
+
     def _different(self, item: Observable, assignment: Assignment) -> Different:
         t = self.t
         found = witness.shrink(assignment, [*self.given, item.differs(t)])
         example = witness.counterexample(t, item.name, found, self.reference, self.candidate, self.setting.packet)
-        example = replace(example, notes=self.notes)
+        return self._replayed(replace(example, notes=self.notes))
+
+    def _replayed(self, example: Counterexample) -> Different:
         if self.setting.replay is None:
             return Different(example)
         replayed = self.setting.replay(example)
@@ -135,7 +151,7 @@ class _Check:
             raise InternalError(
                 Diagnostic(
                     id="witness-not-reproduced",
-                    message=f"the prover says that {item.name} differs, but running the candidate does not show it",
+                    message=f"the prover says that {example.observable} differs, but running the candidate does not show it",
                     notes=(f"input: {example.input}", f"the prover expects of the candidate: {example.actual}"),
                     help="this is a bug of bpfsmith, never a finding about your program; please report it with both inputs",
                 )

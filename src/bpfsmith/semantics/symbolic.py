@@ -32,6 +32,9 @@ _SIGNED = {
 MAX_BLOCK_VISITS = 64
 """How often a block may be entered in one call of its function before a loop counts as unbounded."""
 
+NULL_POINTER = "null-pointer"
+"""The gap of an obligation that, when it can happen, is a fault of the program and not of the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
@@ -303,7 +306,7 @@ class Executor:
         accepted."""
         t = self.t
         result: Value | None = None
-        for target in reversed(self._targets(pointer)):
+        for target in reversed(self._targets(state, pointer)):
             where = t.add(64, target.offset, t.const(64, offset))
             value = self._load_from(state, target, where, size)
             if result is None:
@@ -318,7 +321,7 @@ class Executor:
     def store(self, state: State, pointer: Value, offset: int, size: int, value: Value) -> None:
         """The low `size` bytes of a 64-bit `value` (or a pointer, to the stack) at pointer + offset."""
         t = self.t
-        targets = self._targets(pointer)
+        targets = self._targets(state, pointer)
         if isinstance(value, Term) and size < 8:
             value = t.extract(value, value.width, 8 * size - 1, 0)
         for target in targets:
@@ -332,12 +335,16 @@ class Executor:
                     new = t.ite(8 * size, target.guard, new, old)
             self._store_to(state, target, where, size, new)
 
-    def _targets(self, pointer: Value) -> list[Target]:
+    def _targets(self, state: State, pointer: Value) -> list[Target]:
         if not isinstance(pointer, Pointer):
             raise Unmodelled("pointer-arithmetic", self._at("memory is reached through a number"))
         targets = [target for target in pointer.targets if target.region is not None]
+        null = self.t.any_of(*(target.guard for target in pointer.targets if target.region is None))
+        reached = self.t.all_of(state.condition, null)
+        if reached is not self.t.false:
+            self.obligations.append(Obligation(reached, NULL_POINTER, self._at("memory is reached through NULL")))
         if not targets:
-            raise Unmodelled("null-pointer", self._at("memory is reached through NULL"))
+            raise Unmodelled(NULL_POINTER, self._at("memory is reached through NULL"))
         return targets
 
     def _load_from(self, state: State, target: Target, where: Term, size: int, log: bool = True) -> Value:

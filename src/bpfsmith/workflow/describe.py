@@ -12,6 +12,7 @@ from bpfsmith.execution import Counterexample, MapContents, RunOutput
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.packet.decode import hexdump
+from bpfsmith.semantics.equiv import NULL_ACCESS
 
 FLAT_KEY = b"\0\0\0\0"
 
@@ -61,7 +62,8 @@ def _maps_json(maps: Mapping[str, MapContents]) -> dict[str, dict[str, str]]:
 
 def counterexample_text(example: Counterexample, words: Vocabulary) -> list[str]:
     """The counterexample as lines for a terminal: input, both outcomes, and where they part."""
-    lines = [f"they differ in the {example.observable}", "", "input"]
+    fault = example.observable == NULL_ACCESS
+    lines = ["the candidate reaches memory through NULL" if fault else f"they differ in the {example.observable}", "", "input"]
     given = example.input
     before = state(given.maps, words)
     lines += [f"  {name} = {value}" for name, value in before.items()]
@@ -71,7 +73,10 @@ def counterexample_text(example: Counterexample, words: Vocabulary) -> list[str]
         lines += [f"  {line}" for line in hexdump(given.packet).splitlines()]
     else:
         lines.append(f"  packet: {len(given.packet)} bytes, not read by the difference")
-    for title, run in (("expected (reference)", example.expected), ("actual (candidate)", example.actual)):
+    runs = [("expected (reference)", example.expected)]
+    if not fault:
+        runs.append(("actual (candidate)", example.actual))
+    for title, run in runs:
         lines += ["", title, f"  returns {action(run.return_value, words)}"]
         after = state(run.maps, words)
         lines += [f"  {name} = {value}{_was(before.get(name), value)}" for name, value in after.items()]

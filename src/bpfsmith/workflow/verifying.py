@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, KernelError, Label
 from bpfsmith.gate.load import load_report
@@ -70,7 +72,7 @@ def explain_rejection(program: Program, rejected: Rejected) -> Diagnostic:
         f"the kernel's verifier rejects {program.name}: {rejected.reason}",
         Label(span, "the verifier stops here") if span else None,
         notes=tuple(notes),
-        help=_help(rejected.reason),
+        help=_help("\n".join(rejected.error_lines)),
     )
 
 
@@ -83,8 +85,16 @@ def _last_span(program: Program, log: str) -> Span | None:
         if slot in starts[:-1]:
             span = linked[starts.index(slot)].span
             if span is not None:
-                return span
+                return replace(span, path=_shown(span.path))
     return None
+
+
+def _shown(path: str) -> str:
+    """BTF names files by absolute path: as the user would, where the file lies below the working directory."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
 
 
 _HELP = (

@@ -31,6 +31,17 @@ def inputs(known: dict[str, int], memory: bytes) -> Inputs:
     return value
 
 
+def map_inputs(known: dict[str, int], before: dict[int, bytes]) -> Inputs:
+    def value(name: str, width: int, args: tuple[int, ...]) -> int:
+        if name == "map:m.present":
+            return int(args[0] in before)
+        if name == "map:m.value":
+            return before.get(args[0], bytes(8))[args[1]]
+        return known[name]
+
+    return value
+
+
 @pytest.mark.parametrize("constant_share", [1.0, 0.6], ids=["constant offsets", "any offsets"])
 def test_memory_is_a_byte_array(constant_share: float) -> None:
     """Law: after any stores, branches and merges, a load gives the little-endian bytes that an array would hold."""
@@ -80,13 +91,7 @@ def test_a_hash_map_is_a_dict() -> None:
         known |= {f"v{i}": rng.getrandbits(64) for i in range(3)}
         before = {key: bytes(rng.getrandbits(8) for _ in range(8)) for key in KEYS if rng.random() < 0.5}
 
-        def given(name: str, width: int, args: tuple[int, ...], known=known, before=before) -> int:  # type: ignore[no-untyped-def]
-            if name == "map:m.present":
-                return int(args[0] in before)
-            if name == "map:m.value":
-                return int(before.get(args[0], bytes(8))[args[1]])
-            return int(known[name])
-
+        given = map_inputs(known, before)
         symbolic, plain = HashMap.initial(t, "m", 4, 8), dict(before)
         for _ in range(rng.randrange(1, 7)):
             key, guard, value = (f"{letter}{rng.randrange(3)}" for letter in "kgv")
@@ -113,12 +118,12 @@ def test_a_hash_map_is_a_dict() -> None:
                 other = symbolic.delete(t, t.true, place, t.const(32, 3))
                 symbolic = other.merge(t, condition, symbolic)
                 plain = {k: v for k, v in plain.items() if not (holds and k == where)}
-        for key in KEYS:
-            asked = t.const(32, key)
-            assert evaluate([symbolic.present(t, asked)], given) == [int(key in plain)]
-            if key in plain:
+        for entry in KEYS:
+            asked = t.const(32, entry)
+            assert evaluate([symbolic.present(t, asked)], given) == [int(entry in plain)]
+            if entry in plain:
                 loaded = [symbolic.load(t, asked, t.const(64, at), 1) for at in range(8)]
-                assert bytes(evaluate(loaded, given)) == plain[key]
+                assert bytes(evaluate(loaded, given)) == plain[entry]
 
 
 def test_the_targets_of_a_merged_pointer_exclude_each_other() -> None:
