@@ -216,7 +216,7 @@ def _loop(out: _Writer, random: Random) -> None:
 
 def _some(out: _Writer, random: Random) -> None:
     for _ in range(random.randint(1, 3)):
-        random.choice(_PLAIN)(out, random)
+        random.choice(_PLAIN if random.random() < 0.7 else _CALLS)(out, random)
 
 
 def _refill(out: _Writer, random: Random) -> None:
@@ -265,9 +265,8 @@ def _delete(out: _Writer, random: Random) -> None:
 
 Step = Callable[[_Writer, Random], None]
 _PLAIN: tuple[Step, ...] = (_alu, _alu, _alu, _unary, _wide, _stack, _data, _data_at, _packet, _packet_at, _length)
-STEPS: Mapping[str, Step] = {
-    step.__name__.lstrip("_"): step for step in (*_PLAIN, _branch, _loop, _call, _lookup, _update, _delete)
-}
+_CALLS: tuple[Step, ...] = (_call, _lookup, _update, _delete)
+STEPS: Mapping[str, Step] = {step.__name__.lstrip("_"): step for step in (*_PLAIN, *_CALLS, _branch, _loop)}
 
 
 def program(steps: Sequence[tuple[str, int]]) -> Program:

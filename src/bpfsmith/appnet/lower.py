@@ -442,15 +442,14 @@ class _Generator:
         kind = C_TYPES[self.element.variable(subject.map).type.args[1]]
         key = self._let(C_TYPES[subject.key.type], "key", self._expr(subject.key))
         entry = self._let(f"{kind} *", "entry", f"bpf_map_lookup_elem(&{self.name(subject.map)}, &{key})")
-        ended, seen = [], set()
+        ended: list[bool] = []
+        seen: set[type[core.Pattern]] = set()
         head = "if"
         for arm in statement.arms:
             condition = entry if isinstance(arm.pattern, core.Some) else f"!{entry}"
             covered = isinstance(arm.pattern, core.Anything) or (seen | {type(arm.pattern)}) >= {core.Some, core.Nothing}
-            if seen and covered:
-                opening = "else"
-            else:
-                opening = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({condition})"
+            test = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({condition})"
+            opening = "else" if seen and covered else test
             with self.out.block(opening):
                 if isinstance(arm.pattern, core.Some):
                     self.out.put(f"{kind} {self.name(arm.pattern.name)} = *{entry};")

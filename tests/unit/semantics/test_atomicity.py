@@ -51,7 +51,7 @@ ATOMIC = {
     "additions to several counters commute": STATE + add(0) + add(8) + add(0),
     "counters beside one place that is only overwritten": STATE + add(0) + "r1 = 5\n*(u64 *)(r7 +8) = r1\n",
     "one place overwritten twice": STATE + "r1 = 5\n*(u64 *)(r7 +8) = r1\nr1 = 6\n*(u64 *)(r7 +8) = r1\n",
-    "one fetch and add whose old value is used": STATE + "r1 = 1\nr1 = atomic_fetch_add((u64 *)(r7 +0), r1)\nr2 = r1\n",
+    "one fetch and add whose old value is used": STATE + "r1 = 1\nr1 = atomic64_fetch_add((u64 *)(r7 +0), r1)\nr2 = r1\n",
     "one of two stores, never both": (
         "r6 = *(u32 *)(r1 +12)\n" + STATE + "r1 = 1\nif r6 == 1 goto a\n*(u64 *)(r7 +0) = r1\ngoto b\n"
         "a: *(u64 *)(r7 +8) = r1\nb: r1 = 0\n"
