@@ -66,7 +66,9 @@ CONTROLS: tuple[Control, ...] = (
                 exit
         """),
     _control(
-        "a map and its value are two things", "r1 = map[fd:7] | r1 = map[fd:7][0]+8 | call bpf_get_prandom_u32#7", 0x0BADCAFE, """
+        "a map and its value are two things",
+        "r1 = map[fd:7] | r1 = map[fd:7][0]+8 | call bpf_get_prandom_u32#7",
+        0x0BADCAFE, """
         .map cell array key=4 value=16 max=1
         .section xdp
                 *(u32 *)(r10 -4) = 0

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.bpfc import compile_c
-from tests.support.objects import RICH
-from tests.support.oracles import by_kernel, by_prover_at_constants, everything, without_calls
 
 from bpfsmith.execution import HelperResult, RunInput
 from bpfsmith.gate.replay import run_in_kernel
@@ -16,6 +13,9 @@ from bpfsmith.isa.program import Program
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import read_object
 from bpfsmith.semantics.concrete import run
+from tests.support.bpfc import compile_c
+from tests.support.objects import RICH
+from tests.support.oracles import by_kernel, by_prover_at_constants, everything, without_calls
 
 pytestmark = pytest.mark.kernel
 

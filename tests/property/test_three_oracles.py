@@ -6,20 +6,18 @@ BPFSMITH_PROGRAMS says how many programs are tried (10000 takes some minutes); e
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from bpfsmith.kernel.maps import MapSet, open_maps
+from bpfsmith.semantics.concrete import run
 from tests.kernel.conftest import no_residue, working_bpf  # noqa: F401
 from tests.support.oracles import by_kernel, by_prover_at_constants, by_prover_evaluated, without_calls
 from tests.support.random_programs import MAPS, STEPS, program, run_input
-
-from bpfsmith.execution import RunInput, RunOutput
-from bpfsmith.isa.program import Program
-from bpfsmith.kernel.maps import MapSet, open_maps
-from bpfsmith.semantics.concrete import run
 
 _PROGRAMS = os.environ.get("BPFSMITH_PROGRAMS")
 _MANY_STEPS, _FEW_STEPS = 14, 5

@@ -108,8 +108,8 @@ def by_prover_at_constants(program: Program, given: RunInput) -> RunOutput:
         maps[name] = {key: bytes(flat[i * step : i * step + size]) for i, key in enumerate(maps[name])}
     for name, contents in behaviour.hashes.items():
         width, size = 8 * specs[name].key_size, specs[name].value_size
-        keys = [t.const(width, int.from_bytes(key, "little")) for key in maps[name]]
-        keys += [key for key in contents.keys() if key not in keys]
+        given_keys = [t.const(width, int.from_bytes(key, "little")) for key in maps[name]]
+        keys = dict.fromkeys([*given_keys, *contents.keys()])
         maps[name] = {
             _number(key).to_bytes(width // 8, "little"): bytes(
                 _number(contents.load(t, key, t.const(64, at), 1)) for at in range(size)
@@ -132,8 +132,8 @@ def by_prover_evaluated(program: Program, given: RunInput) -> RunOutput:
 
 
 def by_kernel(program: Program, given: RunInput, maps: MapSet) -> RunOutput:
-    """One test run; `maps` has the program's maps, and may have others. Programs that see the network layer get an Ethernet header before the
-    packet. The kernel does not say how often helpers were called."""
+    """One test run; `maps` has the program's maps, and may have others. Programs that see the network layer get an Ethernet
+    header before the packet. The kernel does not say how often helpers were called."""
     header = b"" if for_section(program.section).name in ("BPF_PROG_TYPE_XDP", "BPF_PROG_TYPE_SCHED_CLS") else ETHERNET
     maps.reset()
     for name, contents in given.maps.items():

@@ -180,7 +180,7 @@ def _packet_at(out: _Writer, random: Random) -> None:
     after = _register(random, index)
     end, skip = _register(random, index, after), out.label()
     out.put(
-        f"r{index} &= {random.choice((31, 127))}", f"r9 = *(u64 *)(r10 -80)", f"r9 += r{index}", f"r{after} = r9",
+        f"r{index} &= {random.choice((31, 127))}", "r9 = *(u64 *)(r10 -80)", f"r9 += r{index}", f"r{after} = r9",
         f"r{after} += 8", f"r{end} = *(u64 *)(r10 -72)",
         random.choice((f"if r{after} > r{end} goto {skip}", f"if r{end} < r{after} goto {skip}")),
         f"r{after} = {_imm(random)}", f"r{end} = {_imm(random)}",

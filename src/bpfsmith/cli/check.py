@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json
+from bpfsmith.cli.output import print_diagnostics, print_json, working
 
 NAME = "check"
 HELP = "prove two programs equal, or show an input on which they differ"
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.checking import check, check_report
     from bpfsmith.workflow.text import check_lines
 
-    checked = check(
-        args.reference, args.candidate, options.toolchain(args), places=parse_places(args.state), limits=options.limits(args)
-    )
+    places, limits = parse_places(args.state), options.limits(args)
+    with working(f"proving {args.candidate}"):
+        checked = check(args.reference, args.candidate, options.toolchain(args), places=places, limits=limits)
     print_diagnostics(checked.diagnostics, args.output_format)
     report = check_report(checked)
     if args.output_format == "json":

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json
+from bpfsmith.cli.output import print_diagnostics, print_json, working
 
 if TYPE_CHECKING:
     from bpfsmith.workflow.compiling import Compiled
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
                 "unknown-file-type", f"{args.program} is no AppNet program", help="`bpfsmith verify` loads objects and C"
             )
         )
-    compiled = compile_appnet(opened, toolchain, limits=options.limits(args), timed=not args.no_timing)
+    with working(f"proving {args.program}"):
+        compiled = compile_appnet(opened, toolchain, limits=options.limits(args), timed=not args.no_timing)
     must_be_proved(compiled)
     print_diagnostics(compiled.diagnostics, args.output_format)
     report = compile_report(compiled)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 from bpfsmith import __version__
 from bpfsmith.diagnostic import Diagnostic, ToolError
 from bpfsmith.render import diagnostic_text
 from bpfsmith.report import Report
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """Says what is being done while it takes long; nothing into a pipe."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(f"{what} ..")
 
 
 def print_json(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""The interpreter's own part: memory, maps, helpers and control. What ops compute is held against numbers in tests/conformance."""
+"""The interpreter's own part: memory, maps, helpers and control. What ops compute is held to numbers in tests/conformance."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_the_packet_comes_back_as_it_was_left() -> None:
     assert outcome(BOUNDS + "*(u16 *)(r2 +62) = 0x1234\nr0 = 2\nexit").packet == PACKET[:62] + b"\x34\x12"
 
 
-@pytest.mark.parametrize("access", ["r0 = *(u16 *)(r2 +63)", "r0 = *(u8 *)(r2 -1)", "r0 = *(u8 *)(r3 +0)", "*(u64 *)(r2 +57) = 0"])
+@pytest.mark.parametrize(
+    "access", ["r0 = *(u16 *)(r2 +63)", "r0 = *(u8 *)(r2 -1)", "r0 = *(u8 *)(r3 +0)", "*(u64 *)(r2 +57) = 0"]
+)
 def test_an_access_outside_the_packet_is_a_fault(access: str) -> None:
     with pytest.raises(Fault, match=r"insn 2: \d bytes at offset"):
         outcome(BOUNDS + f"{access}\nr0 = 0\nexit")
@@ -70,7 +72,9 @@ def test_context_fields_have_their_names() -> None:
     assert outcome("r0 = *(u32 *)(r1 +0)\nexit", given, "tc").return_value == 64  # len
 
 
-@pytest.mark.parametrize("text", ["r0 = *(u8 *)(r1 +1)\nexit", "r0 = *(u32 *)(r1 +8)\nexit", "*(u32 *)(r1 +8) = 1\nr0 = 0\nexit"])
+@pytest.mark.parametrize(
+    "text", ["r0 = *(u8 *)(r1 +1)\nexit", "r0 = *(u32 *)(r1 +8)\nexit", "*(u32 *)(r1 +8) = 1\nr0 = 0\nexit"]
+)
 def test_the_rest_of_the_context_is_no_business_of_ours(text: str) -> None:
     assert gap(text) == "unmodelled-context"  # a narrow read; data_meta; a store
 

@@ -163,7 +163,10 @@ NEVER_EQUAL = {
         KEYS + call("update", "one") + call("delete", "one", -8) + END,
     ),
     "a null pointer that was added to": (
-        IFINDEX + "r8 = 0\nif r6 == 1 goto a\nr8 = r10\na: if r6 != 1 goto z\nr8 += 5\nif r8 == 0 goto y\nz: " + END + "y: r0 = 1\nexit\n",
+        IFINDEX
+        + "r8 = 0\nif r6 == 1 goto a\nr8 = r10\na: if r6 != 1 goto z\nr8 += 5\nif r8 == 0 goto y\nz: "
+        + END
+        + "y: r0 = 1\nexit\n",
         IFINDEX + "r0 = 2\nif r6 != 1 goto o\nr0 = 1\no: exit\n",
     ),
     "a word that is stored, and a verdict of another bit of it": tuple(
@@ -183,7 +186,10 @@ NEVER_EQUAL = {
         + locked("r2 = *(u64 *)(r7 +0)\nr2 += 1\n*(u64 *)(r7 +0) = r2\n")
         + locked("r2 = *(u64 *)(r7 +8)\nr2 += 1\n*(u64 *)(r7 +8) = r2\n")
         + END,
-        STATE + "r2 = *(u64 *)(r7 +0)\nr2 += 1\n*(u64 *)(r7 +0) = r2\nr2 = *(u64 *)(r7 +8)\nr2 += 1\n*(u64 *)(r7 +8) = r2\n" + END,
+        STATE
+        + "r2 = *(u64 *)(r7 +0)\nr2 += 1\n*(u64 *)(r7 +0) = r2\n"
+        + "r2 = *(u64 *)(r7 +8)\nr2 += 1\n*(u64 *)(r7 +8) = r2\n"
+        + END,
     ),
     "a lock that is not given back": (
         STATE + locked("r2 = *(u64 *)(r7 +0)\nr2 += 1\n*(u64 *)(r7 +0) = r2\n") + END,
