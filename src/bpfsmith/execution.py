@@ -26,7 +26,7 @@ class RunInput:
 
     `ctx` holds the context fields that matter, by uapi name ("ingress_ifindex"), in host order.
     `maps` holds the contents before the run by map name; a map left out is as a fresh load makes it.
-    `helper_results` are in call order over all helpers; a run that asks for more gets zeros.
+    `helper_results` has each helper's results in the order of its calls; a run that asks for more gets zeros.
     """
 
     packet: bytes = b""

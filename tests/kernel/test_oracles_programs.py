@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from bpfsmith.execution import HelperResult, RunInput
+from bpfsmith.gate.prove import prove_equal
 from bpfsmith.gate.replay import run_in_kernel
 from bpfsmith.isa.asm import assemble
 from bpfsmith.isa.program import Program
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import read_object
 from bpfsmith.semantics.concrete import run
+from bpfsmith.semantics.verdict import Different
 from tests.support.bpfc import compile_c
 from tests.support.objects import RICH
 from tests.support.oracles import by_kernel, by_prover_at_constants, everything, without_calls
@@ -132,3 +134,17 @@ def test_helpers_draw_the_same_numbers_where_the_kernel_is_given_them() -> None:
     results += [HelperResult("bpf_ktime_get_ns", 9), HelperResult("bpf_get_prandom_u32", 3)]
     given = RunInput(PACKET, helper_results=tuple(results))
     assert run(program, given) == run_in_kernel(program, None, given) == by_prover_at_constants(program, given)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_difference_in_a_later_draw_is_replayed_with_the_earlier_draws_in_place(swapped: bool) -> None:
+    draws = "call bpf_get_prandom_u32\ncall bpf_get_prandom_u32\n"
+    second = assembled(draws + "r0 &= 7\nif r0 == 5 goto out\nr0 = 0\nout: exit")
+    never = assembled(draws + "r0 = 0\nexit")
+    reference, candidate = (never, second) if swapped else (second, never)
+    verdict = prove_equal(reference, None, candidate, None)
+    assert isinstance(verdict, Different)
+    example = verdict.counterexample
+    assert [oracle.partition(" ")[0] for oracle in example.replayed_on] == ["kernel"]
+    for program, outcome in ((reference, example.expected), (candidate, example.actual)):
+        assert run(program, example.input).return_value == outcome.return_value

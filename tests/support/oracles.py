@@ -18,6 +18,7 @@ from bpfsmith.kernel.maps import MapSet
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import of_program
 from bpfsmith.semantics.concrete_memory import open_maps
+from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.witness import Assignment, run_output
 
@@ -94,10 +95,11 @@ def _number(term: object) -> int:
 
 
 def by_prover_at_constants(program: Program, given: RunInput) -> RunOutput:
-    """What symbolic execution makes of constant inputs; every term of the result must be a constant."""
+    """What symbolic execution makes of constant inputs: every term must be a constant, and no obligation may be broken."""
     values = Given(program, given)
     t = _Constants(values)
     behaviour = of_program(t, program, "side")
+    assert not any(_number(obligation.condition) for obligation in behaviour.obligations), behaviour.obligations
     specs = values.specs
     maps: dict[str, MapContents] = dict(values.given.maps)
     for name, memory in behaviour.data.items():
@@ -128,7 +130,9 @@ def by_prover_evaluated(program: Program, given: RunInput) -> RunOutput:
     """What symbolic execution says of all inputs, evaluated at this one."""
     values = Given(program, given)
     t = Terms()
-    return run_output(t, of_program(t, program, "side"), values, values.given)
+    behaviour = of_program(t, program, "side")
+    assert not any(evaluate([item.condition for item in behaviour.obligations], values)), behaviour.obligations
+    return run_output(t, behaviour, values, values.given)
 
 
 def by_kernel(program: Program, given: RunInput, maps: MapSet) -> RunOutput:

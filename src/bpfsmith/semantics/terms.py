@@ -272,7 +272,7 @@ class Terms:
         if term.op == "ite":
             condition, then, other = term.args
             return condition, then, other
-        if term.op == "concat" and len(term.args) == 2 and term.args[1].op == "ite" and leading_zeros(term):
+        if term.op == "concat" and len(term.args) == 2 and term.args[1].op == "ite" and _is_zero(term.args[0]):
             condition, then, other = term.args[1].args
             return condition, self.zext(then, then.width, term.width), self.zext(other, other.width, term.width)
         return None
@@ -820,6 +820,10 @@ def _fold(op: str, a: int, b: int) -> int:
 
 def _trailing_zeros(value: int) -> int:
     return (value & -value).bit_length() - 1
+
+
+def _is_zero(term: Term) -> bool:
+    return term.is_const and term.number == 0
 
 
 def _divided_by_constant(term: Term) -> bool:

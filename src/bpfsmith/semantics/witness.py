@@ -99,7 +99,10 @@ def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet:
     for offset, value in bytes_set.items():
         if offset < length:
             body[offset] = value
-    helpers = sorted((args[0], name, value) for (name, args), value in values.items() if name.startswith("bpf_") and args)
+    calls = {(name, args[0]) for name, args in values if name.startswith("bpf_") and args}
+    # A call that the difference does not depend on stands in no condition, but takes its turn all the same.
+    calls |= {(name, earlier) for name, number in calls for earlier in range(number)}
+    helpers = sorted((number, name, values.setdefault((name, (number,)), 0)) for name, number in calls)
     return RunInput(
         packet=bytes(body),
         ctx={name[4:]: value for (name, _), value in values.items() if name.startswith("ctx.")},
