@@ -14,6 +14,11 @@ from bpfsmith.kernel.probe import Unavailable, can_bpf
 @pytest.fixture(autouse=True)
 def working_bpf() -> None:
     """The capability that every test here rests on."""
+    require_bpf()
+
+
+def require_bpf() -> None:
+    """Skips the test where bpf(2) does not work, or fails it where it must."""
     capability = can_bpf()
     if isinstance(capability, Unavailable):
         if os.environ.get("BPFSMITH_REQUIRE_KERNEL") == "1":

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.semantics.concrete import run
-from tests.kernel.conftest import no_residue, working_bpf  # noqa: F401
+from tests.kernel.conftest import require_bpf
 from tests.support.oracles import by_kernel, by_prover_at_constants, by_prover_evaluated, without_calls
 from tests.support.random_programs import MAPS, STEPS, program, run_input
 
@@ -27,7 +27,7 @@ tried = settings(
     derandomize=_PROGRAMS is None,
     database=None,
     deadline=None,
-    suppress_health_check=(HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much),
+    suppress_health_check=(HealthCheck.too_slow, HealthCheck.function_scoped_fixture),
 )
 tried_less = settings(tried, max_examples=tried.max_examples // 4)
 seeds = st.integers(0, (1 << 32) - 1)
@@ -39,12 +39,12 @@ def steps(most: int) -> st.SearchStrategy[list[tuple[str, int]]]:
 
 @pytest.fixture
 def maps() -> Iterator[MapSet]:
+    require_bpf()
     with open_maps(MAPS) as opened:
         yield opened
 
 
 @pytest.mark.kernel
-@pytest.mark.usefixtures("no_residue")
 @tried
 @given(steps=steps(_MANY_STEPS), seed=seeds)
 def test_interpreter_and_kernel_agree(maps: MapSet, steps: list[tuple[str, int]], seed: int) -> None:

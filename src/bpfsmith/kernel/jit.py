@@ -5,10 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import capstone
+from typing import TYPE_CHECKING
 
 from bpfsmith.diagnostic import Diagnostic, Unsupported
+
+if TYPE_CHECKING:
+    import capstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def count(jited: bytes, machine: str = "") -> int:
 
 
 def _disassembler(machine: str) -> capstone.Cs:
+    import capstone  # here: most commands never look at machine code
+
     match machine:
         case "x86_64":
             return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)

@@ -13,7 +13,6 @@ from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.codegen.clang import DEFAULT_CPU, Compiler
 from bpfsmith.diagnostic import Diagnostic, InputError
-from bpfsmith.isa.asm import assemble
 from bpfsmith.isa.program import Program
 from bpfsmith.objfile.object import Object, read_object
 
@@ -96,6 +95,8 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
             obj = read_object(path)
             return BytecodeInput(path, obj.programs, obj)
         case ".s" | ".S":
+            from bpfsmith.isa.asm import assemble  # here, because its tables take time that other inputs need not pay
+
             return BytecodeInput(path, assemble(read_source(path).text, path), None)
         case suffix:
             known = ", ".join(f"{name} ({kind})" for name, kind in SUFFIXES.items() if name != ".S")
