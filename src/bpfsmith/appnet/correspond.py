@@ -46,6 +46,7 @@ def layout_of(
     constants = facts.constants(element)
     scalars: dict[str, tuple[str, int]] = {}
     maps: dict[str, MapSpec] = {}
+    sizes = {item.name: SIZES[item.type] for item in element.state if item.type.name != "Map"}
     statements = element.req if body == "req" else element.init
     looked_up = {expr.map for expr in facts.expressions(statements) if isinstance(expr, core.MapGet)}
     needed = facts.written(statements) | facts.read(statements) | looked_up
@@ -73,6 +74,9 @@ def layout_of(
             return f"the program has no map or data section {place.map}, where its state {item.name} would be"
         if place.offset + SIZES[item.type] > spec.value_size:
             return f"{place.map} has {spec.value_size} bytes: no room for {item.name} at offset {place.offset}"
+        for other, (section, offset) in scalars.items():
+            if section == place.map and offset < place.offset + SIZES[item.type] and place.offset < offset + sizes[other]:
+                return f"{other} and {item.name} would share bytes of {section}"
         scalars[item.name] = (place.map, place.offset)
     return Layout(scalars, maps, program.maps)
 
@@ -94,7 +98,7 @@ def _map(program: Program, name: str) -> MapSpec | None:
 
 
 def _variable(obj: Object | None, name: str) -> Place | None:
-    for candidate in (name, f"{name}_"):  # the generator appends _ to names that mean something in C
+    for candidate in (name, f"{name}_", f"{name}__", f"{name}___"):  # the generator appends _ to names that mean something in C
         for variable in obj.variables if obj else ():
             if variable.name == candidate:
                 return Place(variable.section, variable.offset)

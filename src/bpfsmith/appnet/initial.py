@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bpfsmith.appnet import core, facts, meaning
+from fractions import Fraction
+
+from bpfsmith.appnet import core, facts, fixed, meaning
 from bpfsmith.semantics.terms import Term, Terms
 
 
@@ -20,10 +22,22 @@ def initial_values(element: core.Element) -> dict[str, int] | None:
     after = (
         meaning.behaviour(t, element, layout, meaning.Plan(), meaning.Actions(0, 0), "init").data["state"] if scalars else None
     )
+    constants = facts.constants(element)
     out = {}
     for item in scalars:
+        if item.name in constants:
+            out[item.name] = raw_value(constants[item.name])
+            continue
         assert after is not None
         value = after.load(t, t.const(64, layout.scalars[item.name][1]), meaning.SIZES[item.type])
-        # A constant of the element is no part of the state after init: its value stands where it is used.
         out[item.name] = value.number if isinstance(value, Term) and value.is_const else 0
     return out
+
+
+def raw_value(constant: core.Const) -> int:
+    """A constant as it lies in memory, read as an unsigned number."""
+    value = constant.value
+    assert not isinstance(value, str)
+    if constant.type == core.FLOAT:
+        return fixed.from_fraction(Fraction(value))
+    return int(value) & 0xFFFFFFFF

@@ -92,7 +92,11 @@ class Naming:
     taken: frozenset[str]
 
     def __call__(self, name: str) -> str:
-        return f"{name}_" if name in RESERVED else name
+        if name not in RESERVED:
+            return name
+        while (name := f"{name}_") in self.taken:
+            pass
+        return name
 
     def fresh(self, stem: str, number: int | str = "") -> str:
         name = f"{stem}{number}"
@@ -398,7 +402,8 @@ class _Generator:
         if added is not None:
             sign, amount = added
             text = self._expr(amount)
-            self.out.put(f"__sync_fetch_and_add(&{self.name(statement.name)}, {text if sign == '+' else f'-({text})'});")
+            amount_text = text if sign == "+" else f"-({text})"
+            self.out.put(f"__atomic_fetch_add(&{self.name(statement.name)}, {amount_text}, __ATOMIC_RELAXED);")
             return
         place = self._copy(statement.name) if self.copies else self.name(statement.name)
         self.out.put(f"{place} = {self._expr(statement.value)};")

@@ -212,6 +212,8 @@ class _Step:
             out.append(f"{CLOCK} does not go back")
         if RANDOM in self.plan.ahead:
             out.append("random words are drawn before the step, one for each randomf in the text; unused ones are discarded")
+        if any(isinstance(expr, core.Clock) for expr in facts.expressions(statements)) and facts.written(statements):
+            out.append("the clock may be read before the state is locked: another CPU's step may have seen a later instant")
         if CLOCK in self.plan.ahead:
             out.append("the clock is read before the step, once for each current_time in the text")
         if self.used_float:

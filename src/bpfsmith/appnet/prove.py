@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
 from bpfsmith.appnet.correspond import Place, layout_of, with_state
+from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
 from bpfsmith.gate.replay import kernel_replayer
 from bpfsmith.isa.program import Program
@@ -48,6 +49,16 @@ def prove(
     layout = layout_of(element, program, obj, places or {}, body)
     if isinstance(layout, str):
         return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")
+    started = ""
+    if body == "req" and actions is not ACTIONS["BPF_PROG_TYPE_SYSCALL"]:
+        values = initial_values(element)
+        wrong = _wrong_start(element, values, layout)
+        if wrong:
+            return Unknown("initial-state", wrong)
+        if values is None:
+            started = (
+                "the initial state is what init() leaves: its own program is proved apart, and has run before the first packet"
+            )
     t = Terms()
     changed = facts.written(element.req if body == "req" else element.init)
     never_full = frozenset(spec.name for name, spec in layout.maps.items() if name in changed)
@@ -56,6 +67,8 @@ def prove(
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
+    if started:
+        candidate = replace(candidate, assumptions=(*candidate.assumptions, started))
     ahead = _drawn_ahead(element, body, reference, candidate)
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
@@ -63,6 +76,23 @@ def prove(
     replayer = kernel_replayer(program, obj) if replay else None
     usual = _usual_state(program, layout)
     return equiv(t, reference, candidate, Setting(limits, replayer, udp_packet(b"request"), usual))
+
+
+def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:
+    """A scalar that the object does not start as init() leaves it, in a sentence; "" when there is none."""
+    specs = {spec.name: spec for spec in layout.specs}
+    for item in element.state:
+        if values is None or item.name not in layout.scalars:
+            continue
+        section, offset = layout.scalars[item.name]
+        image = specs[section].initial
+        if image is None:
+            return f"{section} has no initial bytes to hold what init() sets {item.name} to"
+        found = int.from_bytes(image[offset : offset + meaning.SIZES[item.type]], "little")
+        wanted = values[item.name]
+        if found != wanted:
+            return f"state {item.name} starts as {found:#x} in the object, and init() sets it to {wanted:#x}"
+    return ""
 
 
 def _drawn_ahead(element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:

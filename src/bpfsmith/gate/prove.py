@@ -35,6 +35,10 @@ def prove_equal(
             shapes = [(item.type, item.key_size, item.value_size, item.max_entries) for item in (spec, other)]
             if spec.name == other.name and shapes[0] != shapes[1]:
                 return Unknown("map-correspondence", f"the map {spec.name} is not of one shape: {shapes[1]} and {shapes[0]}")
+    for spec in candidate.maps:
+        for other in reference.maps:
+            if spec.name == other.name and not spec.frozen and spec.initial != other.initial:
+                return Unknown("initial-state", f"{spec.name} does not hold the same initial bytes in both objects")
     t = Terms()
     try:
         first = of_program(t, reference, "reference")

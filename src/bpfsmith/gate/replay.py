@@ -21,7 +21,7 @@ from bpfsmith.kernel.load import Accepted
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.kernel.probe import Available, can_bpf, kernel_release, pinned
 from bpfsmith.objfile.object import Object
-from bpfsmith.semantics.equiv import NULL_ACCESS, Replayer
+from bpfsmith.semantics.equiv import NULL_ACCESS, Replayer, Unreplayable
 
 SCRIPTED = {5: "bpf_ktime_get_ns", 7: "bpf_get_prandom_u32", 125: "bpf_ktime_get_boot_ns", 160: "bpf_ktime_get_coarse_ns"}
 """Helpers whose results a replay chooses, by id."""
@@ -39,7 +39,9 @@ def kernel_replayer(program: Program, obj: Object | None = None) -> Replayer | N
         if example.observable == NULL_ACCESS:
             rejected = (f"kernel {kernel_release()}, whose verifier rejects the candidate",)
             return replace(example, replayed_on=rejected) if actual is None else None
-        if actual is None or not shows_difference(example, actual):
+        if actual is None:
+            raise Unreplayable("the kernel's verifier rejects the candidate")
+        if not shows_difference(example, actual):
             return None
         return replace(example, replayed_on=(*example.replayed_on, f"kernel {kernel_release()}"))
 

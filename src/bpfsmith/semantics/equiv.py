@@ -6,13 +6,13 @@ A difference becomes a counterexample that is shrunk and handed to a replayer be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.execution import Counterexample
 from bpfsmith.semantics import witness
-from bpfsmith.semantics.atomicity import lost_atomicity
+from bpfsmith.semantics.atomicity import lost_atomicity, weakened
 from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.chance import toss_coins
 from bpfsmith.semantics.evaluate import evaluate
@@ -20,7 +20,7 @@ from bpfsmith.semantics.observables import Observable, observables
 from bpfsmith.semantics.solver import Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.symbolic import NULL_POINTER, Obligation
-from bpfsmith.semantics.terms import Term, Terms
+from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
 
@@ -28,9 +28,17 @@ RANDOM_RUNS = 48
 Replayer = Callable[[Counterexample], Counterexample | None]
 """Runs the candidate on a counterexample's input: gives it back with `replayed_on` filled, or None if it did something else."""
 
+
+class Unreplayable(Exception):
+    """Raised by a replayer that cannot arrange the input, or has no candidate to run: says why."""
+
+
 NULL_ACCESS = "memory access through NULL"
 """The observable of a candidate that reaches memory through NULL; replaying it means that the verifier rejects the program."""
 
+ONE_CPU = "neither program is one indivisible step over shared state: compared for one CPU only"
+CLOCK = "clock readings do not go back"
+PACKET = "packets have at least 14 bytes"
 SINGLE_THREAD = "one run at a time: the proof follows one CPU, and the atomicity of the step carries it to many"
 
 
@@ -58,10 +66,17 @@ class _Check:
     setting: Setting
     given: list[Term] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    preconditions: int = 0
 
     def verdict(self) -> Verdict:
         t, reference, candidate = self.t, self.reference, self.candidate
         self.given = [*reference.preconditions, *candidate.preconditions]
+        self.given.append(t.negate(t.ult(16, t.app("packet_length", 16), t.const(16, 14))))
+        self.preconditions = len(self.given)
+        if isinstance(satisfiable(self.given, self.setting.limits), Unsatisfiable):
+            return Unknown(
+                "contradictory-state", "no state satisfies the invariant: two parts of it say different things of one place"
+            )
         for obligation in (*reference.obligations, *candidate.obligations):
             answer = satisfiable([*self.given, obligation.condition], self.setting.limits)
             if isinstance(answer, Satisfiable) and obligation.gap == NULL_POINTER and obligation in candidate.obligations:
@@ -73,10 +88,10 @@ class _Check:
         left = [item for item in seen if item.differs(t) is not t.false]
         self.given += witness.monotone_clock(t, [*self.given, *(item.differs(t) for item in left)])
         assumptions: tuple[str, ...] = ()
-        tossed = toss_coins(t, [(item.left, item.right) for item in left], self.setting.limits)
+        tossed = toss_coins(t, [(item.left, item.right) for item in seen], self.setting.limits)
         self.notes = tossed.notes
         for way in tossed.ways:
-            counted = [replace(item, left=a, right=b) for item, (a, b) in zip(left, way.pairs, strict=True)]
+            counted = [replace(item, left=a, right=b) for item, (a, b) in zip(seen, way.pairs, strict=True)]
             if self._by_solver(counted, [], decisive=False) is None:
                 evidence += [f"{item.name}: proved with draws counted" for item in left]
                 left, assumptions = [], way.assumptions
@@ -88,15 +103,28 @@ class _Check:
         if told is not None:
             return told
         # Asked last: a difference that a packet can show says more than a lost lock.
-        lost = None if lost_atomicity(t, reference) else lost_atomicity(t, candidate)
+        threads = SINGLE_THREAD
+        lost = lost_atomicity(t, candidate)
+        if lost_atomicity(t, reference) is not None:
+            lost, threads = weakened(t, reference, candidate), ONE_CPU
         if lost is not None and not reference.concedes_atomicity:
             return Unknown("lost-atomicity", lost)
-        threads = reference.concedes_atomicity if lost is not None else SINGLE_THREAD
+        if lost is not None:
+            threads = reference.concedes_atomicity
+        assumptions = (*assumptions, *self._used(seen))
         return Equal(
             tuple(dict.fromkeys((*reference.assumptions, *candidate.assumptions, *assumptions, threads))), tuple(evidence)
         )
 
-    def _by_chance(self, left: list[Observable]) -> Different | None:
+    def _used(self, seen: list[Observable]) -> Iterator[str]:
+        """The standing assumptions that this check leans on."""
+        names = {term.name for item in seen for term in postorder(item.left, item.right, item.where) if term.op == "app"}
+        if "packet_length" in names:
+            yield PACKET
+        if len(self.given) > self.preconditions and not any("not go back" in text for text in self.reference.assumptions):
+            yield CLOCK
+
+    def _by_chance(self, left: list[Observable]) -> Verdict | None:
         """Random inputs find half of all differences without a solver."""
         if not left:
             return None
@@ -137,16 +165,22 @@ class _Check:
         example = replace(example, actual=replace(example.expected, maps={}), notes=(f"the candidate: {obligation.detail}",))
         return self._replayed(example)
 
-    def _different(self, item: Observable, assignment: Assignment) -> Different:
+    def _different(self, item: Observable, assignment: Assignment) -> Verdict:
         t = self.t
         found = witness.shrink(assignment, [*self.given, item.differs(t)])
+        chosen = witness.cannot_be_arranged(found)
+        if chosen is not None and self.setting.replay is not None:
+            return Unknown("not-replayable", f"{item.name} differs, but only where {chosen}, which no run can be made to do")
         example = witness.counterexample(t, item.name, found, self.reference, self.candidate, self.setting.packet)
         return self._replayed(replace(example, notes=self.notes))
 
-    def _replayed(self, example: Counterexample) -> Different:
+    def _replayed(self, example: Counterexample) -> Verdict:
         if self.setting.replay is None:
             return Different(example)
-        replayed = self.setting.replay(example)
+        try:
+            replayed = self.setting.replay(example)
+        except Unreplayable as reason:
+            return Unknown("not-replayable", f"{example.observable} differs, but that cannot be shown by a run: {reason}")
         if replayed is None:
             raise InternalError(
                 Diagnostic(

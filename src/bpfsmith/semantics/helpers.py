@@ -45,7 +45,8 @@ class HelperCall:
         return key
 
 
-Effect = Callable[[HelperCall], Value]
+Effect = Callable[[HelperCall], Value | None]
+"""What r0 holds afterwards; None for a void helper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,11 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     full = t.false
     if spec.name not in call.executor.never_full:
         number = state.next_call(f"map:{spec.name}.full", wants_new)
-        full = t.all_of(wants_new, t.app(f"map:{spec.name}.full", 0, number))
+        freed = state.calls.get(f"map:{spec.name}.freed", t.const(16, 0))
+        full = t.all_of(wants_new, t.app(f"map:{spec.name}.full", 0, number, freed))
     refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
     done = t.negate(t.any_of(full, refused))
-    _note(call, "update", spec, done)
+    _note(call, "update", spec, t.true)  # a refused update has looked, too
     state.maps[spec.name] = contents.insert(t, done, key, value, call.executor.new_generation())
     error = -EEXIST if mode == BPF_NOEXIST else -ENOENT
     result = t.ite(64, full, t.const(64, -E2BIG), t.const(64, 0))
@@ -169,7 +171,8 @@ def _delete(call: HelperCall) -> Value:
         raise Unmodelled("unmodelled-map", f"delete from {spec.name}, a {spec.type}")
     contents = state.maps[spec.name]
     found = contents.present(t, key)
-    _note(call, "update", spec, found)
+    state.next_call(f"map:{spec.name}.freed", found)
+    _note(call, "update", spec, t.true)  # a delete that finds nothing has looked, too
     state.maps[spec.name] = contents.delete(t, found, key, call.executor.new_generation())
     return t.ite(64, found, t.const(64, 0), t.const(64, -ENOENT))
 
@@ -179,17 +182,25 @@ def _note(call: HelperCall, kind: str, spec: MapSpec, guard: Term) -> None:
     call.executor.accesses.append(Access(kind, spec.name, None, spec.value_size, condition, call.state.lock))
 
 
-def _lock(call: HelperCall) -> Value:
+def _lock(call: HelperCall) -> None:
     """bpf_spin_lock: the verifier has seen that at most one is held and that every path gives it back."""
     t = call.t
+    place = call.args[0]
+    target = place.targets[0] if isinstance(place, Pointer) and len(place.targets) == 1 else None
+    if target is None or target.region is None or target.region.kind != "data" or not target.offset.is_const:
+        raise Unmodelled("unmodelled-lock", f"{call.name} on a lock that is not one constant variable")
+    here = (target.region.name, target.offset.number)
+    if call.executor.lock_place not in (None, here):
+        raise Unmodelled("unmodelled-lock", f"{call.name}: the program takes more than one lock")
+    call.executor.lock_place = here
     call.state.lock = t.true
-    call.state.locks_taken = t.add(8, call.state.locks_taken, t.const(8, 1))
-    return t.const(64, 0)
+    call.state.locks_taken = t.add(16, call.state.locks_taken, t.const(16, 1))
+    return
 
 
-def _unlock(call: HelperCall) -> Value:
+def _unlock(call: HelperCall) -> None:
     call.state.lock = call.t.false
-    return call.t.const(64, 0)
+    return
 
 
 HELPERS: dict[int, HelperModel] = {

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 from bpfsmith.semantics.terms import Term, Terms
+
+_SERIAL = count()
+"""Numbers the reads of single bytes of a pointer: each is an unknown of its own, equal to nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Pointer:
     targets: tuple[Target, ...]
 
 
+MIXED = Pointer(())
+"""What a stack slot holds that is a pointer on one path and a number on another: reading it is not modelled."""
+
 Value = Term | Pointer
 """What a register or a spilled stack slot holds: a 64-bit scalar or a pointer."""
 
@@ -51,6 +58,8 @@ def merge_values(t: Terms, condition: Term, a: Value, b: Value) -> Value | None:
     """`a` where `condition` holds, else `b`; None for a pointer mixed with a scalar, which no accepted program uses further."""
     if a is b:
         return a
+    if a is MIXED or b is MIXED:
+        return MIXED
     if isinstance(a, Term) and isinstance(b, Term):
         return t.ite(a.width, condition, a, b)
     then, other = _as_pointer(t, a), _as_pointer(t, b)
@@ -131,7 +140,7 @@ class Bytes:
             start, _, value = cell
             if isinstance(value, Pointer):
                 # The verifier turns a partly read pointer into an unknown number.
-                return t.app("spilled-pointer-byte", 8, t.const(64, at))
+                return t.app(f"pointer-byte.{next(_SERIAL)}", 8)
             low = (at - start) * 8
             return t.extract(value, value.width, low + 7, low)
         return self._below(t, t.const(64, at))
@@ -207,7 +216,7 @@ def merge_bytes(t: Terms, condition: Term, a: Bytes, b: Bytes) -> Bytes:
         left, right = a.cells.get(start), b.cells.get(start)
         if left is not None and right is not None and left[0] == right[0]:
             merged = merge_values(t, condition, left[1], right[1])
-            cells[start] = (left[0], merged if merged is not None else t.app("mixed", 64, t.const(64, start)))
+            cells[start] = (left[0], merged if merged is not None else MIXED)
         elif left is not None and right is None and not _overlaps(b, start, left[0]):
             cells[start] = (left[0], _one_sided(t, condition, left[1], b, start, left[0], True))
         elif right is not None and left is None and not _overlaps(a, start, right[0]):

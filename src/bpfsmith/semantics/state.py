@@ -55,7 +55,7 @@ class State:
 
     @classmethod
     def start(cls, t: Terms) -> State:
-        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(8, 0))
+        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(16, 0))
 
     def copy(self) -> State:
         return State(
@@ -133,7 +133,7 @@ def merge(a: State, b: State) -> State:
         {},
         {},
         t.ite(0, choose, a.lock, b.lock),
-        t.ite(8, choose, a.locks_taken, b.locks_taken),
+        t.ite(16, choose, a.locks_taken, b.locks_taken),
         a.initial,
     )
     for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):

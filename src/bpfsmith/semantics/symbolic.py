@@ -18,7 +18,7 @@ from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.helpers import HELPERS, HelperCall
-from bpfsmith.semantics.memory import Pointer, Region, Target, Value
+from bpfsmith.semantics.memory import MIXED, Bytes, Pointer, Region, Target, Value
 from bpfsmith.semantics.state import Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -43,6 +43,11 @@ class Obligation:
     condition: Term
     gap: str
     detail: str
+
+
+def _may_alias(a: Region | None, b: Region | None) -> bool:
+    """Entries of one hash map: equal keys give equal pointers, and a freed entry's memory is used again."""
+    return a is not None and b is not None and a.kind == b.kind == "value" and a.name == b.name
 
 
 @dataclass(slots=True)
@@ -70,6 +75,7 @@ class Executor:
     _frame: int = 0
     _generation: int = 0
     _insn_idx: int = 0
+    lock_place: tuple[str, int] | None = None
 
     def run(self) -> Run:
         """Runs the program from its entry with r1 = ctx."""
@@ -83,6 +89,8 @@ class Executor:
         state.registers[1] = self.pointer(Region("ctx"))
         state = self._call(self._functions[self.program.name], state)
         value = state.registers[0]
+        if state.lock is not self.t.false:
+            raise Unmodelled("lock-held", f"{self.program.name} may end with a lock held")
         if not isinstance(value, Term):
             raise Unmodelled("returned-pointer", f"{self.program.name} returns something that is not a number")
         return Run(state, value, self.accesses, self.obligations)
@@ -167,7 +175,7 @@ class Executor:
         if isinstance(right, Term):
             if not (right.is_const and right.number == 0):
                 raise Unmodelled("pointer-comparison", self._at("a pointer is compared with a number"))
-            null = t.any_of(*(target.guard for target in left.targets if target.region is None))
+            null = t.any_of(*(t.all_of(x.guard, t.eq(64, x.offset, t.const(64, 0))) for x in left.targets if x.region is None))
             match kind:
                 case Condition.EQ:
                     return null
@@ -181,7 +189,7 @@ class Executor:
                 both = t.all_of(a.guard, b.guard)
                 if a.region == b.region:
                     held = meaning.condition(t, _SIGNED.get(kind, kind), 64, a.offset, b.offset)
-                elif kind in (Condition.EQ, Condition.NE):
+                elif kind in (Condition.EQ, Condition.NE) and not _may_alias(a.region, b.region):
                     held = t.truth(kind is Condition.NE)
                 else:
                     raise Unmodelled("pointer-comparison", self._at("pointers into different regions are ordered"))
@@ -341,7 +349,7 @@ class Executor:
         targets = [target for target in pointer.targets if target.region is not None]
         null = self.t.any_of(*(target.guard for target in pointer.targets if target.region is None))
         reached = self.t.all_of(state.condition, null)
-        if reached is not self.t.false:
+        if reached is not self.t.false and all(known.condition is not reached for known in self.obligations):
             self.obligations.append(Obligation(reached, NULL_POINTER, self._at("memory is reached through NULL")))
         if not targets:
             raise Unmodelled(NULL_POINTER, self._at("memory is reached through NULL"))
@@ -360,14 +368,24 @@ class Executor:
                 return state.maps[region.name].load(self.t, entry, where, size)
             case "data":
                 frozen = self.program.map(region.name)
-                if frozen.frozen and frozen.initial is not None and where.is_const:
-                    raw = frozen.initial[where.number : where.number + size]
-                    return self.t.const(8 * size, int.from_bytes(raw, "little"))
+                if frozen.frozen and frozen.initial is not None:
+                    return self._frozen(frozen.initial, where, size)
                 if log and not frozen.frozen:
                     self._log(state, "load", target, where, size)
                 return state.memory(region).load(self.t, where, size)
             case _:
                 return state.memory(region).load(self.t, where, size)
+
+    def _frozen(self, initial: bytes, where: Term, size: int) -> Value:
+        if where.is_const:
+            return self.t.const(8 * size, int.from_bytes(initial[where.number : where.number + size], "little"))
+        if len(initial) > 4096:
+            raise Unmodelled("unmodelled-map", self._at("a large constant table is read at an offset that is not constant"))
+        table = Bytes(lambda offset: self.t.const(8, 0))
+        for at, byte in enumerate(initial):
+            if byte:
+                table = table.store(self.t, self.t.const(64, at), 1, self.t.const(8, byte))
+        return table.load(self.t, where, size)
 
     def _store_to(self, state: State, target: Target, where: Term, size: int, value: Value) -> None:
         region = target.region
@@ -430,7 +448,7 @@ class Executor:
     # --- small ones ---------------------------------------------------------------------------------------------------
     def _register(self, state: State, register: Reg) -> Value:
         value = state.registers[register]
-        if value is None:
+        if value is None or value is MIXED:
             raise Unmodelled("mixed-register", self._at(f"r{register} holds different kinds of values on different paths"))
         return value
 

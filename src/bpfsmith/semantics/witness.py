@@ -79,7 +79,8 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
     if holds(calm):
         best = calm
     for key in sorted(best.values, key=repr):
-        for simple in dict.fromkeys((assignment.defaults.get(key, 0), 0, 1)):
+        simples = (64, 128, 512, 1500, 3000) if key == ("packet_length", ()) else (0, 1)
+        for simple in dict.fromkeys((assignment.defaults.get(key, simples[0]), *simples)):
             if simple == best.values.get(key):
                 break
             trial = Assignment({**best.values, key: simple}, None, assignment.defaults)
@@ -87,6 +88,23 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
                 best = trial
                 break
     return best
+
+
+_UNSETTABLE = {
+    "stack:": "uninitialised stack bytes have chosen values",
+    "pointer-byte": "bytes of an address have chosen values",
+    "ctx.": "the context has chosen values",
+    "map:": "a map is full at a chosen moment",
+}
+
+
+def cannot_be_arranged(assignment: Assignment) -> str | None:
+    """What a model chose that no run can be given, in words; None when there is no such thing in it."""
+    for (name, _), value in assignment.values.items():
+        for prefix, words in _UNSETTABLE.items():
+            if name.startswith(prefix) and (prefix != "map:" or (name.endswith(".full") and value)):
+                return words
+    return None
 
 
 def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet: bytes) -> RunInput:
@@ -190,6 +208,8 @@ def counterexample(
 ) -> Counterexample:
     """Both outcomes of the run that `assignment` describes."""
     given = run_input(assignment, (candidate, reference), packet)
+    seen: dict[tuple[str, tuple[int, ...]], int] = {("packet", (at,)): byte for at, byte in enumerate(given.packet)}
+    assignment = Assignment({**assignment.values, **seen}, None, assignment.defaults)
     expected = run_output(t, reference, assignment, given)
     actual = run_output(t, candidate, assignment, given)
     return Counterexample(given, observable, expected, actual)

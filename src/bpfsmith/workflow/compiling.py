@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.lower import Generated, lower
+from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
 from bpfsmith.appnet.prove import prove
-from bpfsmith.diagnostic import Diagnostic, InternalError, Label, Severity
+from bpfsmith.diagnostic import Diagnostic, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import insn_count, load_report
 from bpfsmith.isa.disasm import assembly
 from bpfsmith.kernel.load import Rejected
@@ -55,7 +55,29 @@ class Compiled:
 
 def generate(opened: AppnetInput) -> Generated:
     """The C of an element."""
+    _refuse_division_beside_maps(opened.element)
     return lower(opened.element, initial_values(opened.element))
+
+
+def _refuse_division_beside_maps(element: core.Element) -> None:
+    """A step that divides by zero leaves the state as it was, and what a map helper did cannot be taken back."""
+    folded = facts.with_constants(element)
+    if sharing(folded) is not Sharing.MAP or not facts.written(folded.req):
+        return
+    for expr in facts.expressions(folded.req):
+        if facts.may_divide_by_zero(expr):
+            assert isinstance(expr, core.Binary)
+            raise Unsupported(
+                Diagnostic(
+                    "unsupported-division",
+                    "a division whose divisor may be zero, in a step that uses a Map and changes state",
+                    Label(expr.right.span, "zero is not excluded here"),
+                    notes=(
+                        "dividing by zero aborts and leaves the state as it was, and a change of a Map cannot be taken back",
+                    ),
+                    help="divide by a constant, or by a divisor that cannot be zero, such as 1",
+                )
+            )
 
 
 def compile_appnet(opened: AppnetInput, toolchain: Toolchain, *, limits: Limits | None = None, timed: bool = True) -> Compiled:

@@ -99,7 +99,7 @@ class Wrong:
 WRONG = (
     Wrong("a percentage by the last digit", HALF, r"\(word0 >= 2147483648u\)", "(word0 % 10 > 5)", "return value"),
     Wrong("a threshold that is off by a tenth", HALF, r"2147483648u", "1932735283u", "return value"),
-    Wrong("a state update dropped", HALF, r"__sync_fetch_and_add\(&count, 1u\);", "", "state count"),
+    Wrong("a state update dropped", HALF, r"__atomic_fetch_add\(&count, 1u, __ATOMIC_RELAXED\);", "", "state count"),
     Wrong("a count that counts twice", HALF, r"&count, 1u", "&count, 2u", "state count"),
     Wrong("both arms swapped", HALF, r">= 2147483648u", "< 2147483648u", "return value"),
     Wrong("< for <=", LIMIT, r"used <= 10", "used < 10", "return value"),
@@ -116,9 +116,7 @@ WRONG = (
     ),
     Wrong("a clock that is not stored", BUCKET, r"last = now;", "", "state last"),
     Wrong("a forgotten null check", HITS, r"if \(entry1\)", "if (1)", NULL_ACCESS),
-    Wrong(
-        "an entry that is never made", HITS, r"bpf_map_update_elem\(&hits, &key4.*\);", "", "keys of map hits"
-    ),
+    Wrong("an entry that is never made", HITS, r"bpf_map_update_elem\(&hits, &key4.*\);", "", "keys of map hits"),
     Wrong("another key", HITS, r"key2 = 7", "key2 = 8", "keys of map hits"),
     Wrong("a flag that sticks", TOGGLE, r"odd = !odd;", "odd = 1;", "state odd"),
 )
@@ -166,7 +164,7 @@ def test_a_lock_that_is_given_back_half_way_is_never_equal() -> None:
 
 
 def test_a_plain_increment_is_never_equal() -> None:
-    verdict = proved(HALF, lambda text: text.replace("__sync_fetch_and_add(&count, 1u);", "count = count + 1;"))
+    verdict = proved(HALF, lambda text: text.replace("__atomic_fetch_add(&count, 1u, __ATOMIC_RELAXED);", "count = count + 1;"))
     assert isinstance(verdict, Unknown)
     assert verdict.gap == "lost-atomicity"
 
