@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.meaning import SIZES, Layout
+from bpfsmith.appnet.names import naming
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.objfile.object import Object
@@ -36,6 +37,15 @@ def parse_places(texts: list[str]) -> dict[str, Place]:
     return out
 
 
+def known_places(element: core.Element, places: Mapping[str, Place]) -> None:
+    """InputError `bad-state-option` for the place of something that is no state of the element."""
+    names = [item.name for item in element.state]
+    for name in places:
+        if name not in names:
+            help = f"its state is: {', '.join(names)}" if names else "leave --state out: it has no state"
+            raise InputError(Diagnostic("bad-state-option", f"{element.path} has no state {name}", help=help))
+
+
 def layout_of(
     element: core.Element, program: Program, obj: Object | None, places: Mapping[str, Place], body: str = "req"
 ) -> Layout | str:
@@ -43,7 +53,7 @@ def layout_of(
 
     Constants of the element need none. State that `body` never touches is looked for, but may be missing.
     """
-    constants = facts.constants(element)
+    constants, c_name = facts.constants(element), naming(element)
     scalars: dict[str, tuple[str, int]] = {}
     maps: dict[str, MapSpec] = {}
     sizes = {item.name: SIZES[item.type] for item in element.state if item.type.name != "Map"}
@@ -52,7 +62,8 @@ def layout_of(
     needed = facts.written(statements) | facts.read(statements) | looked_up
     for item in element.state:
         if item.type.name == "Map":
-            spec = _map(program, places.get(item.name, Place(item.name)).map) or _map(program, f"{item.name}_")
+            named = [places[item.name].map] if item.name in places else [c_name(item.name), item.name]
+            spec = next((found for name in named if (found := _map(program, name))), None)
             if spec is None and item.name not in needed:
                 continue
             if spec is None:
@@ -62,7 +73,7 @@ def layout_of(
                 return wrong
             maps[item.name] = spec
             continue
-        place = places.get(item.name) or _variable(obj, item.name)
+        place = places.get(item.name) or _variable(obj, c_name(item.name), item.name)
         if place is None:
             if item.name in constants or item.name not in needed:
                 continue
@@ -83,10 +94,10 @@ def layout_of(
 
 def with_state(program: Program, obj: Object | None, element: core.Element) -> Program:
     """The program with the data sections of the element's state among its maps, also those that it never touches."""
-    names = {spec.name for spec in program.maps}
+    names, c_name = {spec.name for spec in program.maps}, naming(element)
     more: dict[str, MapSpec] = {}
     for item in element.state:
-        place = _variable(obj, item.name) if item.type.name != "Map" else Place(item.name)
+        place = _variable(obj, c_name(item.name), item.name) if item.type.name != "Map" else Place(c_name(item.name))
         for spec in obj.maps if obj and place else ():
             if place is not None and spec.name == place.map and spec.name not in names:
                 more[spec.name] = spec
@@ -97,8 +108,9 @@ def _map(program: Program, name: str) -> MapSpec | None:
     return next((spec for spec in program.maps if spec.name == name), None)
 
 
-def _variable(obj: Object | None, name: str) -> Place | None:
-    for candidate in (name, f"{name}_", f"{name}__", f"{name}___"):  # the generator appends _ to names that mean something in C
+def _variable(obj: Object | None, *names: str) -> Place | None:
+    """The first of `names` that the object has: what the generator calls it, then what anybody else would."""
+    for candidate in names:
         for variable in obj.variables if obj else ():
             if variable.name == candidate:
                 return Place(variable.section, variable.offset)

@@ -17,6 +17,7 @@ from typing import assert_never
 from bpfsmith.appnet import core, facts, fixed
 from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, UINT, Element, Expr, Stmt, Type
 from bpfsmith.appnet.meaning import draw_comparison
+from bpfsmith.appnet.names import Naming, naming, reserved
 
 C_TYPES = {INT: "__s32", UINT: "__u32", FLOAT: "__u64", INSTANT: "__u64", BOOL: "_Bool"}
 
@@ -83,35 +84,6 @@ def _values(statement: Stmt) -> tuple[Expr, ...]:
             return (subject,)
         case _:
             return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """C names for the user's: the same ones, unless they are C's or ours."""
-
-    taken: frozenset[str]
-
-    def __call__(self, name: str) -> str:
-        if name not in RESERVED:
-            return name
-        while (name := f"{name}_") in self.taken:
-            pass
-        return name
-
-    def fresh(self, stem: str, number: int | str = "") -> str:
-        name = f"{stem}{number}"
-        while name in self.taken:
-            name = f"_{name}"
-        return name
-
-
-RESERVED = frozenset(
-    (
-        "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-        "restrict return short signed sizeof static struct switch typedef typeof union unsigned void volatile while asm "
-        "ctx verdict out state_lock SEC xdp_md bpf_spin_lock"
-    ).split()
-)
 
 
 @dataclass(slots=True)
@@ -206,8 +178,7 @@ class _Generator:
 
     def __post_init__(self) -> None:
         self.out = _Writer(self.element.path)
-        names = {item.name for item in self.element.state} | _local_names((*self.element.req, *self.element.init))
-        self.name = Naming(frozenset(names))
+        self.name = naming(self.element)
         self.mode = sharing(self.element)
         if self.mode is Sharing.ATOMIC and not self.choices.atomics:
             self.mode = Sharing.LOCK
@@ -219,9 +190,9 @@ class _Generator:
         put("#include <bpfsmith/helpers.h>")
         put("")
         self._state()
-        function = self.name.fresh(_identifier(self.element.name))
-        if function in RESERVED:
-            function += "_"
+        function = _identifier(self.element.name)
+        while reserved(function) or function in self.name.taken:
+            function = f"v_{function}"
         self._function(function)
         init_function = self._init(function) if self.initial is None else None
         put("")
@@ -638,13 +609,3 @@ def _identifier(name: str) -> str:
 
 def _comment(message: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in message).replace("\\", "/")
-
-
-def _local_names(body: tuple[Stmt, ...]) -> set[str]:
-    names = set()
-    for statement in facts.statements(body):
-        if isinstance(statement, core.SetLocal):
-            names.add(statement.name)
-        if isinstance(statement, core.Match):
-            names |= {arm.pattern.name for arm in statement.arms if isinstance(arm.pattern, core.Some)}
-    return names

@@ -103,6 +103,8 @@ def coerce(expression: core.Expr, to: core.Type, findings: Findings) -> core.Exp
     help = ""
     if found == core.FLOAT and to in INTEGERS:
         help = "floats do not become integers: declare the variable as float"
+    elif found == core.INSTANT:
+        help = "declare the variable as Instant; time_diff(later, earlier) gives seconds as a float"
     elif to == core.BOOL:
         help = "write a comparison, such as `x != 0`"
     elif to == core.INSTANT:

@@ -27,7 +27,8 @@ def read_source(path: str | Path) -> SourceText:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(Diagnostic("unreadable-file", f"`{path}` cannot be read: {error.strerror}")) from None
+        message = f"{path} cannot be read: {error.strerror}"
+        raise InputError(Diagnostic("unreadable-file", message, help="check the path and its permissions")) from None
     return decode(str(path), data)
 
 

@@ -42,7 +42,7 @@ class Compiler:
     @classmethod
     def at(cls, path: str) -> Compiler:
         """The clang at `path`, with the system's headers."""
-        if not os.access(path, os.X_OK):
+        if not (Path(path).is_file() and os.access(path, os.X_OK)):
             raise InputError(
                 Diagnostic("missing-compiler", f"{path} is not an executable file", help="give --clang the path of a clang")
             )
@@ -70,7 +70,7 @@ class Compiler:
                 path = source
             out = Path(scratch) / "out"
             command = [
-                *self.command, "-target", "bpf", f"-mcpu={cpu}", *_FLAGS,
+                *self.command, "-target", "bpf", f"-mcpu={cpu}", *_FLAGS, f"-ffile-prefix-map={scratch}=.",
                 f"-D__TARGET_ARCH_{_target_arch()}", f"-I{INCLUDE_DIR}", *(f"-isystem{item}" for item in self.includes), *flags,
                 "-S" if assembly else "-c", str(path), "-o", str(out),
             ]  # fmt: skip

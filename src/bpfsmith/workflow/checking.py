@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bpfsmith.appnet.correspond import Place, layout_of, with_state
+from bpfsmith.appnet.correspond import Place, known_places, layout_of, with_state
 from bpfsmith.appnet.prove import prove
 from bpfsmith.diagnostic import Diagnostic
 from bpfsmith.gate.prove import prove_equal
@@ -52,6 +52,7 @@ def check(
     program, obj = _candidate(second, candidate_name, toolchain, first)
     if isinstance(first, AppnetInput):
         element = first.element
+        known_places(element, places or {})
         verdict = prove(element, program, obj, places=places, limits=limits)
         layout = layout_of(element, with_state(program, obj, element), obj, places or {})
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)

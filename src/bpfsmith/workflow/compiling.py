@@ -55,27 +55,33 @@ class Compiled:
 
 def generate(opened: AppnetInput) -> Generated:
     """The C of an element."""
-    _refuse_division_beside_maps(opened.element)
-    return lower(opened.element, initial_values(opened.element))
+    initial = initial_values(opened.element)
+    _refuse_division(opened.element, in_kernel_init=initial is None)
+    return lower(opened.element, initial)
 
 
-def _refuse_division_beside_maps(element: core.Element) -> None:
-    """A step that divides by zero leaves the state as it was, and what a map helper did cannot be taken back."""
+def _refuse_division(element: core.Element, in_kernel_init: bool) -> None:
+    """A step that divides by zero leaves the state as it was. What a map helper did cannot be taken back, and an init() that
+    runs in the kernel has nobody to tell."""
     folded = facts.with_constants(element)
-    if sharing(folded) is not Sharing.MAP or not facts.written(folded.req):
-        return
-    for expr in facts.expressions(folded.req):
+    bodies = [folded.init] if in_kernel_init else []
+    if sharing(folded) is Sharing.MAP and facts.written(folded.req):
+        bodies.append(folded.req)
+    for expr in (expr for body in bodies for expr in facts.expressions(body)):
         if facts.may_divide_by_zero(expr):
             assert isinstance(expr, core.Binary)
+            where = (
+                "an init() that runs in the kernel" if expr not in facts.expressions(folded.req) else "a step that uses a Map"
+            )
             raise Unsupported(
                 Diagnostic(
                     "unsupported-division",
-                    "a division whose divisor may be zero, in a step that uses a Map and changes state",
+                    f"a division whose divisor may be zero, in {where}",
                     Label(expr.right.span, "zero is not excluded here"),
                     notes=(
-                        "dividing by zero aborts and leaves the state as it was, and a change of a Map cannot be taken back",
+                        "dividing by zero leaves the state as it was before, and what has been done here cannot be taken back",
                     ),
-                    help="divide by a constant, or by a divisor that cannot be zero, such as 1",
+                    help="divide by a constant that is not zero",
                 )
             )
 

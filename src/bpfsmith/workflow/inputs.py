@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.appnet import core
@@ -89,15 +89,15 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
             return AppnetInput(path, checked.element, checked.warnings)
         case ".c":
             _must_be_readable(path)
-            obj = read_object(toolchain.compile(Path(path)))
-            return BytecodeInput(path, obj.programs, obj)
+            obj = replace(read_object(toolchain.compile(Path(path))), path=path)
+            return _with_programs(BytecodeInput(path, obj.programs, obj))
         case ".o":
             obj = read_object(path)
-            return BytecodeInput(path, obj.programs, obj)
+            return _with_programs(BytecodeInput(path, obj.programs, obj))
         case ".s" | ".S":
             from bpfsmith.isa.asm import assemble  # here, because its tables take time that other inputs need not pay
 
-            return BytecodeInput(path, assemble(read_source(path).text, path), None)
+            return _with_programs(BytecodeInput(path, assemble(read_source(path).text, path), None))
         case suffix:
             known = ", ".join(f"{name} ({kind})" for name, kind in SUFFIXES.items() if name != ".S")
             raise InputError(
@@ -108,6 +108,20 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
                     help="rename the file, or name another one",
                 )
             )
+
+
+def _with_programs(opened: BytecodeInput) -> BytecodeInput:
+    """The input, if there is anything in it; a program that is there and cannot be read is reported by whoever asks for it."""
+    if opened.programs or (opened.obj is not None and opened.obj.problems):
+        return opened
+    raise InputError(
+        Diagnostic(
+            "no-program",
+            f"{opened.path} holds no program",
+            notes=("programs are the functions outside .text",),
+            help='give a function a section, such as SEC("xdp")',
+        )
+    )
 
 
 def _must_be_readable(path: str) -> None:
