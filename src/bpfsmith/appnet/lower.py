@@ -282,15 +282,22 @@ class _Generator:
     def _init(self, function: str) -> str:
         """init() as a program that the loader runs once."""
         name = self.name.fresh(f"{function}_init")
-        self.in_init, self.draws, self.copies = True, facts.draw_locals(self.element.init), False
+        body = self.element.init
+        self.in_init, self.draws = True, facts.draw_locals(body)
+        self.copies = any(facts.may_divide_by_zero(expr) for expr in facts.expressions(body))
         mode, self.mode = self.mode, Sharing.NONE
         self.out.put("")
         self.out.put("// Run once after loading, before the program is attached (BPF_PROG_TEST_RUN).")
         self.out.put('SEC("syscall")')
         self.out.put(f"int {name}(void *ctx)")
         with self.out.block(""):
-            self._declare_locals(self.element.init)
-            self._body(self.element.init)
+            self._declare_locals(body)
+            used = [item for item in self._state_used(body) if item not in self.constants] if self.copies else []
+            for item in used:
+                self.out.put(f"{C_TYPES[self.element.variable(item).type]} {self._copy(item)} = {self.name(item)};")
+            self._body(body)
+            for item in used:
+                self.out.put(f"{self.name(item)} = {self._copy(item)};")
             self.out.put("return 0;")
         self.mode, self.in_init = mode, False
         return name

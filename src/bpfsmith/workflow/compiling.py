@@ -61,18 +61,16 @@ def generate(opened: AppnetInput) -> Generated:
 
 
 def _refuse_division(element: core.Element, in_kernel_init: bool) -> None:
-    """A step that divides by zero leaves the state as it was. What a map helper did cannot be taken back, and an init() that
-    runs in the kernel has nobody to tell."""
+    """A step that divides by zero leaves the state as it was, and what a map helper did cannot be taken back."""
     folded = facts.with_constants(element)
-    bodies = [folded.init] if in_kernel_init else []
+    fills_map = any(isinstance(item, core.MapSet | core.MapDelete) for item in facts.statements(folded.init))
+    bodies = [folded.init] if in_kernel_init and fills_map else []
     if sharing(folded) is Sharing.MAP and facts.written(folded.req):
         bodies.append(folded.req)
     for expr in (expr for body in bodies for expr in facts.expressions(body)):
         if facts.may_divide_by_zero(expr):
             assert isinstance(expr, core.Binary)
-            where = (
-                "an init() that runs in the kernel" if expr not in facts.expressions(folded.req) else "a step that uses a Map"
-            )
+            where = "an init() that fills a Map" if expr not in facts.expressions(folded.req) else "a step that uses a Map"
             raise Unsupported(
                 Diagnostic(
                     "unsupported-division",
