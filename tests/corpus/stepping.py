@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bpfsmith.appnet import core, facts, interpreter
-from bpfsmith.appnet.correspond import layout_of
+from bpfsmith.appnet.correspond import layout_of, with_state
 from bpfsmith.appnet.lower import Sharing
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, SIZES, Layout
 from bpfsmith.appnet.numbers import FixedNumbers
@@ -158,6 +158,7 @@ class Stepper:
         name = generated.function if body == "req" else generated.init_function
         assert name is not None
         program = compiled.obj.program(name)
+        program = with_state(program, compiled.obj, element)
         layout = layout_of(element, program, compiled.obj, {}, body)
         assert not isinstance(layout, str), layout
         ahead = body == "req" and generated.sharing is Sharing.LOCK
