@@ -12,7 +12,7 @@ from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object
 from bpfsmith.report import ProgramReport
 
-QUICK_ROUNDS, QUICK_REPEAT = 20, 2_000
+QUICK_ROUNDS, QUICK_REPEAT = 8, 4_000
 
 
 def load_report(
