@@ -10,11 +10,11 @@ from bpfsmith.appnet.prove import prove
 from bpfsmith.diagnostic import Diagnostic
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program
-from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.object import Object
 from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Verdict
-from bpfsmith.workflow.compiling import generate
+from bpfsmith.workflow.compiling import lowered
 from bpfsmith.workflow.describe import Vocabulary
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
 from bpfsmith.workflow.proving import with_verdict
@@ -65,9 +65,7 @@ def _candidate(
     opened: AppnetInput | BytecodeInput, name: str | None, toolchain: Toolchain, reference: AppnetInput | BytecodeInput
 ) -> tuple[Program, Object | None]:
     if isinstance(opened, AppnetInput):
-        generated = generate(opened)
-        obj = read_object(toolchain.compile(generated.c_text, name=f"{opened.element.name}.bpf.c"))
-        return obj.program(generated.function), obj
+        opened, reference = lowered(opened, toolchain), opened
     if name is None and isinstance(reference, AppnetInput):
         # An element's object also holds its init program: the step is the one that is not run by hand.
         steps = [program for program in opened.programs if program.section != "syscall"]

@@ -17,7 +17,7 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
-from bpfsmith.workflow.inputs import AppnetInput, Toolchain
+from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,12 @@ def generate(opened: AppnetInput) -> Generated:
     initial = initial_values(opened.element)
     _refuse_division(opened.element, in_kernel_init=initial is None)
     return lower(opened.element, initial)
+
+
+def lowered(opened: AppnetInput, toolchain: Toolchain) -> BytecodeInput:
+    """An element as the bytecode that `compile` would make of it, for commands that take any input."""
+    obj = read_object(toolchain.compile(generate(opened).c_text, name=f"{opened.element.name}.bpf.c"))
+    return BytecodeInput(opened.path, obj.programs, obj)
 
 
 def _refuse_division(element: core.Element, in_kernel_init: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -134,7 +133,7 @@ def _must_be_readable(path: str) -> None:
         ) from error
 
 
-def open_bytecode(path: str, toolchain: Toolchain, also: Sequence[str] = ()) -> BytecodeInput:
+def open_bytecode(path: str, toolchain: Toolchain) -> BytecodeInput:
     """Like `open_input` for commands that take bytecode only."""
     opened = open_input(path, toolchain)
     if isinstance(opened, AppnetInput):

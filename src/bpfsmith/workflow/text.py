@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bpfsmith.isa.disasm import listing
-from bpfsmith.objfile.object import read_object
 from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.workflow.checking import Checked
-from bpfsmith.workflow.compiling import Compiled, generate
+from bpfsmith.workflow.compiling import Compiled, lowered
 from bpfsmith.workflow.describe import Vocabulary, counterexample_text
-from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
+from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, split_program
 
 
 def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
@@ -113,8 +112,7 @@ def listing_lines(path: str, toolchain: Toolchain) -> Iterator[str]:
     file, wanted = split_program(path)
     opened = open_input(file, toolchain)
     if isinstance(opened, AppnetInput):
-        obj = read_object(toolchain.compile(generate(opened).c_text, name=f"{opened.element.name}.bpf.c"))
-        opened = BytecodeInput(file, obj.programs, obj)
+        opened = lowered(opened, toolchain)
     for program in (opened.only(wanted),) if wanted else opened.programs:
         yield f"{program.name} ({program.section})"
         before = None

@@ -13,10 +13,9 @@ from bpfsmith.isa.program import Program
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.kernel.verifier_log import steps
-from bpfsmith.objfile.object import read_object
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.source import Span
-from bpfsmith.workflow.compiling import generate
+from bpfsmith.workflow.compiling import lowered
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
 
 
@@ -56,8 +55,7 @@ def _open(path: str, toolchain: Toolchain) -> tuple[BytecodeInput, str | None]:
     file, wanted = split_program(path)
     opened = open_input(file, toolchain)
     if isinstance(opened, AppnetInput):
-        obj = read_object(toolchain.compile(generate(opened).c_text, name=f"{opened.element.name}.bpf.c"))
-        opened = BytecodeInput(file, obj.programs, obj)
+        opened = lowered(opened, toolchain)
     return opened, wanted
 
 
