@@ -46,3 +46,5 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input -qq "$@";
 # The lock is complete, so nothing is resolved; hatchling is in it, so nothing is fetched to build the package either.
 pip install --no-deps --requirement requirements.lock
 pip install --no-deps --no-build-isolation --editable .
+# An editable install is compiled at its first import, or never where PYTHONDONTWRITEBYTECODE is set: half of a short command's time.
+.venv/bin/python -m compileall -q src

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from bpfsmith.appnet import fixed
 from bpfsmith.appnet.core import (
     FLOAT,
     Arm,
@@ -189,9 +190,23 @@ def has_effect(expr: Expr) -> bool:
     return any(isinstance(item, Draw | Clock | MapGet) or may_divide_by_zero(item) for item in subexpressions(expr))
 
 
-def whole_factor(expr: Expr) -> tuple[str, Expr, int] | None:
-    """A float times or divided by a positive whole constant, which needs no general product or quotient:
-    (mul or div, the other operand, the constant)."""
+def long_arithmetic(body: Iterable[Stmt]) -> list[Binary]:
+    """The products and quotients of floats that are compiled on their own (`fixed.Operation.opaque`)."""
+    found = [
+        expr for expr in expressions(body) if isinstance(expr, Binary) and expr.op in ("mul", "div") and expr.type == FLOAT
+    ]
+    return [expr for expr in found if (simple := simple_factor(expr)) is None or fixed.OPERATIONS[f"fx_{simple[0]}"].opaque]
+
+
+def long_arithmetic_operands(body: Iterable[Stmt]) -> frozenset[str]:
+    """The variables that long arithmetic is done with."""
+    sides = [side for expr in long_arithmetic(body) for side in (expr.left, expr.right)]
+    return frozenset(side.name for side in sides if isinstance(side, Local | StateVar))
+
+
+def simple_factor(expr: Expr) -> tuple[str, Expr, int] | None:
+    """A float times or divided by a constant that needs no general product or quotient: (scale, shrink or part, as `fixed`
+    calls them; the other operand; the constant as that operation takes it)."""
     if not (isinstance(expr, Binary) and expr.op in ("mul", "div") and expr.type == FLOAT):
         return None
     sides = [(expr.left, expr.right)] if expr.op == "div" else [(expr.left, expr.right), (expr.right, expr.left)]
@@ -199,5 +214,8 @@ def whole_factor(expr: Expr) -> tuple[str, Expr, int] | None:
         if isinstance(constant, Const) and not isinstance(constant.value, bool | str):
             value = Fraction(constant.value)
             if value.denominator == 1 and 0 < value < 1 << 31:
-                return expr.op, other, int(value)
+                return "scale" if expr.op == "mul" else "shrink", other, int(value)
+            raw = fixed.from_fraction(value)
+            if expr.op == "mul" and 0 < raw < fixed.ONE:
+                return "part", other, raw
     return None

@@ -132,6 +132,16 @@ def scale(d: Domain[V, B], a: V, factor: V) -> V:
     return _with_sign(d, negative, d.mul(64, size, factor), too_large)
 
 
+def part(d: Domain[V, B], a: V, fraction: V) -> V:
+    """Times a number between 0 and 1 (0 < fraction < 2**32, in units of 2**-32): a product that cannot overflow."""
+    negative = _negative(d, a)
+    size = _magnitude(d, a)
+    half = _c(d, 32)
+    whole, rest = d.lshr(64, size, half), d.and_(64, size, _c(d, 0xFFFFFFFF))
+    total = d.add(64, d.mul(64, whole, fraction), d.lshr(64, d.mul(64, rest, fraction), half))
+    return d.ite(64, negative, d.sub(64, _c(d, 0), total), total)
+
+
 def shrink(d: Domain[V, B], a: V, divisor: V) -> V:
     """Divided by a whole number (0 < divisor < 2**31, a plain integer); truncates toward zero."""
     quotient = d.udiv(64, _magnitude(d, a), divisor)
@@ -197,9 +207,10 @@ OPERATIONS: Final = {
         Operation("fx_add", ("a", "b"), add, "exact; saturates"),
         Operation("fx_sub", ("a", "b"), sub, "exact; saturates"),
         Operation("fx_neg", ("a",), neg, "exact; saturates"),
-        Operation("fx_mul", ("a", "b"), mul, "below 2^-32, toward zero; saturates", opaque="variables"),
+        Operation("fx_mul", ("a", "b"), mul, "below 2^-32, toward zero; saturates", opaque="all"),
         Operation("fx_div", ("a", "b"), div, "below 2^-32 (divisors from 65536: 2^-31 relative); saturates", opaque="all"),
         Operation("fx_scale", ("a", "n"), scale, "a times a whole number: exact; saturates"),
+        Operation("fx_part", ("a", "f"), part, "a by a number between 0 and 1: below 2^-32, toward zero", opaque="variables"),
         Operation("fx_shrink", ("a", "n"), shrink, "a by a whole number: below 2^-32"),
         Operation("fx_from_int", ("a",), from_int, "exact"),
         Operation("fx_from_uint", ("a",), from_uint, "exact below 2^31; saturates"),

@@ -528,10 +528,10 @@ class _Generator:
             compared = self._compare_draw(expr)
             if compared is not None:
                 return compared
-        whole = facts.whole_factor(expr)
-        if whole is not None:
-            op, other, factor = whole
-            return f"fx_{'scale' if op == 'mul' else 'shrink'}({self._expr(other)}, {factor})"
+        simple = facts.simple_factor(expr)
+        if simple is not None:
+            operation, other, factor = simple
+            return f"fx_{operation}({self._expr(other)}, {factor}ULL)"
         a = self._expr(expr.left)
         if self._emits(expr.right) and not isinstance(expr.left, core.Const | core.Local):
             a = self._let(C_TYPES[kind], "left", a)

@@ -7,7 +7,7 @@ at the end. Floats use the one definition in `fixed`; draws and clock readings a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import assert_never
@@ -74,9 +74,14 @@ def behaviour(
     plan: Plan,
     actions: Actions,
     body: str = "req",
+    define: Callable[[Term], Term] | None = None,
 ) -> Behaviour:
-    """What one step of `element` does to the state in `layout`; for `init`, from a state of zeros."""
-    return _Step(t, facts.with_constants(element), layout, plan, actions, body).behaviour(facts.constants(element))
+    """What one step of `element` does to the state in `layout`; for `init`, from a state of zeros. `define` may name the values
+    that go into long arithmetic, and what comes out of it."""
+    step = _Step(t, facts.with_constants(element), layout, plan, actions, body)
+    if define is not None:
+        step.define, step.named = define, facts.long_arithmetic_operands(step.statements)
+    return step.behaviour(facts.constants(element))
 
 
 @dataclass(slots=True)
@@ -92,12 +97,18 @@ class _Step:
     maps_before: dict[str, HashMap] = field(default_factory=dict)
     draw_locals: dict[str, facts.DrawRange] = field(default_factory=dict)
     generation: int = 0
+    define: Callable[[Term], Term] = lambda value: value
+    named: frozenset[str] = frozenset()  # variables whose values are named wherever they arise
     used_float: bool = False  # a fixed-point operation was used: comparing draws with constants is exact without
+
+    @property
+    def statements(self) -> tuple[Stmt, ...]:
+        return self.element.req if self.body == "req" else self.element.init
 
     # --- the step -----------------------------------------------------------------------------------------------------
     def behaviour(self, constants: Mapping[str, core.Const]) -> Behaviour:
         t = self.t
-        statements = self.element.req if self.body == "req" else self.element.init
+        statements = self.statements
         self.draw_locals = facts.draw_locals(statements)
         sections = {section: Bytes(self._initial(section)) for section, _ in self.layout.scalars.values()}
         self.before = {item.name: self._load(sections, item) for item in self.element.state if item.name in self.layout.scalars}
@@ -236,9 +247,11 @@ class _Step:
         t = self.t
         match statement:
             case core.SetLocal(name=name, value=value):
-                env.locals[name] = self._word(value, env) if name in self.draw_locals else self._expr(value, env)
+                env.locals[name] = (
+                    self._word(value, env) if name in self.draw_locals else self._named(name, self._expr(value, env))
+                )
             case core.SetState(name=name, value=value):
-                env.state[name] = self._expr(value, env)
+                env.state[name] = self._named(name, self._expr(value, env))
             case core.MapSet(map=name, key=key, value=value):
                 where = self._key(key, env)
                 kind = self.element.variable(name).type.args[1]
@@ -290,7 +303,7 @@ class _Step:
                     live.append(after)
         if left.path is not t.false:
             live.append(left)
-        return self._merge(live) if live else None
+        return self._named_all(self._merge(live)) if live else None
 
     def _key(self, expr: Expr, env: _Env) -> Term:
         """A map key as it lies in memory."""
@@ -343,6 +356,14 @@ class _Step:
             },
             verdict,
         )
+
+    def _named(self, variable: str, value: Term) -> Term:
+        return self.define(value) if variable in self.named else value
+
+    def _named_all(self, env: _Env) -> _Env:
+        for values in (env.locals, env.state):
+            values.update({name: self._named(name, value) for name, value in values.items()})
+        return env
 
     # --- expressions --------------------------------------------------------------------------------------------------
     def _expr(self, expr: Expr, env: _Env) -> Term:
@@ -431,11 +452,13 @@ class _Step:
             compared = self._compare_draw(expr, env)
             if compared is not None:
                 return compared
-        whole = facts.whole_factor(expr)
-        if whole is not None:
-            op, other, factor = whole
-            operation = fixed.scale if op == "mul" else fixed.shrink
-            return operation(t, self._expr(other, env), t.const(64, factor))
+        simple = facts.simple_factor(expr)
+        if simple is not None:
+            name, other, factor = simple
+            operand, number = self._expr(other, env), t.const(64, factor)
+            if name == "part":
+                return self.define(fixed.part(t, self.define(operand), number))
+            return (fixed.scale if name == "scale" else fixed.shrink)(t, operand, number)
         a = self._expr(expr.left, env)
         b = self._expr(expr.right, env)
         match expr.op:
@@ -461,8 +484,10 @@ class _Step:
                 pass
         if kind == FLOAT:
             if expr.op == "div":
-                return fixed.div(t, a, b, self._machine_division)
-            return {"add": fixed.add, "sub": fixed.sub, "mul": fixed.mul}[expr.op](t, a, b)
+                return self.define(fixed.div(t, self.define(a), self.define(b), self._machine_division))
+            if expr.op == "mul":
+                return self.define(fixed.mul(t, self.define(a), self.define(b)))
+            return {"add": fixed.add, "sub": fixed.sub}[expr.op](t, a, b)
         return self._integer(expr.op, kind, a, b)
 
     def _machine_division(self, a: Term, b: Term) -> tuple[Term, Term]:

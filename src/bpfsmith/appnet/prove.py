@@ -16,6 +16,7 @@ from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics.behaviour import Behaviour, of_program
 from bpfsmith.semantics.equiv import Setting, equiv
+from bpfsmith.semantics.naming import Names
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
@@ -75,7 +76,16 @@ def prove(
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
     replayer = kernel_replayer(program, obj) if replay else None
     usual = _usual_state(program, layout)
-    return equiv(t, reference, candidate, Setting(limits, replayer, udp_packet(b"request"), usual))
+
+    def over_names() -> tuple[Behaviour, Behaviour]:
+        names = Names.under(t, reference.preconditions, usual)
+        first = meaning.behaviour(t, element, layout, Plan(ahead), actions, body, names.define)
+        second = of_program(t, program, "candidate", never_full, names.settle)
+        return first, replace(second, calls=candidate.calls)
+
+    statements = element.req if body == "req" else element.init
+    named = over_names if facts.long_arithmetic(statements) else None
+    return equiv(t, reference, candidate, Setting(limits, replayer, udp_packet(b"request"), usual, named))
 
 
 def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,10 +54,17 @@ class Behaviour:
     concedes_atomicity: str = ""
 
 
-def of_program(t: Terms, program: Program, side: str, never_full: frozenset[str] = frozenset()) -> Behaviour:
+def of_program(
+    t: Terms,
+    program: Program,
+    side: str,
+    never_full: frozenset[str] = frozenset(),
+    settle: Callable[[Term], Term] = lambda v: v,
+) -> Behaviour:
     """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
-    `never_full` names maps that, by a precondition of the caller's, have room for every new key."""
-    run = Executor(t, program, side, never_full).run()
+    `never_full` names maps that, by a precondition of the caller's, have room for every new key; `settle` may put an equal
+    term in the place of a value that the program computes."""
+    run = Executor(t, program, side, never_full, settle=settle).run()
     state = run.state
     data = {region.name: memory for region, memory in state.regions.items() if region.kind == "data"}
     return Behaviour(

@@ -18,8 +18,9 @@ B = TypeVar("B")
 class Domain(Protocol[V, B]):
     """Bit-vector arithmetic modulo 2**width. Widths are bits; both operands and the result have `width` unless said otherwise.
 
-    Shift amounts are below the width, and divisors are not zero where the result matters: callers mask and guard (the
-    result is still some value, never an error). Signed operations read two's complement.
+    Shift amounts are below the width, and divisors of a quotient are not zero where the result matters: callers mask and guard
+    (the result is still some value, never an error). A remainder by zero is the dividend. Signed operations read two's
+    complement.
     """
 
     def const(self, width: int, value: int) -> V: ...

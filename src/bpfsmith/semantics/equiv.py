@@ -15,9 +15,10 @@ from bpfsmith.semantics import witness
 from bpfsmith.semantics.atomicity import lost_atomicity, weakened
 from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.chance import toss_coins
+from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
-from bpfsmith.semantics.solver import Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.symbolic import NULL_POINTER, Obligation
 from bpfsmith.semantics.terms import Term, Terms, postorder
@@ -25,6 +26,9 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
 
 RANDOM_RUNS = 48
+UNDECISIVE = 4
+"""An attempt whose failure says nothing gets this part of the solvers' resources."""
+
 Replayer = Callable[[Counterexample], Counterexample | None]
 """Runs the candidate on a counterexample's input: gives it back with `replayed_on` filled, or None if it did something else."""
 
@@ -51,6 +55,8 @@ class Setting:
     replay: Replayer | None = None
     packet: bytes = bytes(64)
     usual: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+    # The two behaviours again, over names for values that both compute (`naming.Names`): worth trying before the solvers.
+    over_names: Callable[[], tuple[Behaviour, Behaviour]] | None = None
 
 
 def equiv(t: Terms, reference: Behaviour, candidate: Behaviour, setting: Setting | None = None) -> Verdict:
@@ -88,13 +94,10 @@ class _Check:
         left = [item for item in seen if item.differs(t) is not t.false]
         self.given += witness.monotone_clock(t, [*self.given, *(item.differs(t) for item in left)])
         assumptions: tuple[str, ...] = ()
-        tossed = toss_coins(t, [(item.left, item.right) for item in seen], self.setting.limits)
-        self.notes = tossed.notes
-        for way in tossed.ways:
-            counted = [replace(item, left=a, right=b) for item, (a, b) in zip(seen, way.pairs, strict=True)]
-            if self._by_solver(counted, [], decisive=False) is None:
-                evidence += [f"{item.name}: proved with draws counted" for item in left]
-                left, assumptions = [], way.assumptions
+        for items, assumed, how in self._easier(seen) if left else ():
+            if self._by_solver(items, [], decisive=False) is None:
+                evidence += [f"{item.name}: {how}" for item in left]
+                left, assumptions = [], assumed
                 break
         found = self._by_chance(left)
         if found is not None:
@@ -115,6 +118,23 @@ class _Check:
         return Equal(
             tuple(dict.fromkeys((*reference.assumptions, *candidate.assumptions, *assumptions, threads))), tuple(evidence)
         )
+
+    def _easier(self, seen: list[Observable]) -> Iterator[tuple[list[Observable], tuple[str, ...], str]]:
+        """Other forms of the questions whose proof is a proof of the questions, what that assumes, and words for it."""
+        t, over_names = self.t, self.setting.over_names
+        if over_names is not None:
+            named = observables(t, *over_names())
+            yield named, (), "proved over names of common values"
+            for counted, assumed in self._counted(named):
+                yield counted, assumed, "proved over names of common values, with draws counted"
+        for counted, assumed in self._counted(seen):
+            yield counted, assumed, "proved with draws counted"
+
+    def _counted(self, seen: list[Observable]) -> Iterator[tuple[list[Observable], tuple[str, ...]]]:
+        tossed = toss_coins(self.t, [(item.left, item.right) for item in seen], self.setting.limits)
+        self.notes = tossed.notes
+        for way in tossed.ways:
+            yield [replace(item, left=a, right=b) for item, (a, b) in zip(seen, way.pairs, strict=True)], way.assumptions
 
     def _used(self, seen: list[Observable]) -> Iterator[str]:
         """The standing assumptions that this check leans on."""
@@ -141,22 +161,35 @@ class _Check:
     def _by_solver(self, left: list[Observable], evidence: list[str], decisive: bool = True) -> Verdict | None:
         """Cutpoints, then the solvers; adds to `evidence` what was proved. None when everything was. What is not `decisive`
         stops at the first observable that is not proved, and shows no counterexample."""
-        t, undecided = self.t, []
+        t, limits, undecided = self.t, self.setting.limits or Limits(), []
+        if not decisive:
+            limits = replace(limits, z3_rlimit=limits.z3_rlimit // UNDECISIVE)
         swept = Sweep(t, self.given, self.setting.usual).run([(item.left, item.right) for item in left])
         for item, (a, b) in zip(left, swept, strict=True):
             differs = t.all_of(item.where, t.negate(t.same(a, b)))
-            match satisfiable([*self.given, differs], self.setting.limits):
+            match self._ask([*self.given, differs], limits):
                 case Unsatisfiable(solver=solver):
                     evidence.append(f"{item.name}: proved by {'cutpoints' if solver == 'rewriting' else solver}")
                 case Satisfiable() | NoAnswer() if not decisive:
-                    return Unknown("draws-not-counted", item.name)
+                    return Unknown("not-proved-in-this-form", item.name)
                 case Satisfiable(values=values):
                     return self._different(item, Assignment(dict(values), None, self.setting.usual))
                 case NoAnswer(reason=reason):
+                    # The verdict will not be Equal any more: what is left is asked for a difference that is found soon.
+                    limits = replace(limits, solver="bitwuzla")
                     undecided.append(f"{item.name}: {reason}")
         if undecided:
             return Unknown("solver-limit", f"{'; '.join(undecided)}; {RANDOM_RUNS} random runs found no difference")
         return None
+
+    def _ask(self, conditions: list[Term], limits: Limits) -> Answer:
+        """Without products and quotients first: that is soon answered, and often enough."""
+        lighter = light(self.t, conditions)
+        if any(a is not b for a, b in zip(lighter, conditions, strict=True)):
+            answer = satisfiable(lighter, limits)
+            if isinstance(answer, Unsatisfiable):
+                return answer
+        return satisfiable(conditions, limits)
 
     def _faulty(self, obligation: Obligation, assignment: Assignment) -> Verdict:
         """The candidate reaches memory through NULL: no accepted program does, so there is no run of it to compare."""

@@ -35,7 +35,7 @@ def _alu(d: Domain[V, B], kind: AluKind, width: int, a: V, b: V) -> V:
         case AluKind.UDIV:
             return d.ite(width, d.eq(width, b, d.const(width, 0)), d.const(width, 0), d.udiv(width, a, b))
         case AluKind.UMOD:
-            return d.ite(width, d.eq(width, b, d.const(width, 0)), a, d.urem(width, a, b))
+            return d.urem(width, a, b)  # x % 0 is x: eBPF and every Domain agree
         case AluKind.SDIV:
             return _signed_division(d, width, a, b)
         case AluKind.SMOD:
@@ -78,13 +78,12 @@ def _signed_division(d: Domain[V, B], width: int, a: V, b: V) -> V:
 
 
 def _signed_modulo(d: Domain[V, B], width: int, a: V, b: V) -> V:
-    """The remainder takes the dividend's sign."""
+    """The remainder takes the dividend's sign; by zero it is the dividend."""
     zero = d.const(width, 0)
     a_negative, a_size = _magnitude(d, width, a)
     _, b_size = _magnitude(d, width, b)
     remainder = d.urem(width, a_size, b_size)
-    signed_remainder = d.ite(width, a_negative, d.sub(width, zero, remainder), remainder)
-    return d.ite(width, d.eq(width, b, zero), a, signed_remainder)
+    return d.ite(width, a_negative, d.sub(width, zero, remainder), remainder)
 
 
 def negate(d: Domain[V, B], width: int, dst: V) -> V:

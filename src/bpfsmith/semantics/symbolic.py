@@ -7,6 +7,7 @@ obligations.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.ir import ops
@@ -76,6 +77,7 @@ class Executor:
     _generation: int = 0
     _insn_idx: int = 0
     lock_place: tuple[str, int] | None = None
+    settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed
 
     def run(self) -> Run:
         """Runs the program from its entry with r1 = ctx."""
@@ -125,6 +127,7 @@ class Executor:
     def _block(self, function: Function, block: int, state: State) -> list[tuple[int | None, State]]:
         """Executes a block; returns (next block or None for exit, state) pairs of the paths that can be taken."""
         info = function.blocks[block]
+        state.registers = [self.settle(value) if isinstance(value, Term) else value for value in state.registers]
         for index in range(info.start, info.end):
             self._insn_idx = index
             op = function.ops[index]
@@ -201,9 +204,10 @@ class Executor:
         t, registers = self.t, state.registers
         match op:
             case ops.Alu(kind=kind, width=width, dst=dst):
-                registers[dst] = self._alu(state, kind, width, dst, self._operand(state, op.src))
+                value = self._alu(state, kind, width, dst, self._operand(state, op.src))
+                registers[dst] = self.settle(value) if isinstance(value, Term) else value
             case ops.Negate(width=width, dst=dst):
-                registers[dst] = meaning.negate(t, width, self.scalar(state, dst))
+                registers[dst] = self.settle(meaning.negate(t, width, self.scalar(state, dst)))
             case ops.MoveSigned(width=width, bits=bits, dst=dst, src=src):
                 registers[dst] = meaning.move_signed(t, width, bits, self.scalar(state, src))
             case ops.ByteOrder(to=to, bits=bits, dst=dst):
@@ -218,7 +222,7 @@ class Executor:
                 loaded = self.load(state, self._register(state, base), offset, size)
                 if isinstance(loaded, Term) and size < 8:
                     loaded = t.sext(loaded, 8 * size, 64) if signed else t.zext(loaded, 8 * size, 64)
-                registers[dst] = loaded
+                registers[dst] = self.settle(loaded) if isinstance(loaded, Term) else loaded
             case ops.Store(base=base, offset=offset, size=size):
                 self.store(state, self._register(state, base), offset, size, self._operand(state, op.src))
             case ops.Atomic():

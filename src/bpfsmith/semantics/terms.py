@@ -113,6 +113,8 @@ class Terms:
                 return self._bitwise(a.op, size, parts)
             case "mul" if high == a.width - 1 and (quotient := self._magic_division(a, low)) is not None:
                 return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
+            case "add" if high == a.width - 1 and (quotient := self._long_magic_division(a, low)) is not None:
+                return self.extract(quotient, a.width, size - 1, 0)
             case "add" if low == 0:
                 return self._sum(size, [self.extract(arg, arg.width, high, 0) for arg in a.args])
             case "mul" if low == 0:
@@ -137,13 +139,29 @@ class Terms:
             return None
         magic, factor = product.args[0].number, product.args[1]
         n = product.width - leading_zeros(factor)
-        if not magic > 2 or magic.bit_length() + n > product.width or shift < n:
-            return None
-        divisor = -(-(1 << shift) // magic)
-        excess = magic * divisor - (1 << shift)
-        if not 0 <= excess <= 1 << (shift - n) or divisor.bit_length() > n:
+        if not magic > 2 or magic.bit_length() + n > product.width or (divisor := _magic_divisor(magic, shift, n)) is None:
             return None
         return self.udiv(n, self.extract(factor, factor.width, n - 1, 0), self.const(n, divisor))
+
+    def _long_magic_division(self, total: Term, shift: int) -> Term | None:
+        """x / c for (q + ((x - q) >> 1)) >> shift with q = (M * x) >> n: magic numbers of n + 1 bits, 2**n + M."""
+        n = total.width
+        if len(total.args) != 2:
+            return None
+        for q, half in (total.args, total.args[::-1]):
+            if q.op != "extract" or q.number != n or q.args[0].op != "mul" or q.args[0].width != 2 * n:
+                continue
+            if half.op != "concat" or len(half.args) != 2 or half.args[1].op != "extract" or half.args[1].number != 1:
+                continue
+            magic, wide = q.args[0].args[0], q.args[0].args[1:]
+            rest = half.args[1].args[0]
+            if not (magic.is_const and len(wide) == 1 and rest.width == n and half.args[1].width == n - 1):
+                continue
+            x = self.extract(wide[0], 2 * n, n - 1, 0)
+            divisor = _magic_divisor((1 << n) + magic.number, n + 1 + shift, n)
+            if leading_zeros(wide[0]) >= n and divisor is not None and self._sum(n, (rest, q)) is x:
+                return self.udiv(n, x, self.const(n, divisor))
+        return None
 
     def concat(self, high: Term, high_width: int, low: Term, low_width: int) -> Term:
         if not self.rewrite:
@@ -361,7 +379,18 @@ class Terms:
         if fa * fb != 1:
             return self.mul(width, self.const(width, fa * fb), self.mul(width, x, y))
         factors = sorted((*_factors(a), *_factors(b)), key=_ident)
+        for at, choice in enumerate(factors):
+            # y * (y == 0 ? _ : q) is y * q: what guards a division is not needed in the remainder that is made of it.
+            if choice.op == "ite" and any(_is_zero_test(choice.args[0], other) for other in factors):
+                rest = [part for position, part in enumerate(factors) if position != at]
+                return self._product(width, [choice.args[2], *rest])
         return self._make("mul", width, tuple(factors))
+
+    def _product(self, width: int, factors: list[Term]) -> Term:
+        product = factors[0]
+        for factor in factors[1:]:
+            product = self.mul(width, product, factor)
+        return product
 
     def udiv(self, width: int, a: Term, b: Term) -> Term:
         if self.rewrite:
@@ -808,6 +837,23 @@ class Terms:
 
 def _ident(term: Term) -> int:
     return term.ident
+
+
+def _magic_divisor(magic: int, shift: int, bits: int) -> int | None:
+    """The c for which (magic * x) >> shift is x / c for every x below 2**bits."""
+    if shift < bits:
+        return None
+    divisor = -(-(1 << shift) // magic)
+    excess = magic * divisor - (1 << shift)
+    return divisor if 0 <= excess <= 1 << (shift - bits) and divisor.bit_length() <= bits else None
+
+
+def _is_zero_test(condition: Term, term: Term) -> bool:
+    """Does the condition say that the term is zero?"""
+    if condition.op != "eq" or not condition.args[1].is_const or condition.args[1].number:
+        return False
+    tested = condition.args[0]
+    return tested is term or (term.op == "extract" and tested is term.args[0])
 
 
 def _factors(term: Term) -> tuple[Term, ...]:

@@ -67,6 +67,11 @@ def test_whole_factors_and_divisors_agree_with_the_reals(a: int, n: int) -> None
     assert abs(value(fixed.shrink(CONCRETE, a, n)) - value(a) / n) < ULP
 
 
+@given(raws, st.integers(1, fixed.ONE - 1))
+def test_a_part_is_the_product(a: int, fraction: int) -> None:
+    assert fixed.part(CONCRETE, a, fraction) == fixed.mul(CONCRETE, a, fraction)
+
+
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_seconds_are_signed_and_within_one_step(later: int, earlier: int) -> None:
     ns = (later - earlier) % (1 << 64)

@@ -36,8 +36,8 @@ static __always_inline __u64 fx_neg(__u64 a) /* exact; saturates */
 
 static __always_inline __u64 fx_mul(__u64 a, __u64 b) /* below 2^-32, toward zero; saturates */
 {
-	fx_hide_variable(a);
-	fx_hide_variable(b);
+	fx_hide(a);
+	fx_hide(b);
 	__u64 v0 = a ^ b;
 	__u64 v1 = 0ULL - a;
 	__u64 v2 = ((__s64)a < (__s64)0ULL) ? v1 : a;
@@ -64,7 +64,7 @@ static __always_inline __u64 fx_mul(__u64 a, __u64 b) /* below 2^-32, toward zer
 	__u64 v23 = ((__s64)v0 < (__s64)0ULL) ? v22 : v17;
 	__u64 v24 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
 	__u64 v25 = !(v21 == 0ULL) ? v24 : v23;
-	fx_hide_variable(v25);
+	fx_hide(v25);
 	return v25;
 }
 
@@ -111,6 +111,24 @@ static __always_inline __u64 fx_scale(__u64 a, __u64 n) /* a times a whole numbe
 	__u64 v6 = ((__s64)a < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
 	__u64 v7 = (v2 < v1) ? v6 : v5;
 	return v7;
+}
+
+static __always_inline __u64 fx_part(__u64 a, __u64 f) /* a by a number between 0 and 1: below 2^-32, toward zero */
+{
+	fx_hide_variable(a);
+	fx_hide_variable(f);
+	__u64 v0 = 0ULL - a;
+	__u64 v1 = ((__s64)a < (__s64)0ULL) ? v0 : a;
+	__u64 v2 = v1 >> 32ULL;
+	__u64 v3 = v1 & 0xffffffffULL;
+	__u64 v4 = v2 * f;
+	__u64 v5 = v3 * f;
+	__u64 v6 = v5 >> 32ULL;
+	__u64 v7 = v4 + v6;
+	__u64 v8 = 0ULL - v7;
+	__u64 v9 = ((__s64)a < (__s64)0ULL) ? v8 : v7;
+	fx_hide_variable(v9);
+	return v9;
 }
 
 static __always_inline __u64 fx_shrink(__u64 a, __u64 n) /* a by a whole number: below 2^-32 */

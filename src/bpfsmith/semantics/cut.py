@@ -1,0 +1,39 @@
+"""Questions with parts cut off: what a free variable answers for holds for whatever the part stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bpfsmith.semantics.terms import Term, Terms, postorder_until, rebuild
+
+
+def cut(t: Terms, root: Term, done: dict[Term, Term], is_cut: Callable[[Term], bool]) -> Term:
+    """The term with the outermost subterms that `is_cut` picks replaced by free variables, one for each; `done` is the memo."""
+    for term in postorder_until(root, done):
+        if term.args and term is not root and is_cut(term):
+            done[term] = t.app(f"cut#{term.ident}", term.width)
+        else:
+            done[term] = rebuild(t, term, [done[arg] for arg in term.args])
+    return done[root]
+
+
+def light(t: Terms, conditions: Iterable[Term]) -> list[Term]:
+    """The conditions without products and quotients of variables: if these cannot all hold, those cannot."""
+    done: dict[Term, Term] = {}
+    return [cut(t, condition, done, is_heavy) for condition in conditions]
+
+
+def is_heavy(term: Term) -> bool:
+    """A product or a quotient that costs a solver more than a few additions."""
+    return term.op == "udiv" or (term.op == "mul" and (is_product(term) or not _few_bits(term.args[0])))
+
+
+def is_product(term: Term) -> bool:
+    """A product of two variables."""
+    return term.op == "mul" and not (len(term.args) == 2 and term.args[0].is_const)
+
+
+def _few_bits(constant: Term) -> bool:
+    """Multiplying by it is a few additions."""
+    number = constant.number
+    return min(number.bit_count(), (-number & ((1 << constant.width) - 1)).bit_count()) <= 3
