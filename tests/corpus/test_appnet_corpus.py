@@ -23,7 +23,7 @@ from tests.corpus.stepping import walk
 
 HERE = Path(__file__).parent
 STEPS = 6
-QUICK_TO_GIVE_UP = Limits(bitwuzla_ms=200, z3_rlimit=500_000)
+QUICK_TO_GIVE_UP = Limits(bitwuzla_steps=1_600, z3_rlimit=500_000)
 """For programs that are not decided anyway: the gap is the same, the wait is not."""
 
 

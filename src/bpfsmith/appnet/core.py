@@ -72,13 +72,15 @@ class Unary:
 class Binary:
     """`op` is add sub mul div rem min max (both operands and result of one numeric type),
     lt le gt ge eq ne (operands of one type, result bool; bools and Instants compare too), or and / or (bool, short-circuit:
-    the right operand is evaluated, and its draws happen, only when the left one does not decide)."""
+    the right operand is evaluated, and its draws happen, only when the left one does not decide). A `guarded` division is one
+    whose divisor is proved not to be zero (`discharge`)."""
 
     op: str
     left: Expr
     right: Expr
     type: Type
     span: Span = field(compare=False)
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -142,47 +142,62 @@ def constants(element: Element) -> dict[str, Const]:
 
 
 def with_constants(element: Element) -> Element:
-    """The element with its constant state variables replaced by their values in `req`."""
+    """The element with its constant state variables replaced by their values: in `req`, and in what follows in `init`."""
     known = constants(element)
-    return replace(element, req=tuple(_statement(item, known) for item in element.req))
+    so_far: dict[str, Const] = {}
+
+    def replaced(expr: Expr) -> Expr:
+        return replace(known[expr.name], span=expr.span) if isinstance(expr, StateVar) and expr.name in known else expr
+
+    def replaced_so_far(expr: Expr) -> Expr:
+        return replace(so_far[expr.name], span=expr.span) if isinstance(expr, StateVar) and expr.name in so_far else expr
+
+    init = []
+    for statement in element.init:
+        init.append(rewritten(statement, replaced_so_far))
+        if isinstance(statement, SetState) and statement.name in known:
+            so_far[statement.name] = known[statement.name]
+    return replace(element, req=tuple(rewritten(item, replaced) for item in element.req), init=tuple(init))
 
 
-def _statement(statement: Stmt, known: dict[str, Const]) -> Stmt:
+def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
+    """The statement with `change` applied to every expression in it, inner ones first."""
+
+    def expr(old: Expr) -> Expr:
+        match old:
+            case Unary() | ToFloat():
+                return change(replace(old, operand=expr(old.operand)))
+            case Binary():
+                return change(replace(old, left=expr(old.left), right=expr(old.right)))
+            case TimeDiff():
+                return change(replace(old, later=expr(old.later), earlier=expr(old.earlier)))
+            case MapGet():
+                return change(replace(old, key=expr(old.key)))
+            case _:
+                return change(old)
+
     match statement:
         case SetLocal() | SetState() | Evaluate():
-            return replace(statement, value=_expr(statement.value, known))
+            return replace(statement, value=expr(statement.value))
         case MapSet():
-            return replace(statement, key=_expr(statement.key, known), value=_expr(statement.value, known))
+            return replace(statement, key=expr(statement.key), value=expr(statement.value))
         case MapDelete():
-            return replace(statement, key=_expr(statement.key, known))
+            return replace(statement, key=expr(statement.key))
         case Match():
             arms = tuple(
-                Arm(arm.pattern, tuple(_statement(item, known) for item in arm.body), arm.span) for arm in statement.arms
+                Arm(arm.pattern, tuple(rewritten(item, change) for item in arm.body), arm.span) for arm in statement.arms
             )
-            return replace(statement, subject=_expr(statement.subject, known), arms=arms)
+            subject = expr(statement.subject)
+            return replace(statement, subject=subject, arms=arms)
         case _:
             return statement
 
 
-def _expr(expr: Expr, known: dict[str, Const]) -> Expr:
-    match expr:
-        case StateVar(name=name) if name in known:
-            return replace(known[name], span=expr.span)
-        case Unary() | ToFloat():
-            return replace(expr, operand=_expr(expr.operand, known))
-        case Binary():
-            return replace(expr, left=_expr(expr.left, known), right=_expr(expr.right, known))
-        case TimeDiff():
-            return replace(expr, later=_expr(expr.later, known), earlier=_expr(expr.earlier, known))
-        case MapGet():
-            return replace(expr, key=_expr(expr.key, known))
-        case _:
-            return expr
-
-
 def may_divide_by_zero(expr: Expr) -> bool:
-    """Is this a division whose divisor is not a constant other than zero?"""
-    return isinstance(expr, Binary) and expr.op in ("div", "rem") and not (isinstance(expr.right, Const) and expr.right.value)
+    """Is this a division whose divisor is not known to be other than zero?"""
+    if not (isinstance(expr, Binary) and expr.op in ("div", "rem")):
+        return False
+    return not (expr.guarded or (isinstance(expr.right, Const) and expr.right.value))
 
 
 def has_effect(expr: Expr) -> bool:
@@ -190,17 +205,23 @@ def has_effect(expr: Expr) -> bool:
     return any(isinstance(item, Draw | Clock | MapGet) or may_divide_by_zero(item) for item in subexpressions(expr))
 
 
-def long_arithmetic(body: Iterable[Stmt]) -> list[Binary]:
-    """The products and quotients of floats that are compiled on their own (`fixed.Operation.opaque`)."""
-    found = [
-        expr for expr in expressions(body) if isinstance(expr, Binary) and expr.op in ("mul", "div") and expr.type == FLOAT
-    ]
-    return [expr for expr in found if (simple := simple_factor(expr)) is None or fixed.OPERATIONS[f"fx_{simple[0]}"].opaque]
+def long_arithmetic(body: Iterable[Stmt]) -> list[Expr]:
+    """The operations on floats that are compiled on their own (`fixed.Operation.opaque`): seconds, and all but the simplest
+    products and quotients."""
+    out: list[Expr] = []
+    for expr in expressions(body):
+        if isinstance(expr, TimeDiff):
+            out.append(expr)
+        if isinstance(expr, Binary) and expr.op in ("mul", "div") and expr.type == FLOAT:
+            simple = simple_factor(expr)
+            if simple is None or fixed.OPERATIONS[f"fx_{simple[0]}"].opaque:
+                out.append(expr)
+    return out
 
 
 def long_arithmetic_operands(body: Iterable[Stmt]) -> frozenset[str]:
-    """The variables that long arithmetic is done with."""
-    sides = [side for expr in long_arithmetic(body) for side in (expr.left, expr.right)]
+    """The variables of type float that long arithmetic is done with."""
+    sides = [side for expr in long_arithmetic(body) if isinstance(expr, Binary) for side in operands(expr)]
     return frozenset(side.name for side in sides if isinstance(side, Local | StateVar))
 
 

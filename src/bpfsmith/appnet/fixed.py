@@ -214,7 +214,9 @@ OPERATIONS: Final = {
         Operation("fx_shrink", ("a", "n"), shrink, "a by a whole number: below 2^-32"),
         Operation("fx_from_int", ("a",), from_int, "exact"),
         Operation("fx_from_uint", ("a",), from_uint, "exact below 2^31; saturates"),
-        Operation("fx_seconds", ("later", "earlier"), seconds_between, "below 2^-32 s; saturates at 2^31 s"),
+        Operation(
+            "fx_seconds", ("later", "earlier"), seconds_between, "below 2^-32 s; saturates at 2^31 s", opaque="variables"
+        ),
         Operation("fx_uniform", ("word", "low", "span"), uniform, "below 2^-32 * span"),
         Operation("fx_threshold", ("p",), threshold, "exact"),
     )

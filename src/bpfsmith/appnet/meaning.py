@@ -19,6 +19,7 @@ from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import eval as machine
 from bpfsmith.semantics.behaviour import Behaviour, Field
 from bpfsmith.semantics.memory import Bytes, HashMap, Initial
+from bpfsmith.semantics.naming import Names
 from bpfsmith.semantics.terms import Term, Terms
 
 WIDTHS = {INT: 32, UINT: 32, FLOAT: 64, INSTANT: 64, BOOL: 0}
@@ -52,6 +53,14 @@ class Actions:
     abort: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """A division and the condition under which it is reached with a divisor of zero."""
+
+    expr: core.Binary
+    condition: Term
+
+
 @dataclass(slots=True)
 class _Env:
     """Where a step stands: under `path`, with these values. `verdict` is None until the path has ended."""
@@ -74,14 +83,18 @@ def behaviour(
     plan: Plan,
     actions: Actions,
     body: str = "req",
-    define: Callable[[Term], Term] | None = None,
+    names: Names | None = None,
+    traps: list[Trap] | None = None,
 ) -> Behaviour:
-    """What one step of `element` does to the state in `layout`; for `init`, from a state of zeros. `define` may name the values
-    that go into long arithmetic, and what comes out of it."""
+    """What one step of `element` does to the state in `layout`; for `init`, from a state of zeros. `names` takes the values
+    that go into long arithmetic, and what comes out of it. Divisions that may meet a zero are added to `traps`."""
     step = _Step(t, facts.with_constants(element), layout, plan, actions, body)
-    if define is not None:
-        step.define, step.named = define, facts.long_arithmetic_operands(step.statements)
-    return step.behaviour(facts.constants(element))
+    if names is not None:
+        step.define, step.settle, step.named = names.define, names.settle, facts.long_arithmetic_operands(step.statements)
+    made = step.behaviour(facts.constants(element))
+    if traps is not None:
+        traps += step.traps
+    return made
 
 
 @dataclass(slots=True)
@@ -98,6 +111,8 @@ class _Step:
     draw_locals: dict[str, facts.DrawRange] = field(default_factory=dict)
     generation: int = 0
     define: Callable[[Term], Term] = lambda value: value
+    settle: Callable[[Term], Term] = lambda value: value
+    traps: list[Trap] = field(default_factory=list)
     named: frozenset[str] = frozenset()  # variables whose values are named wherever they arise
     used_float: bool = False  # a fixed-point operation was used: comparing draws with constants is exact without
 
@@ -367,6 +382,10 @@ class _Step:
 
     # --- expressions --------------------------------------------------------------------------------------------------
     def _expr(self, expr: Expr, env: _Env) -> Term:
+        value = self._evaluated(expr, env)
+        return self.settle(value) if expr.type == FLOAT else value
+
+    def _evaluated(self, expr: Expr, env: _Env) -> Term:
         t = self.t
         self.used_float |= expr.type == FLOAT and not isinstance(expr, core.Const)
         match expr:
@@ -397,7 +416,7 @@ class _Step:
                 return self._call(CLOCK, 64, site, env)
             case core.TimeDiff(later=later, earlier=earlier):
                 a = self._expr(later, env)
-                return fixed.seconds_between(t, a, self._expr(earlier, env))
+                return self.define(fixed.seconds_between(t, a, self._expr(earlier, env)))
             case core.MapGet():
                 raise AssertionError("the type checker lets get() stand only as the subject of a match")
         assert_never(expr)
@@ -461,6 +480,8 @@ class _Step:
             return (fixed.scale if name == "scale" else fixed.shrink)(t, operand, number)
         a = self._expr(expr.left, env)
         b = self._expr(expr.right, env)
+        if kind == FLOAT and expr.op in ("mul", "div"):
+            a, b = self.define(a), self.define(b)
         match expr.op:
             case "eq":
                 return self._equal(a, b)
@@ -479,14 +500,14 @@ class _Step:
             case "max":
                 return t.ite(a.width, self._less(kind, a, b), b, a)
             case "div" | "rem":
-                self._trap(t.eq(b.width, b, t.const(b.width, 0)), env)
+                self._trap(expr, t.eq(b.width, b, t.const(b.width, 0)), env)
             case _:
                 pass
         if kind == FLOAT:
             if expr.op == "div":
-                return self.define(fixed.div(t, self.define(a), self.define(b), self._machine_division))
+                return self.define(fixed.div(t, a, b, self._machine_division))
             if expr.op == "mul":
-                return self.define(fixed.mul(t, self.define(a), self.define(b)))
+                return self.define(fixed.mul(t, a, b))
             return {"add": fixed.add, "sub": fixed.sub}[expr.op](t, a, b)
         return self._integer(expr.op, kind, a, b)
 
@@ -509,11 +530,13 @@ class _Step:
             return self.t.all_of(self.t.negate(a), b)
         return self.t.slt(a.width, a, b) if kind in (INT, FLOAT) else self.t.ult(a.width, a, b)
 
-    def _trap(self, zero: Term, env: _Env) -> None:
+    def _trap(self, expr: core.Binary, zero: Term, env: _Env) -> None:
         """Division by zero: the step aborts and leaves the state as it was."""
         t = self.t
-        if t.all_of(env.path, zero) is t.false:
+        condition = t.all_of(env.path, zero)
+        if expr.guarded or condition is t.false:
             return
+        self.traps.append(Trap(expr, condition))
         trapped = replace(env.copy(), path=t.all_of(env.path, zero), state=dict(self.before), maps=dict(self.maps_before))
         self._finish(trapped, self.actions.abort)
         env.path = t.all_of(env.path, t.negate(zero))

@@ -79,7 +79,9 @@ def prove(
 
     def over_names() -> tuple[Behaviour, Behaviour]:
         names = Names.under(t, reference.preconditions, usual)
-        first = meaning.behaviour(t, element, layout, Plan(ahead), actions, body, names.define)
+        # Twice, so that what gets its name late has it everywhere.
+        for _ in range(2):
+            first = meaning.behaviour(t, element, layout, Plan(ahead), actions, body, names)
         second = of_program(t, program, "candidate", never_full, names.settle)
         return first, replace(second, calls=candidate.calls)
 

@@ -5,7 +5,7 @@ Branches that compilers merge and split again leave such questions behind; witho
 
 from __future__ import annotations
 
-from bpfsmith.semantics.cut import is_product
+from bpfsmith.semantics.cut import of_variables
 from bpfsmith.semantics.terms import Term, Terms, postorder, postorder_until, rebuild
 
 WORK_LIMIT = 60_000
@@ -58,9 +58,7 @@ class _Context:
         for part in postorder_until(term, done):
             self.work += 1
             # A quotient that knew more in one arm than in the other would be two, which is dearer than knowing less.
-            done[part] = (
-                part if part.op == "udiv" or is_product(part) else rebuild(self.t, part, [done[arg] for arg in part.args])
-            )
+            done[part] = part if of_variables(part) else rebuild(self.t, part, [done[arg] for arg in part.args])
         return done[term]
 
     def _literals(self, condition: Term, holds: bool) -> dict[Term, Term]:

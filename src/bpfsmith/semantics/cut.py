@@ -25,12 +25,18 @@ def light(t: Terms, conditions: Iterable[Term]) -> list[Term]:
 
 def is_heavy(term: Term) -> bool:
     """A product or a quotient that costs a solver more than a few additions."""
-    return term.op == "udiv" or (term.op == "mul" and (is_product(term) or not _few_bits(term.args[0])))
+    return of_variables(term) or term.op == "udiv" or (term.op == "mul" and not _few_bits(term.args[0]))
 
 
-def is_product(term: Term) -> bool:
-    """A product of two variables."""
-    return term.op == "mul" and not (len(term.args) == 2 and term.args[0].is_const)
+def of_variables(term: Term) -> bool:
+    """A product or a quotient of two variables."""
+    match term.op:
+        case "mul":
+            return not (len(term.args) == 2 and term.args[0].is_const)
+        case "udiv":
+            return not term.args[1].is_const
+        case _:
+            return False
 
 
 def _few_bits(constant: Term) -> bool:

@@ -19,7 +19,7 @@ from bpfsmith.semantics.vectors import Vectors
 WIDTH = 64
 """Values of this width are named: those that fill a register."""
 
-_QUICK = Limits(bitwuzla_ms=150, solver="bitwuzla")
+_QUICK = Limits(bitwuzla_steps=1_200, solver="bitwuzla")
 _INPUTS = frozenset({"app", "concat"})
 
 

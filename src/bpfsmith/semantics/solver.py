@@ -1,8 +1,8 @@
 """Asking the solvers: is a conjunction of conditions satisfiable? The only importer of z3 and bitwuzla.
 
-Bitwuzla is asked first, with a time limit, because it is several times faster on what is left after rewriting; what it does not
-answer goes to z3 under a resource limit, and only z3's Unknown is final, so that verdicts do not depend on the machine's speed.
-A fresh solver context serves each query.
+Bitwuzla is asked first because it is several times faster on what is left after rewriting; what it does not answer goes to z3.
+Both are limited in steps and not in seconds, so that verdicts do not depend on the machine's speed. A fresh solver context
+serves each query.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ Answer = Satisfiable | Unsatisfiable | NoAnswer
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`bitwuzla_ms` is wall-clock and only shifts work to z3; `z3_rlimit` is z3's deterministic resource count."""
+    """`bitwuzla_steps` is how often bitwuzla may ask whether to go on (roughly 8,000 times a second), `z3_rlimit` is z3's count
+    of resources: both are the same on every machine."""
 
-    bitwuzla_ms: int = 2_000
+    bitwuzla_steps: int = 16_000
     z3_rlimit: int = 20_000_000
     solver: SolverName = field(default="auto")
 
@@ -63,7 +64,7 @@ def satisfiable(conditions: Iterable[Term], limits: Limits | None = None) -> Ans
     if not roots:
         return Satisfiable({}, "rewriting")
     if limits.solver in ("auto", "bitwuzla"):
-        answer = _ask_bitwuzla(roots, limits.bitwuzla_ms)
+        answer = _ask_bitwuzla(roots, limits.bitwuzla_steps)
         if limits.solver == "bitwuzla" or not isinstance(answer, NoAnswer):
             return answer
     return _ask_z3(roots, limits.z3_rlimit)
@@ -83,7 +84,7 @@ def _model(order: list[Term], value_of: Any) -> dict[tuple[str, tuple[int, ...]]
 
 
 # --- bitwuzla ---------------------------------------------------------------------------------------------------------
-def _ask_bitwuzla(roots: list[Term], limit_ms: int) -> Answer:
+def _ask_bitwuzla(roots: list[Term], steps: int) -> Answer:
     import bitwuzla as bw
 
     manager = bw.TermManager()
@@ -124,15 +125,16 @@ def _ask_bitwuzla(roots: list[Term], limit_ms: int) -> Answer:
                 out[term] = manager.mk_term(kinds[term.op], args)
     options = bw.Options()
     options.set(bw.Option.PRODUCE_MODELS, True)
-    options.set(bw.Option.TIME_LIMIT_PER, limit_ms)
     solver = bw.Bitwuzla(manager, options)
+    left = iter(range(steps))
+    solver.configure_terminator(lambda: next(left, None) is None)
     for root in roots:
         solver.assert_formula(out[root])
     result = solver.check_sat()
     if result == bw.Result.UNSAT:
         return Unsatisfiable("bitwuzla")
     if result != bw.Result.SAT:
-        return NoAnswer(f"bitwuzla gave up after {limit_ms} ms")
+        return NoAnswer(f"bitwuzla gave up after {steps:,} steps")
 
     def value_of(term: Term) -> int:
         if term.is_const:

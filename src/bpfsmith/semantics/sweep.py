@@ -21,7 +21,7 @@ from bpfsmith.semantics.vectors import Vectors
 from bpfsmith.semantics.witness import Assignment
 
 MAX_QUERIES = 400
-_QUICK = Limits(bitwuzla_ms=150, solver="bitwuzla")
+_QUICK = Limits(bitwuzla_steps=1_200, solver="bitwuzla")
 
 
 LEFT, RIGHT = 1, 2

@@ -177,10 +177,25 @@ class Terms:
                 if joined is not None:
                     out[-1] = joined
                     continue
+                if part.op == "extract" and (whole := self._whole_quotient(out[-1], part)) is not None:
+                    above = out.pop()
+                    if above.width > whole.width - part.width:
+                        out.append(self.extract(above, above.width, above.width - 1, whole.width - part.width))
+                    part = whole
             out.append(part)
         if len(out) == 1:
             return out[0]
         return self._make("concat", sum(part.width for part in out), tuple(out))
+
+    def _whole_quotient(self, above: Term, low: Term) -> Term | None:
+        """x / c where `low` is its low bits, `above` ends in zeros for the rest, and these are zero in x / c too."""
+        quotient = low.args[0]
+        rest = quotient.width - low.width
+        if low.number or not (_divided_by_constant(quotient) and above.is_const and above.width >= rest):
+            return None
+        largest = ((1 << quotient.width) - 1) // quotient.args[1].number
+        fits = largest.bit_length() <= low.width and above.number & ((1 << rest) - 1) == 0
+        return quotient if fits else None
 
     def _join(self, high: Term, low: Term) -> Term | None:
         if high.op == "const" and low.op == "const":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.appnet import core
+from bpfsmith.appnet.discharge import discharged
 from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.codegen.clang import DEFAULT_CPU, Compiler
@@ -85,7 +86,7 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
     match Path(path).suffix:
         case ".appnet":
             checked = type_check(read_source(path))
-            return AppnetInput(path, checked.element, checked.warnings)
+            return AppnetInput(path, discharged(checked.element), checked.warnings)
         case ".c":
             _must_be_readable(path)
             obj = replace(read_object(toolchain.compile(Path(path))), path=path)

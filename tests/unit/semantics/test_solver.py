@@ -112,6 +112,6 @@ def test_giving_up_is_an_answer() -> None:
         t.ult(64, x, t.const(64, 1 << 33)),
         t.ult(64, y, t.const(64, 1 << 33)),
     ]
-    assert isinstance(satisfiable(hard, Limits(bitwuzla_ms=1, z3_rlimit=1_000)), NoAnswer)
+    assert isinstance(satisfiable(hard, Limits(bitwuzla_steps=1, z3_rlimit=1_000)), NoAnswer)
     assert isinstance(satisfiable([]), Satisfiable)
     assert isinstance(satisfiable([t.false]), Unsatisfiable)

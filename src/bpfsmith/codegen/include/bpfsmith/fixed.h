@@ -156,6 +156,8 @@ static __always_inline __u64 fx_from_uint(__u64 a) /* exact below 2^31; saturate
 
 static __always_inline __u64 fx_seconds(__u64 later, __u64 earlier) /* below 2^-32 s; saturates at 2^31 s */
 {
+	fx_hide_variable(later);
+	fx_hide_variable(earlier);
 	__u64 v0 = later - earlier;
 	__u64 v1 = 0ULL - v0;
 	__u64 v2 = ((__s64)v0 < (__s64)0ULL) ? v1 : v0;
@@ -169,6 +171,7 @@ static __always_inline __u64 fx_seconds(__u64 later, __u64 earlier) /* below 2^-
 	__u64 v10 = ((__s64)v0 < (__s64)0ULL) ? v9 : v8;
 	__u64 v11 = ((__s64)v0 < (__s64)0ULL) ? 0x8000000000000000ULL : 0x7fffffffffffffffULL;
 	__u64 v12 = !(v3 < 0x80000000ULL) ? v11 : v10;
+	fx_hide_variable(v12);
 	return v12;
 }
 
