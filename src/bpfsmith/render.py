@@ -28,7 +28,7 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
             seen.append(label.span.path)
     for path in seen:
         own = [label for label in labels if label.span.path == path]
-        lines.append(f"{'':{width}}{'-->' if path == seen[0] else ':::'} {own[0].span}")
+        lines.append(f"{'':{width}}{'-->' if path == seen[0] else ':::'} {_visible(str(own[0].span))}")
         lines += _excerpt(_source(diagnostic, path), own, diagnostic.primary, width)
     lines += [f"{'':{width}} = note: {note}" for note in diagnostic.notes]
     if diagnostic.help:
@@ -64,10 +64,15 @@ def _excerpt(source: SourceText | None, labels: list[Label], primary: Label | No
         )
         left = max(0, start - WIDEST_LINE // 2) if _columns(text, len(text) + 1) > WIDEST_LINE else 0
         if span.line != shown:
-            yield f"{span.line:>{width}} | {text.expandtabs(TAB_COLUMNS)[left : left + WIDEST_LINE]}"
+            yield f"{span.line:>{width}} | {_visible(text.expandtabs(TAB_COLUMNS)[left : left + WIDEST_LINE])}"
         shown = span.line
         carets = ("^" if label is primary else "-") * max(1, min(end, left + WIDEST_LINE) - start)
         yield f"{'':{width}} | {'':{start - left}}{carets} {label.text}"
+
+
+def _visible(text: str) -> str:
+    """The text without what a terminal would act upon: escape sequences, control characters, halves of surrogate pairs."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _columns(text: str, column: int) -> int:

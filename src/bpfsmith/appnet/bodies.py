@@ -347,6 +347,9 @@ class Body:
             case syntax.Text():
                 self.expressions.check(written)
                 return None
+            case syntax.Name("True" | "False" as name):
+                self.findings.error("pattern-mismatch", "this is no pattern", written.span, help=f"write `{name.lower()}`")
+                return None
             case _:
                 help = "write a constant, `Some(x)`, `None` or `_`; conditions go into the subject of the match"
                 self.findings.error("pattern-mismatch", "this is no pattern", written.span, help=help)

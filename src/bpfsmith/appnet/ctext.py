@@ -116,6 +116,12 @@ _PROLOGUE = """\
 /* Hides what the compiler knows of a value; costs no instruction but for loading a constant. */
 #define fx_hide(x) asm volatile("" : "+r"(x))
 #define fx_hide_variable(x) do { if (!__builtin_constant_p(x)) fx_hide(x); } while (0)
+
+static __always_inline __u64 fx_plain(__u64 x) /* x, of which nothing is known */
+{
+	fx_hide(x);
+	return x;
+}
 """
 
 

@@ -15,6 +15,7 @@ from bpfsmith.appnet.numeric import (
     RANGES,
     coerce,
     described,
+    float_literal,
     negated,
     settle,
     settled,
@@ -80,8 +81,10 @@ class Expressions:
     def check(self, expression: syntax.Expr) -> core.Expr | None:
         """`expression` at its own type; integer literals may still have the type LITERAL."""
         match expression:
+            case syntax.Number(int() as value, span):
+                return core.Const(value, LITERAL, span)
             case syntax.Number(value, span):
-                return core.Const(value, LITERAL if isinstance(value, int) else core.FLOAT, span)
+                return float_literal(Fraction(value), span, self.findings)
             case syntax.Truth(value, span):
                 return core.Const(value, core.BOOL, span)
             case syntax.Name():

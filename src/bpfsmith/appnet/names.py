@@ -12,10 +12,10 @@ _WORDS = frozenset(
     (
         "auto break case char const continue default do double else enum extern float for goto if inline int long register "
         "restrict return short signed sizeof static struct switch typedef typeof union unsigned void volatile while asm "
-        "ctx verdict out state_lock main"
+        "ctx verdict out state_lock main license xdp tc syscall memcpy memmove memset memcmp"
     ).split()
 )
-"""Words of C, and what the generator calls things itself."""
+"""Words of C, what the generator calls things itself, sections of the object, and functions that clang knows."""
 
 _HEADERS = re.compile(r"[A-Z][A-Z0-9_]*|__.*|_[A-Z].*|(bpf|fx)_.*|(min|max|div|rem)_[su](32|64)")
 """What the headers define: macros and enumerators in capitals, the kernel's types, helpers, functions of ours."""

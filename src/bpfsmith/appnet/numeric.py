@@ -14,6 +14,7 @@ from bpfsmith.source import Span
 
 LITERAL = core.Type("integer literal")
 RANGES = {core.INT: (-(2**31), 2**31 - 1), core.UINT: (0, 2**32 - 1)}
+LARGEST_FLOAT = 2**31
 INTEGERS = (core.INT, core.UINT, LITERAL)
 NUMBERS = (*INTEGERS, core.FLOAT)
 
@@ -43,9 +44,19 @@ def settled(expression: core.Expr | None, findings: Findings) -> core.Expr | Non
     return None if expression is None else settle(expression, core.INT, findings)
 
 
+def float_literal(value: Fraction, span: Span, findings: Findings) -> core.Expr | None:
+    """A number as a float, if a float can hold it."""
+    if abs(value) <= LARGEST_FLOAT:
+        return core.Const(value, core.FLOAT, span)
+    message = f"{float(value):g} is out of the range of float"
+    notes = ("float is fixed point here: it holds -2^31 to 2^31 (2147483648), in steps of 2^-32",)
+    findings.error("literal-out-of-range", message, span, notes=notes, help="use a larger unit: seconds for ms, kB for bytes")
+    return None
+
+
 def _literal(value: int, span: Span, to: core.Type, findings: Findings) -> core.Expr | None:
     if to == core.FLOAT:
-        return core.Const(Fraction(value), to, span)
+        return float_literal(Fraction(value), span, findings)
     low, high = RANGES[to]
     if low <= value <= high:
         return core.Const(value, to, span)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
-        written = args.output or PurePath(args.program).stem + suffix
+        written = args.output if args.output is not None else PurePath(args.program).stem + suffix
         data = emitted(compiled, args.emit)
         if written == "-":
             import sys
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
             return report.verdict.exit_code
-        write_output(written, data)
+        write_output(written, data, inputs=[args.program])
     if args.output_format == "json":
         print_json(report)
     else:

@@ -59,7 +59,7 @@ def of_program(
     program: Program,
     side: str,
     never_full: frozenset[str] = frozenset(),
-    settle: Callable[[Term], Term] = lambda v: v,
+    settle: Callable[[Term], Term] = lambda value: value,
 ) -> Behaviour:
     """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
     `never_full` names maps that, by a precondition of the caller's, have room for every new key; `settle` may put an equal

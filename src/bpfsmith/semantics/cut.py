@@ -11,10 +11,20 @@ def cut(t: Terms, root: Term, done: dict[Term, Term], is_cut: Callable[[Term], b
     """The term with the outermost subterms that `is_cut` picks replaced by free variables, one for each; `done` is the memo."""
     for term in postorder_until(root, done):
         if term.args and term is not root and is_cut(term):
-            done[term] = t.app(f"cut#{term.ident}", term.width)
+            done[term] = _free(t, term)
         else:
             done[term] = rebuild(t, term, [done[arg] for arg in term.args])
     return done[root]
+
+
+def _free(t: Terms, term: Term) -> Term:
+    """A free variable for a term; a multiple of a product is that multiple of the product's variable."""
+    if term.op == "mul" and term.args[0].is_const and len(term.args) > 2:
+        product = term.args[1]
+        for factor in term.args[2:]:
+            product = t.mul(term.width, product, factor)
+        return t.mul(term.width, term.args[0], t.app(f"cut#{product.ident}", term.width))
+    return t.app(f"cut#{term.ident}", term.width)
 
 
 def light(t: Terms, conditions: Iterable[Term]) -> list[Term]:

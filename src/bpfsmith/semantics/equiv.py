@@ -55,7 +55,7 @@ class Setting:
     replay: Replayer | None = None
     packet: bytes = bytes(64)
     usual: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
-    # The two behaviours again, over names for values that both compute (`naming.Names`): worth trying before the solvers.
+    # The two behaviours again, over names for values that both compute (`naming.Names`): tried before the solvers.
     over_names: Callable[[], tuple[Behaviour, Behaviour]] | None = None
 
 

@@ -19,7 +19,7 @@ from bpfsmith.semantics.vectors import Vectors
 WIDTH = 64
 """Values of this width are named: those that fill a register."""
 
-_QUICK = Limits(bitwuzla_steps=1_200, solver="bitwuzla")
+_QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
 _INPUTS = frozenset({"app", "concat"})
 
 
@@ -37,7 +37,7 @@ class Names:
     @classmethod
     def under(cls, t: Terms, given: Iterable[Term], usual: Mapping[tuple[str, tuple[int, ...]], int]) -> Names:
         conditions = list(given)
-        return cls(t, conditions, Vectors(conditions, dict(usual)))
+        return cls(t, conditions, Vectors.random(conditions, dict(usual)))
 
     def define(self, value: Term) -> Term:
         """The name of a value. Constants and plain inputs are names already."""
@@ -59,9 +59,8 @@ class Names:
             return value
         known = self._settled.get(value)
         if known is None:
-            known = self._settled[value] = next(
-                (name for name in self._by_signature.get(self.vectors.signature(value), ()) if self._equal(name, value)), value
-            )
+            alike = self._by_signature.get(self.vectors.signature(value), ())
+            known = self._settled[value] = next((name for name in alike if self._equal(name, value)), value)
         return known
 
     def _is_input(self, value: Term) -> bool:
@@ -69,7 +68,7 @@ class Names:
 
     def _equal(self, name: Term, value: Term) -> bool:
         definition = self.definitions[name]
-        if value in (name, definition):
+        if value is definition:
             return True
         conditions = light(self.t, [*self.given, self.t.negate(self.t.same(definition, value))])
         return isinstance(satisfiable(conditions, _QUICK), Unsatisfiable)

@@ -47,10 +47,10 @@ Answer = Satisfiable | Unsatisfiable | NoAnswer
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`bitwuzla_steps` is how often bitwuzla may ask whether to go on (roughly 8,000 times a second), `z3_rlimit` is z3's count
-    of resources: both are the same on every machine."""
+    """`bitwuzla_steps` is how often bitwuzla may ask whether to go on (10,000 to 40,000 times a second), `z3_rlimit` is z3's
+    count of resources: both are the same on every machine."""
 
-    bitwuzla_steps: int = 16_000
+    bitwuzla_steps: int = 20_000
     z3_rlimit: int = 20_000_000
     solver: SolverName = field(default="auto")
 

@@ -21,7 +21,7 @@ from bpfsmith.semantics.vectors import Vectors
 from bpfsmith.semantics.witness import Assignment
 
 MAX_QUERIES = 400
-_QUICK = Limits(bitwuzla_steps=1_200, solver="bitwuzla")
+_QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
 
 
 LEFT, RIGHT = 1, 2
@@ -41,7 +41,7 @@ class Sweep:
     vectors: Vectors = field(init=False)
 
     def __post_init__(self) -> None:
-        self.vectors = Vectors(self.given, self.usual)
+        self.vectors = Vectors.random(self.given, self.usual)
 
     def run(self, pairs: list[tuple[Term, Term]]) -> list[tuple[Term, Term]]:
         """The pairs with equal subterms made identical; each term is equal to what went in wherever `given` holds."""

@@ -77,7 +77,7 @@ class Executor:
     _generation: int = 0
     _insn_idx: int = 0
     lock_place: tuple[str, int] | None = None
-    settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed
+    settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed: its equal
 
     def run(self) -> Run:
         """Runs the program from its entry with r1 = ctx."""
@@ -144,6 +144,8 @@ class Executor:
                     raise Unmodelled("unmodelled-instruction", self._at(f"{type(op).__name__} is not modelled"))
                 case ops.CallSubprogram(name=name):
                     state = self._subprogram(name, state)
+                case ops.CallHelper(helper_id=helper_id):
+                    state = self._helper(state, helper_id)
                 case _:
                     self._step(state, op)
         return [(info.successors[0], state)]
@@ -227,8 +229,6 @@ class Executor:
                 self.store(state, self._register(state, base), offset, size, self._operand(state, op.src))
             case ops.Atomic():
                 self._atomic(state, op)
-            case ops.CallHelper(helper_id=helper_id):
-                self._helper(state, helper_id)
             case _:
                 raise Unmodelled("unmodelled-instruction", self._at(f"{type(op).__name__} is not modelled"))
 
@@ -278,14 +278,34 @@ class Executor:
         if op.fetch:
             state.registers[0 if op.kind is ops.AtomicKind.CMPXCHG else op.src] = t.zext(old, width, 64)
 
-    def _helper(self, state: State, helper_id: int) -> None:
+    def _helper(self, state: State, helper_id: int) -> State:
         model = HELPERS.get(helper_id)
         if model is None:
             raise Unmodelled("unmodelled-helper", self._at(f"helper {mapmodel.helper_name(helper_id)} has no model yet"))
-        args = [self._register(state, Reg(1 + i)) for i in range(model.arity)]
-        result = model.effect(HelperCall(self, state, model.name, tuple(args)))
-        state.registers[1:6] = [None] * 5
-        state.registers[0] = result
+        done: State | None = None
+        for path in self._one_map_each(state):
+            args = [self._register(path, Reg(1 + i)) for i in range(model.arity)]
+            result = model.effect(HelperCall(self, path, model.name, tuple(args)))
+            path.registers[1:6] = [None] * 5
+            path.registers[0] = result
+            done = path if done is None else merge(done, path)
+        assert done is not None
+        return done
+
+    def _one_map_each(self, state: State) -> list[State]:
+        """Compilers merge calls that differ in their map only: one state for each map that r1 may name, on its condition."""
+        map_argument = state.registers[1]
+        if not isinstance(map_argument, Pointer) or len(map_argument.targets) == 1:
+            return [state]
+        if any(target.region is None or target.region.kind != "map" for target in map_argument.targets):
+            return [state]
+        paths = []
+        for target in map_argument.targets:
+            path = state.assume(state.known(target.guard))
+            if path is not None:
+                path.registers[1] = Pointer((replace(target, guard=self.t.true),))
+                paths.append(path)
+        return paths or [state]
 
     # --- what helper models build on ----------------------------------------------------------------------------------
     def pointer(self, region: Region, offset: int = 0) -> Pointer:

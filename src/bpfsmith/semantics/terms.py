@@ -797,27 +797,28 @@ class Terms:
         if not self.rewrite:
             parts = tuple(conditions)
             return parts[0] if len(parts) == 1 else self._make(op, BOOL, parts) if parts else neutral
-        items: set[Term] = set()
-        for part in (piece for item in conditions for piece in (item.args if item.op == op else (item,))):
-            if part is absorbing:
+        items = self._flat(op, conditions, neutral)
+        while True:
+            if absorbing in items or any(self.negate(item) in items for item in items):
                 return absorbing
-            if part is not neutral:
-                items.add(part)
-        negations = {item: self.negate(item) for item in items}
-        if any(negated in items for negated in negations.values()):
-            return absorbing
-        kept: set[Term] = set()
-        for item in items:
-            if item.op == dual:
-                if any(arg in items for arg in item.args):
-                    continue  # absorption: a & (a | b) is a
-                # a & (!a | b) is a & b
-                rest = [arg for arg in item.args if self.negate(arg) not in items]
-                if len(rest) < len(item.args):
-                    return self._connect(
-                        op, dual, (*(items - {item}), self._connect(dual, op, rest, absorbing, neutral)), neutral, absorbing
-                    )
-            kept.add(item)
+            decided = self._without_decided(op, items)
+            if decided is None:
+                return absorbing
+            items, changed = decided, False
+            kept: set[Term] = set()
+            for item in sorted(items, key=_ident):  # in an order that is the same in every run
+                if item.op == dual:
+                    if any(arg in items for arg in item.args):
+                        continue  # absorption: a & (a | b) is a
+                    # a & (!a | b) is a & b
+                    rest = [arg for arg in item.args if self.negate(arg) not in items]
+                    if len(rest) < len(item.args):
+                        smaller = self._connect(dual, op, rest, absorbing, neutral)
+                        items, changed = self._flat(op, (*(items - {item}), smaller), neutral), True
+                        break
+                kept.add(item)
+            if not changed:
+                break
         factored = self._factor(op, dual, kept, neutral, absorbing)
         if factored is not None:
             return factored
@@ -826,6 +827,26 @@ class Terms:
         if len(kept) == 1:
             return next(iter(kept))
         return self._make(op, BOOL, tuple(sorted(kept, key=_ident)))
+
+    def _flat(self, op: str, conditions: Iterable[Term], neutral: Term) -> set[Term]:
+        parts = (piece for item in conditions for piece in (item.args if item.op == op else (item,)))
+        return {part for part in parts if part is not neutral}
+
+    def _without_decided(self, op: str, items: set[Term]) -> set[Term] | None:
+        """x == 1 decides whether x == 2: (x == 1) & !(x == 2) is x == 1, and (x == 1) & (x == 2) is false, which is None here.
+        The same for a disjunction, of which it is said with every part negated."""
+        positive: dict[Term, Term] = {}
+        negative = []
+        for item in items:
+            test, negated = (item.args[0], True) if item.op == "not" else (item, False)
+            if test.op != "eq" or not test.args[1].is_const:
+                continue
+            if negated == (op == "disj"):
+                if positive.setdefault(test.args[0], test.args[1]) is not test.args[1]:
+                    return None
+            else:
+                negative.append((item, test))
+        return items - {item for item, test in negative if positive.get(test.args[0], test.args[1]) is not test.args[1]}
 
     def _factor(self, op: str, dual: str, items: set[Term], neutral: Term, absorbing: Term) -> Term | None:
         """(a & b) | (a & !b) is a: the merge of two branches gives back the condition above them."""

@@ -13,20 +13,22 @@ VECTORS = 40
 
 @dataclass(slots=True)
 class Vectors:
-    """Random inputs under which every condition in `given` holds, and the values of terms on each of them."""
+    """Inputs, and the values of terms on each of them."""
 
-    given: list[Term]
-    usual: dict[tuple[str, tuple[int, ...]], int]
-    inputs: list[Assignment] = field(default_factory=list)
+    inputs: list[Assignment]
     _values: dict[Term, list[int]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    @classmethod
+    def random(cls, given: list[Term], usual: dict[tuple[str, tuple[int, ...]], int]) -> Vectors:
+        """Random inputs under which every condition in `given` holds."""
+        inputs: list[Assignment] = []
         for seed in range(4 * VECTORS):
-            vector = Assignment({}, seed, self.usual)
-            if all(evaluate(self.given, vector)):
-                self.inputs.append(vector)
-            if len(self.inputs) == VECTORS:
+            vector = Assignment({}, seed, usual)
+            if all(evaluate(given, vector)):
+                inputs.append(vector)
+            if len(inputs) == VECTORS:
                 break
+        return cls(inputs)
 
     def values(self, term: Term) -> list[int]:
         """The term's value on each input."""

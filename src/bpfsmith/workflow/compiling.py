@@ -62,7 +62,7 @@ def generate(opened: AppnetInput) -> Generated:
 
 def lowered(opened: AppnetInput, toolchain: Toolchain) -> BytecodeInput:
     """An element as the bytecode that `compile` would make of it, for commands that take any input."""
-    obj = read_object(toolchain.compile(generate(opened).c_text, name=f"{opened.element.name}.bpf.c"))
+    obj = read_object(toolchain.compile_generated(generate(opened).c_text, f"{opened.element.name}.bpf.c"))
     return BytecodeInput(opened.path, obj.programs, obj)
 
 
@@ -94,7 +94,7 @@ def compile_appnet(opened: AppnetInput, toolchain: Toolchain, *, limits: Limits 
     """Compiles and proves an element; loads and times it where bpf(2) works."""
     element = opened.element
     generated = generate(opened)
-    data = toolchain.compile(generated.c_text, name=f"{element.name}.bpf.c")
+    data = toolchain.compile_generated(generated.c_text, f"{element.name}.bpf.c")
     obj = read_object(data)
     verdicts: dict[str, Verdict] = {}
     for function, body in ((generated.function, "req"), (generated.init_function, "init")):

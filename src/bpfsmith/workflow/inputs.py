@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +30,10 @@ class Toolchain:
     def compile(self, source: str | Path, name: str = "program.bpf.c") -> bytes:
         compiler = Compiler.at(self.clang) if self.clang else Compiler.default()
         return compiler.compile(source, cpu=self.cpu, flags=self.flags, name=name)
+
+    def compile_generated(self, c_text: str, name: str) -> bytes:
+        """Our own C: a variable called `log` in it is no function of the C library."""
+        return replace(self, flags=("-fno-builtin", *self.flags)).compile(c_text, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +148,24 @@ def open_bytecode(path: str, toolchain: Toolchain) -> BytecodeInput:
     return opened
 
 
-def write_output(path: str, data: bytes) -> None:
-    """Writes a file in one step: the old one stays until the new one is whole. Raises InputError `unwritable-output`."""
-    target = Path(path)
-    scratch = None
+def write_output(path: str, data: bytes, *, inputs: Sequence[str] = ()) -> None:
+    """Writes a file in one step: the old one stays until the new one is whole. A device or a pipe is written to as it is, and a
+    link is followed. Raises InputError `unwritable-output`, also for a file that is one of the `inputs`."""
+    target, scratch = Path(path), None
     try:
+        if any(Path(name).exists() and target.exists() and target.samefile(name) for name in inputs):
+            raise InputError(
+                Diagnostic(
+                    "unwritable-output", f"{path} is the input: it would be overwritten", help="name another file with -o"
+                )
+            )
+        if not path:
+            raise OSError(errno.ENOENT, "the name is empty")
+        if target.exists() and not target.is_file() and not target.is_dir():
+            with target.open("wb") as device:
+                device.write(data)
+            return
+        target = target.resolve()
         handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -154,9 +173,10 @@ def write_output(path: str, data: bytes) -> None:
         os.umask(umask)
         Path(scratch).chmod(0o666 & ~umask)
         Path(scratch).replace(target)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if scratch is not None:
             Path(scratch).unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            Diagnostic("unwritable-output", f"{path} cannot be written: {error.strerror}", help="name another file with -o")
+            Diagnostic("unwritable-output", f"{path} cannot be written: {reason}", help="name another file with -o")
         ) from error

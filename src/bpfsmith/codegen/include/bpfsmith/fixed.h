@@ -5,6 +5,12 @@
 #define fx_hide(x) asm volatile("" : "+r"(x))
 #define fx_hide_variable(x) do { if (!__builtin_constant_p(x)) fx_hide(x); } while (0)
 
+static __always_inline __u64 fx_plain(__u64 x) /* x, of which nothing is known */
+{
+	fx_hide(x);
+	return x;
+}
+
 static __always_inline __u64 fx_add(__u64 a, __u64 b) /* exact; saturates */
 {
 	__u64 v0 = a + b;
