@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def _excerpt(source: SourceText | None, labels: list[Label], primary: Label | No
 
 
 def _visible(text: str) -> str:
-    """The text without what a terminal would act upon: escape sequences, control characters, halves of surrogate pairs."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """The text without what a terminal would act upon, or cannot show: control and format characters, lone surrogates."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
 
 
 def _columns(text: str, column: int) -> int:

@@ -241,12 +241,14 @@ Stmt = SetLocal | SetState | MapSet | MapDelete | Evaluate | Forward | Abort | M
 # --- programs ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state variable: a scalar, or a Map with max_entries. Scalars start at zero before `init` runs."""
+    """A state variable: a scalar, or a Map with max_entries (`sized` when the program asks for that many). Scalars start at zero
+    before `init` runs."""
 
     name: str
     type: Type
     span: Span = field(compare=False)
     max_entries: int = 0
+    sized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,4 +124,6 @@ def _wrong_map(item: core.State, spec: MapSpec) -> str | None:
     if (spec.key_size, spec.value_size) != (SIZES[key], SIZES[value]):
         sizes = f"{spec.key_size} and {spec.value_size} bytes, not {SIZES[key]} and {SIZES[value]}"
         return f"keys and values of the map {spec.name} have {sizes}"
+    if item.sized and spec.max_entries < item.max_entries:
+        return f"the map {spec.name} holds {spec.max_entries} entries, and {item.name} needs @size({item.max_entries})"
     return None

@@ -51,7 +51,8 @@ def declare(section: syntax.Section, findings: Findings) -> dict[str, core.State
         if found is None:
             state[name] = None
         else:
-            state[name] = core.State(name, found, declaration.span, entries if found.name == "Map" else 0)
+            sized = any(annotation.name == "size" for annotation in declaration.annotations)
+            state[name] = core.State(name, found, declaration.span, entries if found.name == "Map" else 0, sized)
     if places:
         findings.warning(
             "single-host-state",
