@@ -241,8 +241,8 @@ Stmt = SetLocal | SetState | MapSet | MapDelete | Evaluate | Forward | Abort | M
 # --- programs ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state variable: a scalar, or a Map with max_entries (`sized` when the program asks for that many). Scalars start at zero
-    before `init` runs."""
+    """A state variable: a scalar, or a Map with max_entries (`sized` when the program asks for that many). Scalars start at
+    zero before `init` runs."""
 
     name: str
     type: Type
