@@ -121,7 +121,7 @@ def by_prover_at_constants(program: Program, given: RunInput) -> RunOutput:
         }
     packet = given.packet
     if behaviour.packet is not None:
-        packet = bytes(_number(behaviour.packet.load(t, t.const(64, at), 1)) for at in range(len(packet)))
+        packet = bytes(_number(behaviour.packet.byte(t, t.const(64, at))) for at in range(len(packet)))
     calls = {name: _number(count) for name, count in behaviour.calls.items()}
     return RunOutput(_number(behaviour.return_value), packet, maps, calls)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bpfsmith.isa.program import MapSpec, Program
-from bpfsmith.semantics.memory import Bytes, HashMap, Region
-from bpfsmith.semantics.state import Access
+from bpfsmith.semantics import maps as mapmodel
+from bpfsmith.semantics.memory import Bytes, HashMap
+from bpfsmith.semantics.recorded import PacketView, packet_view, untouched_packet
+from bpfsmith.semantics.state import CTX, Access
 from bpfsmith.semantics.symbolic import Executor, Obligation
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -19,6 +21,10 @@ class Field(NamedTuple):
     label: str
     offset: int
     size: int
+
+
+DRAWS = frozenset({"bpf_ktime_get_ns", "bpf_get_prandom_u32", "bpf_ktime_get_boot_ns", "bpf_ktime_get_coarse_ns"})
+"""Helpers whose results and calls a replay can arrange and count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,13 @@ class Behaviour:
     return_value: Term
     data: Mapping[str, Bytes]
     hashes: Mapping[str, HashMap]
-    packet: Bytes | None
+    packet: PacketView | None  # None: as it came
     calls: Mapping[str, Term]
     maps: tuple[MapSpec, ...]
+    context: Bytes | None = None  # None: not written
+    # What the calls of recorded helpers were given, by channel (`recorded`), and the packets that they saw.
+    recorded: Mapping[str, Bytes] = field(default_factory=dict)
+    snapshots: Mapping[str, PacketView] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
     sections_taken: Term | None = None  # how many critical sections a run goes through (8 bits)
     obligations: tuple[Obligation, ...] = ()
@@ -52,6 +62,27 @@ class Behaviour:
     observed: Mapping[str, tuple[Field, ...]] | None = None
     # Set where a step cannot be kept atomic across CPUs at all: the words that an Equal must then carry.
     concedes_atomicity: str = ""
+
+
+def _seen_packets(t: Terms, snapshots: Mapping[tuple[str, int], list[tuple[Term, PacketView]]]) -> dict[str, PacketView]:
+    """The packet that each call saw; where a path had not changed it, it is the one that came."""
+    out = {}
+    for (channel, number), seen in snapshots.items():
+        untouched = untouched_packet(t)
+        length, parts = untouched.length, list(untouched.parts)
+        for condition, view in seen:
+            length = t.ite(64, condition, view.length, length)
+            parts += [(t.all_of(condition, guard), memory, start) for guard, memory, start in view.parts]
+        out[f"{channel}, call {number + 1}"] = PacketView(tuple(parts), length)
+    return out
+
+
+def _map_assumptions(program: Program) -> Iterator[str]:
+    for spec in program.maps:
+        if spec.type in mapmodel.EVICTING:
+            yield f"{spec.name}: nothing is evicted during the run"
+        if spec.type in mapmodel.PER_CPU:
+            yield f"{spec.name}: the copy of the CPU that the run is on"
 
 
 def of_program(
@@ -72,7 +103,11 @@ def of_program(
         return_value=t.extract(run.return_value, 64, 31, 0),
         data=data,
         hashes={name: contents for name, contents in state.maps.items() if contents.touched},
-        packet=state.regions.get(Region("packet")),
+        packet=packet_view(t, state) if state.packet_touched else None,
+        context=state.regions.get(CTX),
+        recorded={region.name: memory for region, memory in state.regions.items() if region.kind == "calls"},
+        snapshots=_seen_packets(t, run.snapshots),
+        assumptions=tuple(_map_assumptions(program)),
         calls={name: count for name, count in state.calls.items() if name.startswith("bpf_")},
         maps=program.maps,
         accesses=tuple(run.accesses),

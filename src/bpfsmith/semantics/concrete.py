@@ -25,12 +25,13 @@ from bpfsmith.semantics.state import Unmodelled
 
 INSN_BUDGET = 1_000_000
 STACK_BYTES = 512  # MAX_BPF_STACK, include/linux/filter.h
+MAX_FRAMES = 8  # MAX_CALL_FRAMES, include/linux/bpf_verifier.h
 _POINTER_BASE = 1 << 62  # any address that no offset in a region wraps around
 
 
 class Fault(Unmodelled):
     """What the kernel's verifier accepts no program to do: leave memory, store to what is read-only, read a register before it
-    is set, or run past the last instruction."""
+    is set, call more than 8 functions deep, or run past the last instruction."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("fault", detail)
@@ -62,8 +63,8 @@ def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe
 class Machine:
     """A run in progress, as an observer and the helper models see it: where it is, and what registers and memory hold.
 
-    `function` and `insn_idx` name the instruction that comes next, or is being executed. A register is None while it holds
-    nothing that an accepted program reads.
+    `function` and `insn_idx` name the instruction that comes next, or is being executed, `depth` how many functions are being
+    run, one called by the other. A register is None while it holds nothing that an accepted program reads.
     """
 
     def __init__(self, program: Program, given: RunInput, budget: int, observe: Observer | None) -> None:
@@ -80,13 +81,16 @@ class Machine:
         self.calls: Counter[str] = Counter()
         self.registers: list[Value | None] = [None] * 11
         self.registers[1] = Pointer(Region("ctx"), 0)
-        self.function, self.insn_idx = program.name, 0
+        self.function, self.insn_idx, self.depth = program.name, 0, 0
 
     def call(self, name: str) -> None:
         """Runs one function from its first instruction to its exit, on a stack of its own."""
         code = self.functions.get(name)
         if code is None:
             raise self.unmodelled("unmodelled-instruction", f"the subprogram {name} is not part of the program")
+        if self.depth == MAX_FRAMES:
+            raise Fault(self.at(f"a call of {name}, which is {MAX_FRAMES + 1} functions deep"))
+        self.depth += 1
         self.registers[10] = Pointer(Region("stack", name, bytearray(STACK_BYTES)), STACK_BYTES)
         following = 0
         while True:
@@ -102,6 +106,7 @@ class Machine:
             following += 1
             match op:
                 case ops.Exit():
+                    self.depth -= 1
                     return
                 case ops.Jump(target=target):
                     following = target
@@ -112,6 +117,7 @@ class Machine:
                     pass  # the kernel lets go after a quarter of a second; our budget ends before
                 case ops.LoadSkb():
                     if not self._load_skb(op):
+                        self.depth -= 1
                         return
                 case ops.CallSubprogram(name=callee):
                     kept = self.registers[6:]

@@ -202,6 +202,9 @@ class _Check:
         t = self.t
         found = witness.shrink(assignment, [*self.given, item.differs(t)])
         chosen = witness.cannot_be_arranged(found)
+        if self.setting.replay is not None and not item.shown:
+            chosen = chosen or "no test run shows it"
+            return Unknown("not-replayable", f"{item.name} differs, but that cannot be shown by a run: {chosen}")
         if chosen is not None and self.setting.replay is not None:
             return Unknown("not-replayable", f"{item.name} differs, but only where {chosen}, which no run can be made to do")
         example = witness.counterexample(t, item.name, found, self.reference, self.candidate, self.setting.packet)

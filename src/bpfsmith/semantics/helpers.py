@@ -11,16 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfsmith.isa import tables
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.memory import Bytes, HashMap, Pointer, Region, Target, Value
+from bpfsmith.semantics.recorded import TAIL_CALL, packet_view, recorded, steady
 from bpfsmith.semantics.state import Access, State, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 
 if TYPE_CHECKING:
     from bpfsmith.semantics.symbolic import Executor
 
-E2BIG, ENOENT, EEXIST = 7, 2, 17
+E2BIG, ENOENT, EEXIST, EINVAL = 7, 2, 17, 22
+ETH_HLEN = 14
+MOST_GROWTH = 256
+"""Bytes by which a packet's end may grow here: each is written as zero by itself."""
 BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK = 0, 1, 2, 4
 
 
@@ -203,18 +208,272 @@ def _unlock(call: HelperCall) -> None:
     return
 
 
+def _adjust_head(call: HelperCall) -> Value:
+    """bpf_xdp_adjust_head: the packet's start moves. How much room there is in front is an input; at least an Ethernet header
+    stays (net/core/filter.c)."""
+    t, state = call.t, call.state
+    delta = _delta(call)
+    roomy = t.true
+    for target in state.packet.targets:
+        assert target.region is not None
+        room = t.zext(t.app(f"packet_headroom:{target.region.name}", 16), 16, 64)
+        short = t.slt(64, t.add(64, t.add(64, target.offset, delta), room), t.const(64, 0))
+        roomy = t.all_of(roomy, t.negate(t.all_of(target.guard, short)))
+    return _moved(call, roomy, delta, t.const(64, 0))
+
+
+def _adjust_tail(call: HelperCall) -> Value:
+    """bpf_xdp_adjust_tail: the packet's end moves, up to a limit that is an input. What it gains is zero
+    (net/core/filter.c)."""
+    t, state = call.t, call.state
+    delta = _delta(call)
+    if not delta.is_const:
+        raise Unmodelled("unmodelled-packet", f"{call.name} by a length that is not constant")
+    grows = delta.number if not delta.number >> 63 else 0
+    if grows > MOST_GROWTH:
+        raise Unmodelled("unmodelled-packet", f"{call.name} by more than {MOST_GROWTH} bytes")
+    end = state.packet_end
+    roomy = t.true
+    for target in end.targets if grows else ():
+        assert target.region is not None
+        limit = t.zext(t.app(f"packet_limit:{target.region.name}", 16), 16, 64)
+        roomy = t.all_of(roomy, t.negate(t.all_of(target.guard, t.slt(64, limit, t.add(64, target.offset, delta)))))
+    result = _moved(call, roomy, t.const(64, 0), delta)
+    if grows:
+        done = t.eq(64, result, t.const(64, 0))
+        for target in end.targets:
+            assert target.region is not None
+            for at in range(grows):
+                where = t.add(64, target.offset, t.const(64, at))
+                memory = state.memory(target.region)
+                old = memory.load(t, where, 1)
+                assert isinstance(old, Term)
+                zeroed = t.ite(8, t.all_of(done, target.guard), t.const(8, 0), old)
+                state.regions[target.region] = memory.store(t, where, 1, zeroed)
+    return result
+
+
+def _delta(call: HelperCall) -> Term:
+    value = call.args[1]
+    if not isinstance(value, Term):
+        raise Unmodelled("leaked-pointer", f"{call.name} by a pointer")
+    return call.t.sext(call.t.extract(value, 64, 31, 0), 32, 64)
+
+
+def _moved(call: HelperCall, roomy: Term, start: Term, end: Term) -> Term:
+    """Moves both ends of the packet where there is room and an Ethernet header is left; 0 or -EINVAL."""
+    t, state = call.t, call.state
+    length = t.add(64, packet_view(t, state).length, t.sub(64, end, start))
+    done = t.all_of(roomy, t.negate(t.slt(64, length, t.const(64, ETH_HLEN))))
+    nothing = t.const(64, 0)
+    state.packet = call.executor.shift(state.packet, t.ite(64, done, start, nothing))
+    state.packet_end = call.executor.shift(state.packet_end, t.ite(64, done, end, nothing))
+    return t.ite(64, done, nothing, t.const(64, -EINVAL))
+
+
+QUEUES = frozenset({"BPF_MAP_TYPE_QUEUE", "BPF_MAP_TYPE_STACK"})
+
+
+def _queued(words: str) -> Effect:
+    """The effect of a call on a queue or a stack; a Bloom filter reads what these would write."""
+    effect = recorded(words)
+
+    def checked(call: HelperCall) -> Value | None:
+        spec = call.executor.map_spec(call.args[0])
+        if spec.type not in QUEUES:
+            raise Unmodelled("unmodelled-map", f"{call.name} on {spec.name}, a {spec.type}")
+        return effect(call)
+
+    return checked
+
+
+def _printk(call: HelperCall) -> Value:
+    """bpf_trace_printk(fmt, size, ..): as many numbers as the format asks for; the registers behind them do not matter."""
+    t, state, executor = call.t, call.state, call.executor
+    size = call.args[1]
+    if not (isinstance(size, Term) and size.is_const and size.number <= 512):
+        raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not constant")
+    text = [executor.load(state, call.args[0], at, 1) for at in range(size.number)]
+    if not all(isinstance(byte, Term) and byte.is_const for byte in text):
+        raise Unmodelled("unmodelled-helper", f"{call.name} with a format that is not constant")
+    format = bytes(byte.number for byte in text if isinstance(byte, Term)).split(b"\0")[0].replace(b"%%", b"")
+    numbers = min(format.count(b"%"), 3)
+    values = tuple(executor.argument(state, 3 + i) for i in range(numbers))
+    signature = " ".join(["in:2", "u32", *["u64"] * numbers])
+    return recorded(signature)(HelperCall(executor, state, call.name, (*call.args, *values))) or t.const(64, 0)
+
+
+def _reserve(call: HelperCall) -> Value:
+    """bpf_ringbuf_reserve: the nth reservation is a piece of memory of its own, or NULL."""
+    t, executor = call.t, call.executor
+    spec, size = executor.map_spec(call.args[0]), call.args[1]
+    number = call.state.calls.get(f"{call.name}:{spec.name}", t.const(16, 0))
+    if not (isinstance(size, Term) and size.is_const and number.is_const):
+        raise Unmodelled("unmodelled-helper", f"{call.name} of a varying size, or after a varying number of calls")
+    recorded("map u64 u64")(call)
+    region = Region("record", f"{spec.name}#{number.number}")
+    known = executor.reserved.setdefault(region, size.number)
+    if known != size.number:
+        raise Unmodelled("unmodelled-helper", f"{call.name} of different sizes on different paths")
+    return _maybe(t, t.app(f"{call.name}:{spec.name}.given", 0, number), region, t.const(64, 0))
+
+
+def _submit(call: HelperCall) -> None:
+    """bpf_ringbuf_submit: what the reservation holds becomes visible."""
+    region = _reservation(call)
+    which = HelperCall(call.executor, call.state, f"{call.name}:{region.name}", call.args)
+    recorded(f"in={call.executor.reserved[region]} u64", 0)(which)
+    return
+
+
+def _discard(call: HelperCall) -> None:
+    region = _reservation(call)
+    which = HelperCall(call.executor, call.state, f"{call.name}:{region.name}", call.args[1:])
+    recorded("u64", 0)(which)
+    return
+
+
+def _reservation(call: HelperCall) -> Region:
+    regions = [target.region for target in call.args[0].targets if target.region] if isinstance(call.args[0], Pointer) else []
+    if len(regions) != 1 or regions[0] not in call.executor.reserved:
+        raise Unmodelled("unmodelled-helper", f"{call.name} of something that is not one reservation")
+    return regions[0]
+
+
+def _model(name: str, effect: Effect, arity: int) -> HelperModel:
+    return HelperModel(IDS[name], name, arity, effect)
+
+
+def _recorded(name: str, words: str, result: int = 64, packet: str = "") -> HelperModel:
+    return _model(name, recorded(words, result, packet), len(words.split()))
+
+
+def _pure(name: str, words: str, result: int = 64) -> HelperModel:
+    return _model(name, steady(words, result), len(words.split()))
+
+
+IDS = {helper.name: number for number, helper in tables.HELPERS.items()}
+
 HELPERS: dict[int, HelperModel] = {
     model.id: model
     for model in (
-        HelperModel(1, "bpf_map_lookup_elem", 2, _lookup),
-        HelperModel(2, "bpf_map_update_elem", 4, _update),
-        HelperModel(3, "bpf_map_delete_elem", 2, _delete),
-        HelperModel(5, "bpf_ktime_get_ns", 0, _fresh(64)),
-        HelperModel(7, "bpf_get_prandom_u32", 0, _fresh(32)),
-        HelperModel(8, "bpf_get_smp_processor_id", 0, _steady(32)),
-        HelperModel(93, "bpf_spin_lock", 1, _lock),
-        HelperModel(94, "bpf_spin_unlock", 1, _unlock),
-        HelperModel(125, "bpf_ktime_get_boot_ns", 0, _fresh(64)),
-        HelperModel(160, "bpf_ktime_get_coarse_ns", 0, _fresh(64)),
+        # maps
+        _model("bpf_map_lookup_elem", _lookup, 2),
+        _model("bpf_map_update_elem", _update, 4),
+        _model("bpf_map_delete_elem", _delete, 2),
+        # draws: the nth call gives the nth of an unknown sequence
+        _model("bpf_ktime_get_ns", _fresh(64), 0),
+        _model("bpf_ktime_get_boot_ns", _fresh(64), 0),
+        _model("bpf_ktime_get_coarse_ns", _fresh(64), 0),
+        _model("bpf_ktime_get_tai_ns", _fresh(64), 0),
+        _model("bpf_jiffies64", _fresh(64), 0),
+        _model("bpf_get_prandom_u32", _fresh(32), 0),
+        # who and where: the same for the whole run
+        _model("bpf_get_smp_processor_id", _steady(32), 0),
+        _model("bpf_get_numa_node_id", _steady(32), 0),
+        _model("bpf_get_current_pid_tgid", _steady(64), 0),
+        _model("bpf_get_current_uid_gid", _steady(64), 0),
+        _model("bpf_get_current_cgroup_id", _steady(64), 0),
+        _model("bpf_get_current_task", _steady(64), 0),
+        _model("bpf_get_current_task_btf", _steady(64), 0),
+        _pure("bpf_get_current_ancestor_cgroup_id", "u32"),
+        _pure("bpf_get_current_comm", "out:2 u32"),
+        _pure("bpf_get_func_ip", "ctx"),
+        _pure("bpf_get_attach_cookie", "ctx"),
+        _pure("bpf_get_socket_cookie", "ctx"),
+        _pure("bpf_get_socket_uid", "ctx", 32),
+        _pure("bpf_get_netns_cookie", "ctx"),
+        _pure("bpf_get_cgroup_classid", "ctx", 32),
+        _pure("bpf_skb_cgroup_id", "ctx"),
+        _pure("bpf_skb_ancestor_cgroup_id", "ctx u32"),
+        _pure("bpf_get_route_realm", "ctx", 32),
+        _recorded("bpf_get_hash_recalc", "ctx!", 32),
+        _pure("bpf_csum_diff", "in:2 u32 in:4 u32 u32"),
+        # memory of the kernel and of processes
+        _recorded("bpf_probe_read", "out:2 u32 u64"),
+        _recorded("bpf_probe_read_kernel", "out:2 u32 u64"),
+        _recorded("bpf_probe_read_user", "out:2 u32 u64"),
+        _recorded("bpf_probe_read_str", "text:2 u32 u64"),
+        _recorded("bpf_probe_read_kernel_str", "text:2 u32 u64"),
+        _recorded("bpf_probe_read_user_str", "text:2 u32 u64"),
+        _recorded("bpf_probe_write_user", "u64 in:3 u32"),
+        _recorded("bpf_copy_from_user", "out:2 u32 u64"),
+        _recorded("bpf_get_stackid", "ctx map u64"),
+        _recorded("bpf_get_stack", "ctx out:3 u32 u64"),
+        _recorded("bpf_perf_event_read_value", "map u64 out:4 u32"),
+        _recorded("bpf_perf_prog_read_value", "ctx out:3 u32"),
+        _recorded("bpf_send_signal", "u32"),
+        _recorded("bpf_override_return", "ctx u64"),
+        _recorded("bpf_get_func_arg", "ctx u32 got=8"),
+        _recorded("bpf_get_func_ret", "ctx got=8"),
+        _recorded("bpf_get_func_arg_cnt", "ctx"),
+        # output
+        _model("bpf_trace_printk", _printk, 2),
+        _recorded("bpf_trace_vprintk", "in:2 u32 in:4 u32"),
+        _recorded("bpf_perf_event_output", "ctx map u64 in:5 u64", packet="reads"),
+        _recorded("bpf_ringbuf_output", "map in:3 u64 u64"),
+        _recorded("bpf_ringbuf_query", "map u64"),
+        _model("bpf_ringbuf_reserve", _reserve, 3),
+        _model("bpf_ringbuf_submit", _submit, 2),
+        _model("bpf_ringbuf_discard", _discard, 2),
+        # queues
+        _model("bpf_map_push_elem", _queued("map in=value u64"), 3),
+        _model("bpf_map_pop_elem", _queued("map out=value"), 2),
+        _model("bpf_map_peek_elem", _queued("map out=value"), 2),
+        # packets
+        _model("bpf_xdp_adjust_head", _adjust_head, 2),
+        _model("bpf_xdp_adjust_tail", _adjust_tail, 2),
+        _recorded("bpf_skb_load_bytes", "ctx u32 out:4 u32", packet="reads"),
+        _recorded("bpf_skb_load_bytes_relative", "ctx u32 out:4 u32 u32", packet="reads"),
+        _recorded("bpf_xdp_load_bytes", "ctx u32 got:4 u32", packet="reads"),
+        _recorded("bpf_xdp_get_buff_len", "ctx", packet="reads"),
+        _recorded("bpf_skb_store_bytes", "ctx u32 in:4 u32 u64", packet="renews"),
+        _recorded("bpf_xdp_store_bytes", "ctx u32 in:4 u32", packet="renews"),
+        _recorded("bpf_skb_pull_data", "ctx u32", packet="renews"),
+        _recorded("bpf_l3_csum_replace", "ctx u32 u64 u64 u64", packet="renews"),
+        _recorded("bpf_l4_csum_replace", "ctx u32 u64 u64 u64", packet="renews"),
+        _recorded("bpf_csum_update", "ctx! u32"),
+        _recorded("bpf_csum_level", "ctx! u64"),
+        _recorded("bpf_set_hash_invalid", "ctx!", 0),
+        _recorded("bpf_set_hash", "ctx! u32"),
+        _recorded("bpf_skb_vlan_push", "ctx u32 u32", packet="renews"),
+        _recorded("bpf_skb_vlan_pop", "ctx", packet="renews"),
+        _recorded("bpf_skb_change_proto", "ctx u32 u64", packet="renews"),
+        _recorded("bpf_skb_change_type", "ctx! u32"),
+        _recorded("bpf_skb_change_tail", "ctx u32 u64", packet="renews"),
+        _recorded("bpf_skb_change_head", "ctx u32 u64", packet="renews"),
+        _recorded("bpf_skb_adjust_room", "ctx u32 u32 u64", packet="renews"),
+        _recorded("bpf_skb_get_tunnel_key", "ctx out:3 u32 u64"),
+        _recorded("bpf_skb_set_tunnel_key", "ctx! in:3 u32 u64"),
+        _recorded("bpf_skb_get_tunnel_opt", "ctx out:3 u32"),
+        _recorded("bpf_skb_set_tunnel_opt", "ctx! in:3 u32"),
+        _recorded("bpf_skb_ecn_set_ce", "ctx", packet="renews"),
+        _recorded("bpf_skb_under_cgroup", "ctx map u32"),
+        _recorded("bpf_current_task_under_cgroup", "map u32"),
+        _recorded("bpf_check_mtu", "ctx u32 inout=4 u32 u64", packet="reads"),
+        _recorded("bpf_fib_lookup", "ctx inout:3 u32 u32"),
+        # where a packet goes
+        _recorded(TAIL_CALL, "ctx map u32", 32, packet="reads"),  # of a call that comes back: see Executor
+        _recorded("bpf_redirect", "u32 u64"),
+        _recorded("bpf_redirect_peer", "u32 u64"),
+        _recorded("bpf_redirect_neigh", "u32 in:3 u32 u64"),
+        _recorded("bpf_redirect_map", "map u64 u64"),
+        _recorded("bpf_clone_redirect", "ctx u32 u64", packet="renews"),
+        _recorded("bpf_sk_redirect_map", "ctx map u32 u64"),
+        _recorded("bpf_sk_redirect_hash", "ctx map in=key u64"),
+        _recorded("bpf_msg_redirect_map", "ctx map u32 u64"),
+        _recorded("bpf_msg_redirect_hash", "ctx map in=key u64"),
+        _recorded("bpf_msg_apply_bytes", "ctx! u32"),
+        _recorded("bpf_msg_cork_bytes", "ctx! u32"),
+        _recorded("bpf_msg_pull_data", "ctx u32 u32 u64", packet="renews"),
+        _recorded("bpf_sock_map_update", "ctx map in=key u64"),
+        _recorded("bpf_sock_hash_update", "ctx map in=key u64"),
+        _recorded("bpf_setsockopt", "ctx! u32 u32 in:5 u32"),
+        _recorded("bpf_getsockopt", "ctx u32 u32 out:5 u32"),
+        _recorded("bpf_sock_ops_cb_flags_set", "ctx! u32"),
+        _recorded("bpf_bind", "ctx! in:3 u32"),
+        # locks
+        _model("bpf_spin_lock", _lock, 1),
+        _model("bpf_spin_unlock", _unlock, 1),
     )
 }

@@ -7,10 +7,16 @@ from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics.memory import HashMap
 from bpfsmith.semantics.terms import Terms
 
-HASHES = frozenset({"BPF_MAP_TYPE_HASH"})
-"""Maps of entries that come and go. Per-CPU and LRU hashes are not modelled here: eviction is not a function of the program."""
+EVICTING = frozenset({"BPF_MAP_TYPE_LRU_HASH", "BPF_MAP_TYPE_LRU_PERCPU_HASH"})
+"""Maps that make room by themselves. When they do is not a function of the program: a run is taken to be too short for it."""
 
-ARRAYS = frozenset({"BPF_MAP_TYPE_ARRAY"})
+PER_CPU = frozenset({"BPF_MAP_TYPE_PERCPU_HASH", "BPF_MAP_TYPE_LRU_PERCPU_HASH", "BPF_MAP_TYPE_PERCPU_ARRAY"})
+"""Maps of which a program sees the copy of the CPU that it runs on."""
+
+HASHES = frozenset({"BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_PERCPU_HASH"}) | EVICTING
+"""Maps of entries that come and go."""
+
+ARRAYS = frozenset({"BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"})
 """Maps whose values always exist, one behind the other, each rounded up to 8 bytes."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.behaviour import DRAWS, Behaviour
 from bpfsmith.semantics.memory import Bytes
+from bpfsmith.semantics.recorded import PacketView, untouched_packet
 from bpfsmith.semantics.terms import Term, Terms
 
 
@@ -19,6 +20,7 @@ class Observable:
     left: Term
     right: Term
     where: Term
+    shown: bool = True  # a test run can show it: what helpers are given and what is left in a context stay inside
 
     def differs(self, t: Terms) -> Term:
         """The condition under which the two sides are told apart."""
@@ -29,7 +31,9 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
     """Everything that can be seen of a run, in the order in which a person would want to hear of it."""
     out = [Observable("return value", reference.return_value, candidate.return_value, t.true)]
     if reference.packet is not None or candidate.packet is not None:
-        out.append(_packet(t, reference, candidate))
+        out += _packet(t, reference.packet or untouched_packet(t), candidate.packet or untouched_packet(t))
+    if reference.context is not None or candidate.context is not None:
+        out += [replace(item, shown=False) for item in _context(t, reference, candidate)]
     observed = reference.observed
     for name in sorted(reference.data.keys() | candidate.data.keys()):
         if observed is None or name in observed:
@@ -37,10 +41,11 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
     for name in sorted(reference.hashes.keys() | candidate.hashes.keys()):
         if observed is None or name in observed:
             out += _hash(t, _spec(name, reference, candidate), reference, candidate)
+    out += [replace(item, shown=False) for item in _recorded(t, reference, candidate)]
     zero = t.const(16, 0)
     for helper in sorted(reference.calls.keys() | candidate.calls.keys()):
         counts = reference.calls.get(helper, zero), candidate.calls.get(helper, zero)
-        out.append(Observable(f"number of calls of {helper}", *counts, t.true))
+        out.append(Observable(f"number of calls of {helper}", *counts, t.true, helper in DRAWS))
     return out
 
 
@@ -54,13 +59,48 @@ def _load(t: Terms, memory: Bytes, offset: Term, size: int) -> Term:
     return value
 
 
-def _packet(t: Terms, reference: Behaviour, candidate: Behaviour) -> Observable:
-    """Packet bytes below the packet's length. (What a dropped packet holds is compared too, which is stricter than needed.)"""
-    untouched = Bytes(lambda offset: t.app("packet", 8, offset))
+def _packet(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -> list[Observable]:
+    """Length and bytes of the packet. (What a dropped packet holds is compared too, which is stricter than needed.)"""
     at = t.app("packet.offset", 64)
-    inside = t.ult(64, at, t.zext(t.app("packet_length", 16), 16, 64))
-    left, right = (_load(t, side.packet or untouched, at, 1) for side in (reference, candidate))
-    return Observable("packet", left, right, inside)
+    inside = t.ult(64, at, left.length)
+    out = [Observable(of, left.byte(t, at), right.byte(t, at), inside)]
+    if left.length is not right.length:
+        out.insert(0, Observable(f"length of the {of}", left.length, right.length, t.true))
+    return out
+
+
+def _context(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
+    """Every word of the context that either side wrote."""
+    written: set[int] = set()
+    for side in (reference.context, candidate.context):
+        written |= (side.written() or set()) if side is not None else set()
+    known = reference.context or candidate.context
+    assert known is not None
+    untouched = Bytes(known.below)
+    out = []
+    for at in sorted({offset // 4 * 4 for offset in written}):
+        left, right = (_load(t, side or untouched, t.const(64, at), 4) for side in (reference.context, candidate.context))
+        out.append(Observable(f"context bytes {at}..{at + 3}", left, right, t.true))
+    return out
+
+
+def _recorded(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
+    """What recorded helpers were given, and the packets that they saw. How often they were called is compared apart."""
+    out, nothing = [], Bytes(lambda offset: t.const(8, 0))
+    for channel in sorted(reference.recorded.keys() | candidate.recorded.keys()):
+        a, b = (side.recorded.get(channel, nothing) for side in (reference, candidate))
+        written = [side.written() for side in (a, b)]
+        label = f"what {channel} is given"
+        if written[0] is not None and written[1] is not None:
+            words = sorted({offset // 8 * 8 for offset in written[0] | written[1]})
+            out += [Observable(label, *(_load(t, side, t.const(64, at), 8) for side in (a, b)), t.true) for at in words]
+        else:
+            at = t.app(f"calls:{channel}.offset", 64)
+            out.append(Observable(label, _load(t, a, at, 1), _load(t, b, at, 1), t.true))
+    for name in sorted(reference.snapshots.keys() | candidate.snapshots.keys()):
+        left, right = (side.snapshots.get(name, untouched_packet(t)) for side in (reference, candidate))
+        out += _packet(t, left, right, f"packet seen by {name}")
+    return out
 
 
 def _data(t: Terms, name: str, reference: Behaviour, candidate: Behaviour) -> list[Observable]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Region, Value, merge_bytes, merge_values
+from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Pointer, Region, Target, Value, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
+
+PACKET, CTX = Region("packet"), Region("ctx")
 
 
 class Unmodelled(Exception):
@@ -51,17 +53,29 @@ class State:
     calls: dict[str, Term]
     lock: Term
     locks_taken: Term
+    packet: Pointer  # where ctx->data and ctx->data_end point
+    packet_end: Pointer
     initial: dict[Region, Initial] = field(default_factory=dict)
 
     @classmethod
     def start(cls, t: Terms) -> State:
-        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(16, 0))
+        length = t.zext(t.app("packet_length", 16), 16, 64)
+        first, last = (Pointer((Target(t.true, PACKET, offset),)) for offset in (t.const(64, 0), length))
+        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(16, 0), first, last)
 
     def copy(self) -> State:
         return State(
             self.t, self.path, list(self.registers), dict(self.regions), dict(self.maps), dict(self.calls), self.lock,
-            self.locks_taken, self.initial,
+            self.locks_taken, self.packet, self.packet_end, self.initial,
         )  # fmt: skip
+
+    @property
+    def packet_touched(self) -> bool:
+        """Is the packet, its start or its end not what it was in the beginning?"""
+        at_start = self.packet.targets[0].region == PACKET and len(self.packet.targets) == 1
+        moved = not at_start or self.packet.targets[0].offset is not self.t.const(64, 0)
+        ended = self.packet_end.targets[0].offset is not self.t.zext(self.t.app("packet_length", 16), 16, 64)
+        return moved or ended or self.memory(PACKET).written() != set()
 
     @property
     def condition(self) -> Term:
@@ -104,13 +118,21 @@ def _untouched(t: Terms, region: Region, cache: dict[Region, Initial]) -> Bytes:
     """Untouched bytes are inputs named after their region: one function a region, so that states see their common past."""
     initial = cache.get(region)
     if initial is None:
-        name = {"data": f"map:{region.name}", "stack": f"stack:{region.name}"}.get(region.kind, region.kind)
+        kind = {"data": "map"}.get(region.kind, region.kind)
+        name = f"{kind}:{region.name}" if region.name else kind
 
         def initial(offset: Term) -> Term:
-            return t.app(name, 8, offset)
+            # Nothing is recorded before the first call.
+            return t.const(8, 0) if kind == "calls" else t.app(name, 8, offset)
 
         cache[region] = initial
     return Bytes(initial)
+
+
+def _merged_pointer(t: Terms, condition: Term, a: Pointer, b: Pointer) -> Pointer:
+    merged = merge_values(t, condition, a, b)
+    assert isinstance(merged, Pointer)
+    return merged
 
 
 def merge(a: State, b: State) -> State:
@@ -134,6 +156,8 @@ def merge(a: State, b: State) -> State:
         {},
         t.ite(0, choose, a.lock, b.lock),
         t.ite(16, choose, a.locks_taken, b.locks_taken),
+        _merged_pointer(t, choose, a.packet, b.packet),
+        _merged_pointer(t, choose, a.packet_end, b.packet_end),
         a.initial,
     )
     for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bpfsmith.ir import ops
+from bpfsmith.ir import cfg, ops
 from bpfsmith.ir.cfg import Function, build
 from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import AluKind, Condition, Imm, Operand, Reg
 from bpfsmith.isa import progtype
+from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.helpers import HELPERS, HelperCall
-from bpfsmith.semantics.memory import MIXED, Bytes, Pointer, Region, Target, Value
-from bpfsmith.semantics.state import Access, State, Unmodelled, merge
+from bpfsmith.semantics.memory import MIXED, Bytes, Initial, Pointer, Region, Target, Value
+from bpfsmith.semantics.recorded import ORDER, TAIL_CALL, PacketView
+from bpfsmith.semantics.state import CTX, Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term, Terms
 
 _SIGNED = {
@@ -29,6 +31,9 @@ _SIGNED = {
     Condition.ULT: Condition.SLT,
     Condition.ULE: Condition.SLE,
 }
+
+KERNEL_READERS = frozenset({"BPF_PROG_TYPE_TRACING", "BPF_PROG_TYPE_LSM", "BPF_PROG_TYPE_STRUCT_OPS"})
+"""Program types whose arguments are pointers that BTF describes: the verifier lets them be read directly."""
 
 MAX_BLOCK_VISITS = 64
 """How often a block may be entered in one call of its function before a loop counts as unbounded."""
@@ -59,6 +64,7 @@ class Run:
     return_value: Term  # r0, 64 bits
     accesses: list[Access]
     obligations: list[Obligation]
+    snapshots: dict[tuple[str, int], list[tuple[Term, PacketView]]]  # the packet as the nth call of a helper saw it
 
 
 @dataclass(slots=True)
@@ -76,7 +82,10 @@ class Executor:
     _frame: int = 0
     _generation: int = 0
     _insn_idx: int = 0
+    _reads_kernel: bool = False
     lock_place: tuple[str, int] | None = None
+    snapshots: dict[tuple[str, int], list[tuple[Term, PacketView]]] = field(default_factory=dict)
+    reserved: dict[Region, int] = field(default_factory=dict)  # ring buffer reservations and their bytes
     settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed: its equal
 
     def run(self) -> Run:
@@ -88,14 +97,16 @@ class Executor:
         for spec in self.program.maps:
             if spec.type in mapmodel.HASHES:
                 state.maps[spec.name] = mapmodel.initial(self.t, spec)
-        state.registers[1] = self.pointer(Region("ctx"))
+        state.initial[CTX] = self.context_byte()
+        self._reads_kernel = progtype.for_section(self.program.section).name in KERNEL_READERS
+        state.registers[1] = self.pointer(CTX)
         state = self._call(self._functions[self.program.name], state)
         value = state.registers[0]
         if state.lock is not self.t.false:
             raise Unmodelled("lock-held", f"{self.program.name} may end with a lock held")
         if not isinstance(value, Term):
             raise Unmodelled("returned-pointer", f"{self.program.name} returns something that is not a number")
-        return Run(state, value, self.accesses, self.obligations)
+        return Run(state, value, self.accesses, self.obligations, self.snapshots)
 
     # --- control ------------------------------------------------------------------------------------------------------
     def _call(self, function: Function, state: State) -> State:
@@ -144,6 +155,9 @@ class Executor:
                     raise Unmodelled("unmodelled-instruction", self._at(f"{type(op).__name__} is not modelled"))
                 case ops.CallSubprogram(name=name):
                     state = self._subprogram(name, state)
+                case ops.CallHelper(helper_id=cfg.BPF_TAIL_CALL):
+                    left, gone = self._tail_called(state)
+                    return [(None, gone), (info.successors[0], left)]
                 case ops.CallHelper(helper_id=helper_id):
                     state = self._helper(state, helper_id)
                 case _:
@@ -192,6 +206,8 @@ class Executor:
         for a in left.targets:
             for b in right.targets:
                 both = t.all_of(a.guard, b.guard)
+                if both is t.false:
+                    continue
                 if a.region == b.region:
                     held = meaning.condition(t, _SIGNED.get(kind, kind), 64, a.offset, b.offset)
                 elif kind in (Condition.EQ, Condition.NE) and not _may_alias(a.region, b.region):
@@ -278,6 +294,18 @@ class Executor:
         if op.fetch:
             state.registers[0 if op.kind is ops.AtomicKind.CMPXCHG else op.src] = t.zext(old, width, 64)
 
+    def _tail_called(self, state: State) -> tuple[State, State]:
+        """Where a tail call finds no program, this one goes on; where it finds one, that one's result is the function's."""
+        t = self.t
+        number = state.calls.get(f"{TAIL_CALL}:{self.map_spec(self._register(state, Reg(2))).name}", t.const(16, 0))
+        after = self._helper(state, cfg.BPF_TAIL_CALL)
+        found = t.app(f"{TAIL_CALL}.found", 0, number)
+        left, gone = after.assume(t.negate(found)), after.assume(found)
+        assert left is not None
+        assert gone is not None
+        gone.registers[0] = t.app(f"{TAIL_CALL}.result", 64, number)
+        return left, gone
+
     def _helper(self, state: State, helper_id: int) -> State:
         model = HELPERS.get(helper_id)
         if model is None:
@@ -329,6 +357,10 @@ class Executor:
             raise Unmodelled("pointer-arithmetic", self._at(f"r{register} holds a pointer where a number is needed"))
         return value
 
+    def argument(self, state: State, number: int) -> Value:
+        """What r1, r2.. holds at a call, for helpers that do not always read it."""
+        return self._register(state, Reg(number))
+
     def new_generation(self) -> Term:
         self._generation += 1
         return self.t.const(32, self._generation)
@@ -337,6 +369,8 @@ class Executor:
         """`size` bytes at pointer + offset: a term of 8 * size bits, or a pointer. NULL targets cannot be, as the program is
         accepted."""
         t = self.t
+        if isinstance(pointer, Term) and self._reads_kernel:
+            return self._load_kernel(state, t.add(64, pointer, t.const(64, offset)), size)
         result: Value | None = None
         for target in reversed(self._targets(state, pointer)):
             where = t.add(64, target.offset, t.const(64, offset))
@@ -384,7 +418,7 @@ class Executor:
         assert region is not None
         match region.kind:
             case "ctx":
-                return self._load_ctx(where, size)
+                return self._load_ctx(state, where, size)
             case "value":
                 entry = self._entry(state, target)
                 if log:
@@ -418,7 +452,9 @@ class Executor:
             raise Unmodelled("leaked-pointer", self._at("a pointer is stored outside the stack"))
         match region.kind:
             case "ctx":
-                raise Unmodelled("unmodelled-context", self._at("a store to the context"))
+                if not where.is_const or isinstance(value, Pointer):
+                    raise Unmodelled("unmodelled-context", self._at("a store to the context that is not to a constant field"))
+                state.regions[CTX] = state.memory(CTX).store(self.t, where, size, value)
             case "value":
                 assert isinstance(value, Term)
                 self._log(state, "store", target, where, size)
@@ -449,25 +485,50 @@ class Executor:
         offset = where.number if where.is_const and region.kind == "data" else None
         self.accesses.append(Access(kind, region.name, offset, size, guard, state.lock, self._insn_idx))
 
-    def _load_ctx(self, where: Term, size: int) -> Value:
-        kind = progtype.for_section(self.program.section)
+    def context_byte(self, version: str = "") -> Initial:
+        """The context before the run, or after a call that may have changed it: every field is an input, or every byte where
+        there are no fields (tracing)."""
+        t, layout = self.t, progtype.for_section(self.program.section).context
+        owners = {item.offset + i: (item, i) for item in layout if item.kind == FieldKind.SCALAR for i in range(item.size)}
+
+        def initial(offset: Term) -> Term:
+            owner = owners.get(offset.number) if offset.is_const else None
+            if owner is None:
+                return t.app(f"ctx{version}", 8, offset)
+            item, at = owner
+            return t.extract(t.app(f"ctx.{item.name}{version}", 8 * item.size), 8 * item.size, 8 * at + 7, 8 * at)
+
+        return initial
+
+    def _load_ctx(self, state: State, where: Term, size: int) -> Value:
+        layout = progtype.for_section(self.program.section).context
         if not where.is_const:
             raise Unmodelled("unmodelled-context", self._at("the context is read at an offset that is not constant"))
-        for item in kind.context:
-            if item.offset == where.number and item.size == size:
-                if item.kind in ("packet", "packet_end", "packet_meta"):
-                    return self._packet_pointer(item.kind)
-                return self.t.app(f"ctx.{item.name}", 8 * size)
-        raise Unmodelled("unmodelled-context", self._at(f"{size} bytes at offset {where.number} of the context"))
+        for item in layout:
+            inside = item.offset <= where.number and where.number + size <= item.offset + item.size
+            if inside and (item.kind == FieldKind.SCALAR or size == item.size):
+                match item.kind:
+                    case FieldKind.PACKET:
+                        return state.packet
+                    case FieldKind.PACKET_END:
+                        return state.packet_end
+                    case FieldKind.SCALAR:
+                        return state.memory(CTX).load(self.t, where, size)
+                    case _:
+                        raise Unmodelled("unmodelled-context", self._at(f"the context field {item.name}"))
+        if layout:
+            raise Unmodelled("unmodelled-context", self._at(f"{size} bytes at offset {where.number} of the context"))
+        return state.memory(CTX).load(self.t, where, size)
 
-    def _packet_pointer(self, kind: str) -> Pointer:
+    def _load_kernel(self, state: State, address: Term, size: int) -> Term:
+        """Kernel memory behind a pointer that BTF describes: a fault reads as zero, and only helpers may change it."""
         t = self.t
-        if kind == "packet":
-            return self.pointer(Region("packet"))
-        if kind == "packet_end":
-            length = t.zext(t.app("packet_length", 16), 16, 64)
-            return Pointer((Target(t.true, Region("packet"), length),))
-        raise Unmodelled("unmodelled-context", self._at("packet metadata (data_meta)"))
+        calls = state.calls.get(ORDER, t.const(16, 0))
+        parts = [t.app("kernel", 8, t.add(64, address, t.const(64, i)), calls) for i in range(size)]
+        result = parts[0]
+        for part in parts[1:]:
+            result = t.concat(part, 8, result, result.width)
+        return result
 
     # --- small ones ---------------------------------------------------------------------------------------------------
     def _register(self, state: State, register: Reg) -> Value:

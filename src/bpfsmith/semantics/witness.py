@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInput, RunOutput
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.behaviour import DRAWS, Behaviour
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.memory import Bytes
 from bpfsmith.semantics.terms import Term, Terms, postorder
@@ -93,7 +93,12 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
 _UNSETTABLE = {
     "stack:": "uninitialised stack bytes have chosen values",
     "pointer-byte": "bytes of an address have chosen values",
-    "ctx.": "the context has chosen values",
+    "ctx": "the context has chosen values",
+    "kernel": "memory of the kernel has chosen values",
+    "packet:": "a helper leaves a packet with chosen bytes",
+    "packet_length:": "a helper leaves a packet of a chosen length",
+    "packet_headroom:": "the packet has a chosen headroom",
+    "packet_limit:": "the packet has a chosen room behind it",
     "map:": "a map is full at a chosen moment",
 }
 
@@ -101,6 +106,8 @@ _UNSETTABLE = {
 def cannot_be_arranged(assignment: Assignment) -> str | None:
     """What a model chose that no run can be given, in words; None when there is no such thing in it."""
     for (name, _), value in assignment.values.items():
+        if name.startswith("bpf_") and name not in DRAWS:
+            return f"{name.partition('.')[0]} gives a chosen result"
         for prefix, words in _UNSETTABLE.items():
             if name.startswith(prefix) and (prefix != "map:" or (name.endswith(".full") and value)):
                 return words
@@ -170,7 +177,8 @@ def run_output(t: Terms, behaviour: Behaviour, assignment: Assignment, given: Ru
             after[name] = before
     packet = given.packet
     if behaviour.packet is not None:
-        packet = bytes(_byte(t, behaviour.packet, assignment, at) for at in range(len(packet)))
+        (length,) = evaluate([behaviour.packet.length], assignment)
+        packet = bytes(evaluate([behaviour.packet.byte(t, t.const(64, at)) for at in range(length & 0xFFFF)], assignment))
     return RunOutput(value, packet, after, dict(zip(calls, counts, strict=True)))
 
 

@@ -31,8 +31,8 @@ def gap(text: str, given: RunInput | None = None, section: str = "xdp") -> str:
     return caught.value.gap
 
 
-def test_interpreter_and_prover_model_the_same_helpers() -> None:
-    assert concrete.HELPERS.keys() == helpers.HELPERS.keys()
+def test_the_prover_models_every_helper_that_the_interpreter_does() -> None:
+    assert concrete.HELPERS.keys() <= helpers.HELPERS.keys()
 
 
 # --- the packet and the context ---------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_a_data_section_starts_with_its_initial_value_and_rodata_stays() -> None
 
 
 def test_maps_without_a_model_are_refused_when_they_are_used() -> None:
-    assert gap(map_call(".map m percpu_array key=4 value=8 max=2", "bpf_map_lookup_elem", 0)) == "unmodelled-map"
+    assert gap(map_call(".map m lpm_trie key=4 value=8 max=2", "bpf_map_lookup_elem", 0)) == "unmodelled-map"
 
 
 # --- helpers and control ----------------------------------------------------------------------------------------------
