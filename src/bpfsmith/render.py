@@ -20,7 +20,7 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     The excerpt comes from `diagnostic.source`, or else from the file that a label names; without either, only the place is
     shown. Tabs are expanded, so that carets stand under what they mean.
     """
-    lines = [f"{diagnostic.severity}[{diagnostic.id}]: {diagnostic.message}"]
+    lines = [f"{diagnostic.severity}[{diagnostic.id}]: {visible(diagnostic.message)}"]
     labels = [*([diagnostic.primary] if diagnostic.primary else []), *diagnostic.others]
     width = len(str(max((label.span.line for label in labels), default=0)))
     seen: list[str] = []
@@ -29,7 +29,7 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
             seen.append(label.span.path)
     for path in seen:
         own = [label for label in labels if label.span.path == path]
-        lines.append(f"{'':{width}}{'-->' if path == seen[0] else ':::'} {_visible(str(own[0].span))}")
+        lines.append(f"{'':{width}}{'-->' if path == seen[0] else ':::'} {visible(str(own[0].span))}")
         lines += _excerpt(_source(diagnostic, path), own, diagnostic.primary, width)
     lines += [f"{'':{width}} = note: {note}" for note in diagnostic.notes]
     if diagnostic.help:
@@ -65,15 +65,18 @@ def _excerpt(source: SourceText | None, labels: list[Label], primary: Label | No
         )
         left = max(0, start - WIDEST_LINE // 2) if _columns(text, len(text) + 1) > WIDEST_LINE else 0
         if span.line != shown:
-            yield f"{span.line:>{width}} | {_visible(text.expandtabs(TAB_COLUMNS)[left : left + WIDEST_LINE])}"
+            yield f"{span.line:>{width}} | {visible(text.expandtabs(TAB_COLUMNS)[left : left + WIDEST_LINE])}"
         shown = span.line
         carets = ("^" if label is primary else "-") * max(1, min(end, left + WIDEST_LINE) - start)
         yield f"{'':{width}} | {'':{start - left}}{carets} {label.text}"
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """The text without what a terminal would act upon, or cannot show: control and format characters, lone surrogates."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Cs") else char
+        for char in text
+    )
 
 
 def _columns(text: str, column: int) -> int:

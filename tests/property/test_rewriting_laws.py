@@ -20,7 +20,7 @@ NARROW, WIDE = 4, 32
 
 @dataclass(frozen=True)
 class Expressions:
-    """Inputs and shorthands of a row: x, y and z are numbers, c and d are conditions."""
+    """Inputs and shorthands of a row: x and y are numbers, c and d are conditions."""
 
     t: Terms
     width: int
@@ -50,6 +50,9 @@ class Expressions:
 
     def slice(self, term: Term, high: int, low: int) -> Term:
         return self.t.extract(term, term.width, high, low)
+
+    def equals(self, term: Term, value: int) -> Term:
+        return self.t.eq(self.width, term, self.k(value))
 
     def widened(self, term: Term) -> Term:
         return self.t.zext(term, term.width, self.width)
@@ -187,6 +190,54 @@ LAWS = (
         lambda e: e.op("ite", e.c, e.op("add", e.x, e.k(2)), e.op("add", e.y, e.k(1))),
         lambda e: e.op("ite", e.c, e.op("add", e.x, e.k(1)), e.op("add", e.y, e.k(2))),
     ),
+    Law(
+        "one value rules out another",
+        lambda e: e.t.all_of(e.equals(e.x, 1), e.t.negate(e.equals(e.x, 2))),
+        lambda e: e.equals(e.x, 1),
+        lambda e: e.t.all_of(e.equals(e.x, 1), e.t.negate(e.equals(e.y, 2))),
+    ),
+    Law(
+        "nothing has two values",
+        lambda e: e.t.all_of(e.c, e.equals(e.x, 1), e.equals(e.x, 2)),
+        lambda e: e.t.false,
+        lambda e: e.t.all_of(e.c, e.equals(e.x, 1), e.equals(e.y, 2)),
+    ),
+    Law(
+        "another value than one is among the others",
+        lambda e: e.t.any_of(e.t.negate(e.equals(e.x, 1)), e.equals(e.x, 2)),
+        lambda e: e.t.negate(e.equals(e.x, 1)),
+        lambda e: e.t.any_of(e.equals(e.x, 1), e.t.negate(e.equals(e.x, 2))),
+    ),
+    Law(
+        "everything lacks one of two values",
+        lambda e: e.t.any_of(e.c, e.t.negate(e.equals(e.x, 1)), e.t.negate(e.equals(e.x, 2))),
+        lambda e: e.t.true,
+        lambda e: e.t.any_of(e.c, e.t.negate(e.equals(e.x, 1)), e.t.negate(e.equals(e.y, 2))),
+    ),
+    Law(
+        "y * (y == 0 ? k : x) is y * x",
+        lambda e: e.op("mul", e.y, e.op("ite", e.equals(e.y, 0), e.k(7), e.x)),
+        lambda e: e.op("mul", e.y, e.x),
+        lambda e: e.op("mul", e.y, e.op("ite", e.equals(e.y, 1), e.k(7), e.x)),
+    ),
+    Law(
+        "a factor's guard goes where the factor is a slice of what is tested",
+        lambda e: e.t.mul(2, e.slice(e.y, 2, 1), e.t.ite(2, e.equals(e.y, 0), e.t.const(2, 3), e.slice(e.x, 1, 0))),
+        lambda e: e.t.mul(2, e.slice(e.y, 2, 1), e.slice(e.x, 1, 0)),
+        lambda e: e.t.mul(2, e.slice(e.y, 2, 1), e.t.ite(2, e.equals(e.x, 0), e.t.const(2, 3), e.slice(e.x, 1, 0))),
+    ),
+    Law(
+        "a factor's guard goes where it is one of several, and stays where a slice of the factor is tested",
+        lambda e: e.op("mul", e.op("mul", e.x, e.op("ite", e.equals(e.y, 0), e.k(7), e.x)), e.y),
+        lambda e: e.op("mul", e.op("mul", e.x, e.y), e.x),
+        lambda e: e.op("mul", e.op("mul", e.x, e.op("ite", e.t.eq(2, e.slice(e.y, 1, 0), e.t.const(2, 0)), e.k(7), e.x)), e.y),
+    ),
+    Law(
+        "the low bits of x / c are all of it where it has no more",
+        lambda e: e.widened(e.slice(e.op("udiv", e.x, e.k(5)), e.width - 3, 0)),
+        lambda e: e.op("udiv", e.x, e.k(5)),
+        lambda e: e.widened(e.slice(e.op("udiv", e.x, e.k(5)), e.width - 4, 0)),
+    ),
 )
 
 BY_NAME = pytest.mark.parametrize("law", LAWS, ids=[law.name for law in LAWS])
@@ -262,3 +313,73 @@ def test_multiplying_by_a_reciprocal_is_right_even_where_it_is_not_a_division(di
         for value in range(256):
             got = evaluate([wide, narrow], at(x=value))
             assert got == [value * magic >> shift, (value * magic & 0xFFFF) >> min(shift, 15)]
+
+
+@pytest.mark.parametrize("connective", ["all_of", "any_of"])
+def test_tests_of_one_value_are_connected_rightly(connective: str) -> None:
+    """Law: any set of tests of x against constants, and their negations, beside another input's, is true where it should be."""
+    t = Terms()
+    x, y = t.app("x", 2), t.app("y", 2)
+    tests = [t.eq(2, x, t.const(2, value)) for value in range(3)]
+    literals = [*tests, *map(t.negate, tests), t.eq(2, y, t.const(2, 1))]
+    chosen = [part for size in range(1, 5) for part in itertools.combinations(literals, size)]
+    connected = [getattr(t, connective)(*part) for part in chosen]
+    for vx, vy in itertools.product(range(4), range(4)):
+        alone = dict(zip(literals, evaluate(literals, at(x=vx, y=vy)), strict=True))
+        expected = [int((all if connective == "all_of" else any)(alone[item] for item in part)) for part in chosen]
+        assert evaluate(connected, at(x=vx, y=vy)) == expected
+
+
+@pytest.mark.parametrize("divisor", [3, 5, 7, 31, 100, 250])
+def test_the_low_bits_of_a_quotient_are_all_of_it_when_they_suffice(divisor: int) -> None:
+    """Law: whatever constant stands above a slice of an eight-bit x / c, the number is right; it is x / c itself exactly where
+    the slice is of the lowest bits, has as many as x / c, and stands under zeros."""
+    t = Terms()
+    x = t.app("x", 8)
+    quotient = t.udiv(8, x, t.const(8, divisor))
+    made = {}
+    for size, start, above, extra in itertools.product(range(1, 8), (0, 1), (0, 1, 1 << 3), (0, 8)):
+        part = t.extract(quotient, 8, size + start - 1, start)
+        made[size, start, above, extra] = t.concat(t.const(8 - size + extra, above), 8 - size + extra, part, size)
+    for (size, start, above, _), term in made.items():
+        suffices = start == 0 and (255 // divisor).bit_length() <= size and above % (1 << 8 - size) == 0
+        assert (quotient in (term, *term.args[1:])) == suffices
+    for value in range(256):
+        assert evaluate(made.values(), at(x=value)) == [
+            (value // divisor >> start & (1 << size) - 1) + (above % (1 << 8 - size + extra) << size)
+            for size, start, above, extra in made
+        ]
+
+
+def long_magic(t: Terms, magic: int, shift: int, other: str = "x") -> Term:
+    """(q + ((x - q) >> 1)) >> shift with q = (magic * x) >> 8, for an eight-bit x, or with another input in place of one x."""
+    x = t.app("x", 8)
+    wide = t.mul(16, t.zext(x, 8, 16), t.const(16, magic))
+    q = t.extract(wide, 16, 15, 8)
+    half = t.lshr(8, t.sub(8, t.app(other, 8), q), t.const(8, 1))
+    return t.lshr(8, t.add(8, q, half), t.const(8, shift))
+
+
+def test_a_long_multiplication_by_a_reciprocal_is_right_even_where_it_is_not_a_division() -> None:
+    """Law: for every eight-bit x, M and s, the long way to x * (256 + M) >> 9 + s gives what it gives in bare terms."""
+    chosen = list(itertools.product(range(1, 256), range(5)))
+    rewritten, bare = ([long_magic(t, magic, shift) for magic, shift in chosen] for t in (Terms(), Terms(rewrite=False)))
+    for value in range(256):
+        assert evaluate(rewritten, at(x=value)) == evaluate(bare, at(x=value))
+
+
+@pytest.mark.parametrize("divisor", [c for c in range(3, 32) if c & (c - 1)])
+def test_a_long_multiplication_by_a_reciprocal_is_a_division(divisor: int) -> None:
+    """Law: the long way with the least multiplier of nine bits that divides by c is x / c, as one term."""
+    t = Terms()
+    shift = divisor.bit_length() - 1
+    magic = -(-(1 << 9 + shift) // divisor) - 256
+    assert 0 < magic < 256
+    assert long_magic(t, magic, shift) is t.udiv(8, t.app("x", 8), t.const(8, divisor))
+
+
+def test_a_long_multiplication_of_two_numbers_is_no_division() -> None:
+    """Law: what looks like a division by 7, but for another number in the difference, is what it is in bare terms."""
+    rewritten, bare = (long_magic(t, 37, 2, "y") for t in (Terms(), Terms(rewrite=False)))
+    for x, y in itertools.product(range(0, 256, 5), range(0, 256, 5)):
+        assert evaluate([rewritten], at(x=x, y=y)) == evaluate([bare], at(x=x, y=y))

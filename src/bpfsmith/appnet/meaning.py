@@ -534,9 +534,9 @@ class _Step:
         """Division by zero: the step aborts and leaves the state as it was."""
         t = self.t
         condition = t.all_of(env.path, zero)
+        self.traps.append(Trap(expr, condition))
         if expr.guarded or condition is t.false:
             return
-        self.traps.append(Trap(expr, condition))
         trapped = replace(env.copy(), path=t.all_of(env.path, zero), state=dict(self.before), maps=dict(self.maps_before))
         self._finish(trapped, self.actions.abort)
         env.path = t.all_of(env.path, t.negate(zero))

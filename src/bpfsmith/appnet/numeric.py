@@ -48,7 +48,7 @@ def float_literal(value: Fraction, span: Span, findings: Findings) -> core.Expr 
     """A number as a float, if a float can hold it."""
     if abs(value) <= LARGEST_FLOAT:
         return core.Const(value, core.FLOAT, span)
-    message = f"{float(value):g} is out of the range of float"
+    message = f"{float(value)!r} is out of the range of float"
     notes = ("float is fixed point here: it holds -2^31 to 2^31 (2147483648), in steps of 2^-32",)
     findings.error("literal-out-of-range", message, span, notes=notes, help="use a larger unit: seconds for ms, kB for bytes")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bpfsmith.cli import options
+from bpfsmith.cli.output import print_json
 
 NAME = "disasm"
 HELP = "show the instructions of a program as the kernel's log writes them"
@@ -17,8 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bpfsmith.workflow.text import listing_lines
+    from bpfsmith.workflow.text import listing_lines, listing_report, programs_of
 
-    for line in listing_lines(args.file, options.toolchain(args)):
+    programs = programs_of(args.file, options.toolchain(args))
+    if args.output_format == "json":
+        print_json(listing_report(programs))
+        return 0
+    for line in listing_lines(programs, concise=args.output_format == "concise"):
         print(line)
     return 0

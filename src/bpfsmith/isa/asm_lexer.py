@@ -1,4 +1,4 @@
-"""A line of assembly cut into tokens. Used by `isa.asm` and `isa.asm_operands` alone."""
+"""A line of assembly cut into tokens. Used by `isa.asm`, `isa.asm_operands` and `isa.asm_ubpf`."""
 
 from __future__ import annotations
 

@@ -98,14 +98,20 @@ def _next(header: Header, values: Mapping[str, int]) -> tuple[Header | None, str
     return following, "" if following else f"protocol {protocol}"
 
 
-def hexdump(packet: bytes) -> str:
-    """The packet's bytes in hex, a block of lines for each layer with what the layer says beside it; ends without newline."""
+def hexdump(packet: bytes, before: bytes | None = None) -> str:
+    """The packet's bytes in hex, a block of lines for each layer with what the layer says beside it; ends without newline.
+
+    With `before`, carets stand under the bytes that are other than there, or were not there.
+    """
     lines = []
     for layer in decode(packet):
         text = f"{layer.name}  {_describe(layer, packet)}"
         for at in range(layer.offset, layer.offset + layer.size, _BYTES_A_LINE):
-            line = packet[at : min(at + _BYTES_A_LINE, layer.offset + layer.size)].hex(" ")
-            lines.append(f"{at:04x}  {line:<{3 * _BYTES_A_LINE - 1}}  {text}".rstrip())
+            end = min(at + _BYTES_A_LINE, layer.offset + layer.size)
+            lines.append(f"{at:04x}  {packet[at:end].hex(' '):<{3 * _BYTES_A_LINE - 1}}  {text}".rstrip())
+            if before is not None and packet[at:end] != before[at:end]:
+                marks = ("^^" if packet[i : i + 1] != before[i : i + 1] else "  " for i in range(at, end))
+                lines.append(f"{'':6}{' '.join(marks)}".rstrip())
             text = ""
     return "\n".join(lines)
 

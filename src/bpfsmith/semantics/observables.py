@@ -93,10 +93,11 @@ def _recorded(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Obse
         label = f"what {channel} is given"
         if written[0] is not None and written[1] is not None:
             words = sorted({offset // 8 * 8 for offset in written[0] | written[1]})
-            out += [Observable(label, *(_load(t, side, t.const(64, at), 8) for side in (a, b)), t.true) for at in words]
+            for at in words:
+                out.append(Observable(label, _load(t, a, t.const(64, at), 8), _load(t, b, t.const(64, at), 8), t.true))
         else:
-            at = t.app(f"calls:{channel}.offset", 64)
-            out.append(Observable(label, _load(t, a, at, 1), _load(t, b, at, 1), t.true))
+            anywhere = t.app(f"calls:{channel}.offset", 64)
+            out.append(Observable(label, _load(t, a, anywhere, 1), _load(t, b, anywhere, 1), t.true))
     for name in sorted(reference.snapshots.keys() | candidate.snapshots.keys()):
         left, right = (side.snapshots.get(name, untouched_packet(t)) for side in (reference, candidate))
         out += _packet(t, left, right, f"packet seen by {name}")

@@ -165,7 +165,9 @@ def write_output(path: str, data: bytes, *, inputs: Sequence[str] = ()) -> None:
             with target.open("wb") as device:
                 device.write(data)
             return
-        target = target.resolve()
+        target = Path(os.path.realpath(target, strict=False))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)

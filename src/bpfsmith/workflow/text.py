@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bpfsmith.isa.disasm import listing
-from bpfsmith.report import ProgramReport
+from bpfsmith.isa.encoding import encode
+from bpfsmith.isa.insn import Insn
+from bpfsmith.isa.program import Program
+from bpfsmith.render import visible
+from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.workflow.checking import Checked
 from bpfsmith.workflow.compiling import Compiled, lowered
@@ -17,7 +21,8 @@ def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
     """What a compile found: sizes, proof, verifier, time."""
     element, generated = compiled.element, compiled.generated
     main = compiled.programs[0]
-    yield f"{element.name}: {element.line_count} lines of AppNet -> {generated.line_count} lines of C -> {main.insns} insns"
+    sizes = f"{element.line_count} lines of AppNet -> {generated.line_count} lines of C -> {main.insns} insns"
+    yield f"{visible(element.name)}: {sizes}"
     for name, verdict in compiled.verdicts.items():
         yield from verdict_lines(f"proof {name}" if len(compiled.verdicts) > 1 else "proof", verdict, None, concise)
     for program in compiled.programs:
@@ -107,17 +112,34 @@ def program_table(programs: Sequence[ProgramReport], concise: bool = False) -> l
     return [line(row) for row in rows]
 
 
-def listing_lines(path: str, toolchain: Toolchain) -> Iterator[str]:
-    """The disassembly of a file's programs, with the source line where it changes."""
+def listing_lines(programs: Sequence[Program], concise: bool = False) -> Iterator[str]:
+    """The disassembly of programs, with the source line where it changes; concise leaves the source out."""
+    for program in programs:
+        yield f"{program.name} ({program.section})"
+        before = None
+        for slot, insn, text in listing(program.linked()):
+            if not concise and insn.span is not None and (insn.span.path, insn.span.line) != before:
+                before = insn.span.path, insn.span.line
+                yield f"; {insn.span.path}:{insn.span.line}"
+            yield f"{slot:4}: {text}"
+
+
+def listing_report(programs: Sequence[Program]) -> Report:
+    """The disassembly as the envelope that JSON prints, `listings` by program name."""
+
+    def row(slot: int, insn: Insn, text: str) -> dict[str, object]:
+        place = {"path": insn.span.path, "line": insn.span.line} if insn.span else {"path": None, "line": None}
+        return {"slot": slot, "text": text, "bytes": encode((insn,)).hex(), **place}
+
+    reports = tuple(ProgramReport(program.name, program.section, len(program.linked())) for program in programs)
+    listings = {program.name: [row(*item) for item in listing(program.linked())] for program in programs}
+    return Report("disasm", Outcome.DONE, programs=reports, details={"listings": listings})
+
+
+def programs_of(path: str, toolchain: Toolchain) -> tuple[Program, ...]:
+    """The programs of FILE, or the one of FILE:PROGRAM, an AppNet program compiled first."""
     file, wanted = split_program(path)
     opened = open_input(file, toolchain)
     if isinstance(opened, AppnetInput):
         opened = lowered(opened, toolchain)
-    for program in (opened.only(wanted),) if wanted else opened.programs:
-        yield f"{program.name} ({program.section})"
-        before = None
-        for slot, insn, text in listing(program.linked()):
-            if insn.span is not None and (insn.span.path, insn.span.line) != before:
-                before = insn.span.path, insn.span.line
-                yield f"; {insn.span.path}:{insn.span.line}"
-            yield f"{slot:4}: {text}"
+    return (opened.only(wanted),) if wanted else opened.programs

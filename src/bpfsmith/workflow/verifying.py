@@ -24,16 +24,7 @@ def verify(paths: list[str], toolchain: Toolchain, *, timed: bool = False) -> Re
 
     Raises KernelError `bpf-not-permitted` where nothing can be loaded.
     """
-    capability = can_bpf()
-    if not isinstance(capability, Available):
-        raise KernelError(
-            Diagnostic(
-                "bpf-not-permitted",
-                "this process may not load programs, so there is no verifier to ask",
-                notes=(str(capability.obstacle),),
-                help="run as root, or with CAP_BPF and CAP_NET_ADMIN",
-            )
-        )
+    must_load("so there is no verifier to ask")
     reports: list[ProgramReport] = []
     diagnostics: list[Diagnostic] = []
     for path in paths:
@@ -49,6 +40,20 @@ def verify(paths: list[str], toolchain: Toolchain, *, timed: bool = False) -> Re
     refused = any(report.verdict != "accepted" for report in reports) or any(item.severity == "error" for item in diagnostics)
     outcome = Outcome.REJECTED if refused else Outcome.ACCEPTED
     return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(diagnostics))
+
+
+def must_load(consequence: str) -> None:
+    """Raises KernelError `bpf-not-permitted` where bpf(2) cannot be used."""
+    capability = can_bpf()
+    if not isinstance(capability, Available):
+        raise KernelError(
+            Diagnostic(
+                "bpf-not-permitted",
+                f"this process may not load programs, {consequence}",
+                notes=(str(capability.obstacle),),
+                help="run as root, or with CAP_BPF and CAP_NET_ADMIN",
+            )
+        )
 
 
 def _open(path: str, toolchain: Toolchain) -> tuple[BytecodeInput, str | None]:
@@ -83,11 +88,11 @@ def _last_span(program: Program, log: str) -> Span | None:
         if slot in starts[:-1]:
             span = linked[starts.index(slot)].span
             if span is not None:
-                return replace(span, path=_shown(span.path))
+                return replace(span, path=shown_path(span.path))
     return None
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     """BTF names files by absolute path: as the user would, where the file lies below the working directory."""
     try:
         return str(Path(path).relative_to(Path.cwd()))

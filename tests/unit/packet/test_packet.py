@@ -120,6 +120,16 @@ def test_the_hex_dump_is_the_one_in_the_manual() -> None:
     assert hexdump(udp_packet(b"ping")).splitlines() == manual
 
 
+def test_the_hex_dump_marks_what_is_other_than_before() -> None:
+    before = udp_packet(b"ping")
+    after = bytearray(before + b"!")
+    after[0], after[0x2B] = 0xFF, ord("o")
+    lines = hexdump(bytes(after), before).splitlines()
+    marked = [(lines[at - 1][:4], line) for at, line in enumerate(lines) if "^" in line]
+    assert marked == [("0000", "      ^^"), ("002a", "         ^^       ^^")]
+    assert hexdump(before, before) == hexdump(before)
+
+
 @pytest.mark.parametrize("route", [Route(saddr="::1"), Route(ttl=256), Route(vlan=4096)])
 def test_what_fits_no_packet_is_refused(route: Route) -> None:
     with pytest.raises(ValueError, match=r"fit|one IP version"):
