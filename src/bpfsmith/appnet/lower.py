@@ -542,7 +542,7 @@ class _Generator:
         simple = facts.simple_factor(expr)
         if simple is not None:
             operation, other, factor = simple
-            return f"fx_{operation}({self._factor(other)}, {factor}ULL)"
+            return f"fx_{operation}({self._factor(other)}, {_number(factor, 64)})"
         long = kind == FLOAT and expr.op in ("mul", "div")
         a = self._factor(expr.left) if long else self._expr(expr.left)
         if self._emits(expr.right) and not isinstance(expr.left, core.Const | core.Local):

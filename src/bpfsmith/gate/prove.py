@@ -14,6 +14,15 @@ from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
 from bpfsmith.semantics.verdict import Unknown, Verdict
 
+UNMODELLED_KINDS = frozenset({"BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_STRUCT_OPS"})
+"""Program types whose context and width of result are those of what they replace."""
+
+
+def _hook(program: Program) -> tuple[object, ...]:
+    """What decides about a program's inputs: type, attach type, fragments, entry or return."""
+    kind = for_section(program.section)
+    return kind.name, kind.expected_attach_type, kind.frags, program.section.startswith(("kret", "uret"))
+
 
 def prove_equal(
     reference: Program,
@@ -26,13 +35,16 @@ def prove_equal(
 ) -> Verdict:
     """Is the candidate equal to the reference on every input? Maps correspond by name."""
     kinds = for_section(reference.section).name, for_section(candidate.section).name
-    if kinds[0] != kinds[1]:
+    if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
+        what = f"what a {kinds[0]} program in {reference.section} is given and may return is not modelled"
+        return Unknown("unmodelled-hook", what)
+    if _hook(reference) != _hook(candidate):
         return Unknown(
             "program-type", f"{reference.name} is a {kinds[0]} and {candidate.name} a {kinds[1]}: their inputs differ"
         )
     for spec in candidate.maps:
         for other in reference.maps:
-            shapes = [(item.type, item.key_size, item.value_size, item.max_entries) for item in (spec, other)]
+            shapes = [(item.type, item.key_size, item.value_size, item.max_entries, item.flags) for item in (spec, other)]
             if spec.name == other.name and shapes[0] != shapes[1]:
                 return Unknown("map-correspondence", f"the map {spec.name} is not of one shape: {shapes[1]} and {shapes[0]}")
     for spec in candidate.maps:

@@ -11,7 +11,7 @@ from errno import E2BIG, EEXIST, EINVAL, ENOENT
 from bpfsmith.execution import MapContents, RunInput
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.helpers import BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST
+from bpfsmith.semantics.helpers import BPF_EXIST, BPF_NOEXIST
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +78,7 @@ class ArrayMap:
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         index = int.from_bytes(key, "little")
-        if flags & ~BPF_F_LOCK > BPF_EXIST:
+        if flags > BPF_EXIST:  # BPF_F_LOCK too: no value here is taken to hold a lock
             return -EINVAL
         if index >= self.spec.max_entries:
             return -E2BIG
@@ -114,7 +114,7 @@ class HashMap:
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         entry = self.values.get(key)
-        if flags & ~BPF_F_LOCK > BPF_EXIST:
+        if flags > BPF_EXIST:  # BPF_F_LOCK too: no value here is taken to hold a lock
             return -EINVAL
         if entry and flags & BPF_NOEXIST:
             return -EEXIST
@@ -122,9 +122,6 @@ class HashMap:
             return -ENOENT
         if not entry and len(self.values) >= self.spec.max_entries:
             return -E2BIG
-        if entry and flags & BPF_F_LOCK:
-            entry.data[:] = value
-            return 0
         if entry:
             entry.is_live = False
         self.values[key] = self._entry(value)

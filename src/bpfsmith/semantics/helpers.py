@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bpfsmith.isa import tables
+from bpfsmith.isa import progtype, tables
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.memory import Bytes, HashMap, Pointer, Region, Target, Value
@@ -26,7 +26,8 @@ E2BIG, ENOENT, EEXIST, EINVAL = 7, 2, 17, 22
 ETH_HLEN = 14
 MOST_GROWTH = 256
 """Bytes by which a packet's end may grow here: each is written as zero by itself."""
-BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK = 0, 1, 2, 4
+BPF_ANY, BPF_NOEXIST, BPF_EXIST = 0, 1, 2
+BPF_F_NO_PREALLOC = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _update(call: HelperCall) -> Value:
     flags = call.args[3]
     if not (isinstance(flags, Term) and flags.is_const):
         raise Unmodelled("unmodelled-helper", f"{call.name} with flags that are not constant")
-    mode = flags.number & ~BPF_F_LOCK
+    mode = flags.number
     if mode > BPF_EXIST:
         raise Unmodelled("unmodelled-helper", f"{call.name} with flags {flags.number:#x}")
     value = Bytes(lambda offset: t.const(8, 0))
@@ -145,7 +146,12 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     _note(call, "update", spec, t.true)  # a refused update has looked, too
     state.maps[spec.name] = contents.insert(t, done, key, value, call.executor.new_generation())
     error = -EEXIST if mode == BPF_NOEXIST else -ENOENT
-    result = t.ite(64, full, t.const(64, -E2BIG), t.const(64, 0))
+    no_room = t.const(64, -E2BIG)
+    if spec.type in mapmodel.EVICTING or spec.flags & BPF_F_NO_PREALLOC:
+        # Out of memory, or nothing that could be evicted: some error.
+        attempt = state.calls.get(f"map:{spec.name}.full", t.const(16, 0))
+        no_room = t.sext(t.concat(t.const(1, 1), 1, t.app(f"map:{spec.name}.error", 31, attempt), 31), 32, 64)
+    result = t.ite(64, full, no_room, t.const(64, 0))
     return t.ite(64, refused, t.const(64, error), result)
 
 
@@ -227,6 +233,8 @@ def _adjust_tail(call: HelperCall) -> Value:
     (net/core/filter.c)."""
     t, state = call.t, call.state
     delta = _delta(call)
+    if progtype.for_section(call.executor.program.section).frags:
+        raise Unmodelled("unmodelled-packet", f"{call.name} of a packet that may have fragments")
     if not delta.is_const:
         raise Unmodelled("unmodelled-packet", f"{call.name} by a length that is not constant")
     grows = delta.number if not delta.number >> 63 else 0
@@ -269,6 +277,29 @@ def _moved(call: HelperCall, roomy: Term, start: Term, end: Term) -> Term:
     state.packet = call.executor.shift(state.packet, t.ite(64, done, start, nothing))
     state.packet_end = call.executor.shift(state.packet_end, t.ite(64, done, end, nothing))
     return t.ite(64, done, nothing, t.const(64, -EINVAL))
+
+
+def _probe_read(words: str) -> Effect:
+    """The effect of reading memory of the kernel. Where the address is memory of the program itself, it is a copy."""
+    effect = recorded(words)
+
+    def copied(call: HelperCall) -> Value | None:
+        target, size, source = call.args
+        if not isinstance(source, Pointer):
+            return effect(call)
+        if not (isinstance(size, Term) and size.is_const and size.number <= 4096):
+            raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not a small constant")
+        for at in range(0, size.number, 8):
+            piece = min(8, size.number - at)
+            part = call.executor.load(call.state, source, at, piece)
+            call.executor.store(call.state, target, at, piece, _widened(call.t, part))
+        return call.t.const(64, 0)
+
+    return copied
+
+
+def _widened(t: Terms, value: Value) -> Value:
+    return t.zext(value, value.width, 64) if isinstance(value, Term) else value
 
 
 QUEUES = frozenset({"BPF_MAP_TYPE_QUEUE", "BPF_MAP_TYPE_STACK"})
@@ -334,8 +365,9 @@ def _discard(call: HelperCall) -> None:
 
 
 def _reservation(call: HelperCall) -> Region:
-    regions = [target.region for target in call.args[0].targets if target.region] if isinstance(call.args[0], Pointer) else []
-    if len(regions) != 1 or regions[0] not in call.executor.reserved:
+    targets = [target for target in call.args[0].targets if target.region] if isinstance(call.args[0], Pointer) else []
+    regions = [target.region for target in targets if target.region and target.offset is call.t.const(64, 0)]
+    if len(targets) != 1 or len(regions) != 1 or regions[0] not in call.executor.reserved:
         raise Unmodelled("unmodelled-helper", f"{call.name} of something that is not one reservation")
     return regions[0]
 
@@ -386,12 +418,12 @@ HELPERS: dict[int, HelperModel] = {
         _pure("bpf_get_cgroup_classid", "ctx", 32),
         _pure("bpf_skb_cgroup_id", "ctx"),
         _pure("bpf_skb_ancestor_cgroup_id", "ctx u32"),
-        _pure("bpf_get_route_realm", "ctx", 32),
-        _recorded("bpf_get_hash_recalc", "ctx!", 32),
+        _recorded("bpf_get_route_realm", "ctx"),
+        _recorded("bpf_get_hash_recalc", "ctx!", packet="reads"),
         _pure("bpf_csum_diff", "in:2 u32 in:4 u32 u32"),
         # memory of the kernel and of processes
-        _recorded("bpf_probe_read", "out:2 u32 u64"),
-        _recorded("bpf_probe_read_kernel", "out:2 u32 u64"),
+        _model("bpf_probe_read", _probe_read("out:2 u32 u64"), 3),
+        _model("bpf_probe_read_kernel", _probe_read("out:2 u32 u64"), 3),
         _recorded("bpf_probe_read_user", "out:2 u32 u64"),
         _recorded("bpf_probe_read_str", "text:2 u32 u64"),
         _recorded("bpf_probe_read_kernel_str", "text:2 u32 u64"),
@@ -403,7 +435,7 @@ HELPERS: dict[int, HelperModel] = {
         _recorded("bpf_perf_event_read_value", "map u64 out:4 u32"),
         _recorded("bpf_perf_prog_read_value", "ctx out:3 u32"),
         _recorded("bpf_send_signal", "u32"),
-        _recorded("bpf_override_return", "ctx u64"),
+        _recorded("bpf_override_return", "ctx! u64"),
         _recorded("bpf_get_func_arg", "ctx u32 got=8"),
         _recorded("bpf_get_func_ret", "ctx got=8"),
         _recorded("bpf_get_func_arg_cnt", "ctx"),
@@ -418,8 +450,8 @@ HELPERS: dict[int, HelperModel] = {
         _model("bpf_ringbuf_discard", _discard, 2),
         # queues
         _model("bpf_map_push_elem", _queued("map in=value u64"), 3),
-        _model("bpf_map_pop_elem", _queued("map out=value"), 2),
-        _model("bpf_map_peek_elem", _queued("map out=value"), 2),
+        _model("bpf_map_pop_elem", _queued("map may=value"), 2),
+        _model("bpf_map_peek_elem", _queued("map may=value"), 2),
         # packets
         _model("bpf_xdp_adjust_head", _adjust_head, 2),
         _model("bpf_xdp_adjust_tail", _adjust_tail, 2),
@@ -428,7 +460,6 @@ HELPERS: dict[int, HelperModel] = {
         _recorded("bpf_xdp_load_bytes", "ctx u32 got:4 u32", packet="reads"),
         _recorded("bpf_xdp_get_buff_len", "ctx", packet="reads"),
         _recorded("bpf_skb_store_bytes", "ctx u32 in:4 u32 u64", packet="renews"),
-        _recorded("bpf_xdp_store_bytes", "ctx u32 in:4 u32", packet="renews"),
         _recorded("bpf_skb_pull_data", "ctx u32", packet="renews"),
         _recorded("bpf_l3_csum_replace", "ctx u32 u64 u64 u64", packet="renews"),
         _recorded("bpf_l4_csum_replace", "ctx u32 u64 u64 u64", packet="renews"),
@@ -447,7 +478,6 @@ HELPERS: dict[int, HelperModel] = {
         _recorded("bpf_skb_set_tunnel_key", "ctx! in:3 u32 u64"),
         _recorded("bpf_skb_get_tunnel_opt", "ctx out:3 u32"),
         _recorded("bpf_skb_set_tunnel_opt", "ctx! in:3 u32"),
-        _recorded("bpf_skb_ecn_set_ce", "ctx", packet="renews"),
         _recorded("bpf_skb_under_cgroup", "ctx map u32"),
         _recorded("bpf_current_task_under_cgroup", "map u32"),
         _recorded("bpf_check_mtu", "ctx u32 inout=4 u32 u64", packet="reads"),

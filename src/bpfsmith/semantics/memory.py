@@ -407,13 +407,23 @@ def _load(t: Terms, entries: Entries, key: Term, offset: Term, size: int, memo: 
             result = _load(t, before, key, offset, size, memo)
         case _Poke(guard=guard, key=where, before=before) as poke:
             old = _load(t, before, key, offset, size, memo)
-            hit = t.all_of(guard, t.eq(key.width, key, where))
-            result = t.ite(width, hit, _poked(t, poke, offset, size, old), old)
+            if _disjoint(poke, offset, size):
+                result = old
+            else:
+                hit = t.all_of(guard, t.eq(key.width, key, where))
+                result = t.ite(width, hit, _poked(t, poke, offset, size, old), old)
         case _Merged(condition=condition, then=then, other=other):
             left, right = (_load(t, side, key, offset, size, memo) for side in (then, other))
             result = t.ite(width, condition, left, right)
     memo[id(entries)] = result
     return result
+
+
+def _disjoint(poke: _Poke, offset: Term, size: int) -> bool:
+    if not (poke.offset.is_const and offset.is_const):
+        return False
+    stored, wanted = _signed(poke.offset), _signed(offset)
+    return stored + poke.size <= wanted or wanted + size <= stored
 
 
 def _poked(t: Terms, poke: _Poke, offset: Term, size: int, old: Term) -> Term:

@@ -12,7 +12,8 @@ An argument is one word of a model's signature:
     in:N          memory that is read, of as many bytes as argument N says (from 1), which must be a constant
     out:N         memory that is written, whole, whatever the result is
     inout:N       memory that is read and written
-    text:N        memory that is written as far as the result says, or with zeros when that is negative
+    text:N        memory that is written as far as the result says and maybe zeroed beyond, or all zeros when that is negative
+    may:N         memory that may be written, whole, or left alone
     got:N         memory that is written when the result is 0, and else left alone
     in=N ..       the same with N bytes, or the size of the map's keys or values (in=key, out=value)
 """
@@ -172,7 +173,12 @@ def _given(call: HelperCall, arguments: tuple[Argument, ...], index: int, argume
             for at in range(0, size, 8):
                 out += _pieces(call, value, at, min(8, size - at))
             return out
-        case "ctx" | "ctx!" | "map" | "out" | "text" | "got":
+        case "ctx" | "ctx!":
+            here = value.targets[0] if isinstance(value, Pointer) and len(value.targets) == 1 else None
+            if here is None or here.region != CTX or here.offset is not t.const(64, 0):
+                raise Unmodelled("unmodelled-helper", f"{call.name} is given something else than the context")
+            return []
+        case "map" | "out" | "text" | "got" | "may":
             return []
         case kind:
             raise AssertionError(f"no argument is of the kind {kind}")
@@ -190,20 +196,25 @@ def _give(
 ) -> None:
     """Fills the memory that the helper writes with unknown bytes, which are a function of what is `known`."""
     kind = arguments[index].kind
-    if kind not in ("out", "inout", "text", "got"):
+    if kind not in ("out", "inout", "text", "got", "may"):
         return
     t, size = call.t, _size(call, arguments, arguments[index])
     step = 1 if kind == "text" else 8
     for at in range(0, size, step):
         piece = min(step, size - at)
         value = t.app(f"{name}+{at}", 8 * piece, *known)
-        if kind in ("text", "got"):
+        if kind in ("text", "got", "may"):
             ((_, old),) = _pieces(call, call.args[index], at, piece)
-            failed = t.slt(64, result, t.const(64, 0))
-            reached = t.slt(64, t.const(64, at), result) if kind == "text" else t.eq(64, result, t.const(64, 0))
-            value = t.ite(8 * piece, reached, value, old)
-            if kind == "text":
-                value = t.ite(8, failed, t.const(8, 0), value)
+            match kind:
+                case "text":
+                    # Texts of processes are copied in words: what lies behind the end in its word may be cleared.
+                    beyond = t.ite(8, t.app(f"{name}+{at}.cleared", 0, *known), t.const(8, 0), old)
+                    value = t.ite(8, t.slt(64, t.const(64, at), result), value, beyond)
+                    value = t.ite(8, t.slt(64, result, t.const(64, 0)), t.const(8, 0), value)
+                case "got":
+                    value = t.ite(8 * piece, t.eq(64, result, t.const(64, 0)), value, old)
+                case _:
+                    value = t.ite(8 * piece, t.app(f"{name}.kept", 0, *known), old, value)
         call.executor.store(call.state, call.args[index], at, piece, t.zext(value, 8 * piece, 64))
 
 
@@ -248,10 +259,10 @@ def _renew_packet(call: HelperCall, channel: str, number: Term) -> None:
 
 
 def _renew_context(call: HelperCall, channel: str, number: Term) -> None:
-    """Fields of the context that the program has not set itself may be others after the call."""
+    """Fields of the context may be others after the call. What the program itself has written there would have to be compared
+    before, and might stay: that is not modelled."""
     if not number.is_const:
         raise Unmodelled("unmodelled-context", f"{call.name} after a varying number of calls of it")
-    state = call.state
-    known = state.regions.get(CTX)
-    initial = call.executor.context_byte(f"@{channel}#{number.number}")
-    state.regions[CTX] = Bytes(initial, dict(known.cells) if known is not None else {})
+    if call.state.memory(CTX).written() != set():
+        raise Unmodelled("unmodelled-context", f"{call.name} may read or change a context that was written")
+    call.state.regions[CTX] = Bytes(call.executor.context_byte(f"@{channel}#{number.number}"))

@@ -22,7 +22,7 @@ from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.helpers import HELPERS, HelperCall
 from bpfsmith.semantics.memory import MIXED, Bytes, Initial, Pointer, Region, Target, Value
 from bpfsmith.semantics.recorded import ORDER, TAIL_CALL, PacketView
-from bpfsmith.semantics.state import CTX, Access, State, Unmodelled, merge
+from bpfsmith.semantics.state import CTX, PACKET, Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term, Terms
 
 _SIGNED = {
@@ -35,8 +35,14 @@ _SIGNED = {
 KERNEL_READERS = frozenset({"BPF_PROG_TYPE_TRACING", "BPF_PROG_TYPE_LSM", "BPF_PROG_TYPE_STRUCT_OPS"})
 """Program types whose arguments are pointers that BTF describes: the verifier lets them be read directly."""
 
+NARROWED = frozenset({"tc_index", "tc_classid", "queue_mapping", "user_port", "tstamp", "tstamp_type"})
+"""Context fields that may not give back what was stored: the kernel keeps fewer bits, or gives them another meaning."""
+
 MAX_BLOCK_VISITS = 64
 """How often a block may be entered in one call of its function before a loop counts as unbounded."""
+
+MAX_TERMS = 300_000
+"""Terms, of both programs together, beyond which a run gives up: some ten seconds of work."""
 
 NULL_POINTER = "null-pointer"
 """The gap of an obligation that, when it can happen, is a fault of the program and not of the model."""
@@ -80,6 +86,7 @@ class Executor:
     obligations: list[Obligation] = field(default_factory=list)
     _functions: dict[str, Function] = field(default_factory=dict)
     _frame: int = 0
+    _depth: int = 0
     _generation: int = 0
     _insn_idx: int = 0
     _reads_kernel: bool = False
@@ -113,6 +120,7 @@ class Executor:
         """Runs one function to its exits and merges them; the caller keeps its own registers."""
         frame = self._frame
         self._frame += 1
+        self._depth += 1
         state.registers[10] = self.pointer(Region("stack", f"{self.side}.{frame}"))
         rank = {block: position for position, block in enumerate(function.order)}
         pending = {0: state}
@@ -133,6 +141,7 @@ class Executor:
         if done is None:
             raise Unmodelled("no-exit", f"{function.name} never returns")
         done.regions.pop(Region("stack", f"{self.side}.{frame}"), None)
+        self._depth -= 1
         return done
 
     def _block(self, function: Function, block: int, state: State) -> list[tuple[int | None, State]]:
@@ -141,6 +150,8 @@ class Executor:
         state.registers = [self.settle(value) if isinstance(value, Term) else value for value in state.registers]
         for index in range(info.start, info.end):
             self._insn_idx = index
+            if len(self.t) > MAX_TERMS:
+                raise Unmodelled("size-limit", self._at(f"the meaning so far takes more than {MAX_TERMS:,} terms"))
             op = function.ops[index]
             match op:
                 case ops.Exit():
@@ -297,13 +308,19 @@ class Executor:
     def _tail_called(self, state: State) -> tuple[State, State]:
         """Where a tail call finds no program, this one goes on; where it finds one, that one's result is the function's."""
         t = self.t
-        number = state.calls.get(f"{TAIL_CALL}:{self.map_spec(self._register(state, Reg(2))).name}", t.const(16, 0))
+        if self._depth > 1:
+            # The caller goes on after whatever the other program has done.
+            raise Unmodelled("unmodelled-tail-call", self._at("a tail call in a subprogram"))
+        if state.packet != Pointer((Target(t.true, PACKET, t.const(64, 0)),)):
+            raise Unmodelled("unmodelled-tail-call", self._at("a tail call after the packet's start has moved"))
+        channel = f"{TAIL_CALL}:{self.map_spec(self._register(state, Reg(2))).name}"
+        number = state.calls.get(channel, t.const(16, 0))
         after = self._helper(state, cfg.BPF_TAIL_CALL)
-        found = t.app(f"{TAIL_CALL}.found", 0, number)
+        found = t.app(f"{channel}.found", 0, number)
         left, gone = after.assume(t.negate(found)), after.assume(found)
-        assert left is not None
-        assert gone is not None
-        gone.registers[0] = t.app(f"{TAIL_CALL}.result", 64, number)
+        if left is None or gone is None:
+            raise Unmodelled("unmodelled-tail-call", self._at("a tail call whose outcome is that of another"))
+        gone.registers[0] = t.app(f"{channel}.result", 64, number)
         return left, gone
 
     def _helper(self, state: State, helper_id: int) -> State:
@@ -452,6 +469,12 @@ class Executor:
             raise Unmodelled("leaked-pointer", self._at("a pointer is stored outside the stack"))
         match region.kind:
             case "ctx":
+                layout = progtype.for_section(self.program.section).context
+                field = next(
+                    (item for item in layout if where.is_const and item.offset <= where.number < item.offset + item.size), None
+                )
+                if field is not None and field.name in NARROWED:
+                    raise Unmodelled("unmodelled-context", self._at(f"a store to {field.name}, which keeps a part of it"))
                 if not where.is_const or isinstance(value, Pointer):
                     raise Unmodelled("unmodelled-context", self._at("a store to the context that is not to a constant field"))
                 state.regions[CTX] = state.memory(CTX).store(self.t, where, size, value)
@@ -512,7 +535,7 @@ class Executor:
                         return state.packet
                     case FieldKind.PACKET_END:
                         return state.packet_end
-                    case FieldKind.SCALAR:
+                    case FieldKind.SCALAR if not item.name.startswith("tstamp"):
                         return state.memory(CTX).load(self.t, where, size)
                     case _:
                         raise Unmodelled("unmodelled-context", self._at(f"the context field {item.name}"))

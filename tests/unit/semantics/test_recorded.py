@@ -11,7 +11,7 @@ import pytest
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.objfile.object import read_object
-from bpfsmith.semantics.verdict import Equal, Verdict
+from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 
 PRELUDE = """
 #include <linux/bpf.h>
@@ -22,6 +22,7 @@ struct { KIND(PERF_EVENT_ARRAY, 0); RAW(4, 4); } out SEC(".maps");
 struct { KIND(QUEUE, 8); RAW(0, 8); } q SEC(".maps");
 struct { KIND(RINGBUF, 4096); } rb SEC(".maps");
 struct { KIND(PROG_ARRAY, 4); RAW(4, 4); } jmp SEC(".maps");
+struct { KIND(PROG_ARRAY, 4); RAW(4, 4); } jmp2 SEC(".maps");
 struct { KIND(ARRAY, 1); __type(key, __u32); __type(value, __u64); } n SEC(".maps");
 struct { KIND(LRU_HASH, 8); __type(key, __u32); __type(value, __u64); } lru SEC(".maps");
 static __always_inline void count(void) { __u32 z = 0; __u64 *v = bpf_map_lookup_elem(&n, &z); if (v) *v += 1; }
@@ -145,6 +146,60 @@ CASES = {
         "__u32 k = ctx->ingress_ifindex; __u64 v = 2; bpf_map_update_elem(&lru, &k, &v, 0); return 2;",
         False,
     ),
+    "a lock that no value has": (
+        XDP,
+        "__u32 z = 0; __u64 v = 7; bpf_map_update_elem(&n, &z, &v, 0); return 2;",
+        "__u32 z = 0; __u64 v = 7; bpf_map_update_elem(&n, &z, &v, 4); return 2;",
+        False,
+    ),
+    "a context field that keeps a part": (
+        TC,
+        "ctx->tc_index = 0x10001; return 0x10001;",
+        "ctx->tc_index = 0x10001; return ((volatile struct __sk_buff *)ctx)->tc_index;",
+        False,
+    ),
+    "a context that was written on one path before a call": (
+        TC,
+        "ctx->mark = 1; if (ctx->len > 100) bpf_skb_change_type(ctx, 0); bpf_set_hash_invalid(ctx); return 0;",
+        "ctx->mark = 2; if (ctx->len > 100) bpf_skb_change_type(ctx, 0); bpf_set_hash_invalid(ctx); return 0;",
+        False,
+    ),
+    "a hash of a packet that was changed": (
+        TC,
+        HEAD + "*(__u8 *)d = 1; bpf_set_hash_invalid(ctx); __u32 x = bpf_get_hash_recalc(ctx); *(__u8 *)d = 7; return x & 1;",
+        HEAD + "*(__u8 *)d = 2; bpf_set_hash_invalid(ctx); __u32 x = bpf_get_hash_recalc(ctx); *(__u8 *)d = 7; return x & 1;",
+        False,
+    ),
+    "the context that a clone carries": (
+        TC,
+        "ctx->mark = 1; bpf_clone_redirect(ctx, 3, 0); ctx->mark = 9; return 0;",
+        "ctx->mark = 2; bpf_clone_redirect(ctx, 3, 0); ctx->mark = 9; return 0;",
+        False,
+    ),
+    "a packet that a tail call sees below its start": (
+        XDP,
+        HEAD + "*(__u8 *)d = 1; if (bpf_xdp_adjust_head(ctx, 14)) return 1; bpf_tail_call(ctx, &jmp, 1); return 2;",
+        HEAD + "*(__u8 *)d = 2; if (bpf_xdp_adjust_head(ctx, 14)) return 1; bpf_tail_call(ctx, &jmp, 1); return 2;",
+        False,
+    ),
+    "the error of an LRU map that is full": (
+        XDP,
+        "__u32 z = 0; __u64 v = 1; return bpf_map_update_elem(&lru, &z, &v, 0) == -7;",
+        "__u32 z = 0; __u64 v = 1; return bpf_map_update_elem(&lru, &z, &v, 0) != 0;",
+        False,
+    ),
+    "a queue that is busy leaves the value": (
+        RAW,
+        "__u64 y = 0; bpf_map_pop_elem(&q, &y); return y & 1;",
+        "__u64 y = 1; bpf_map_pop_elem(&q, &y); return y & 1;",
+        False,
+    ),
+    "a tail call that another program answers": (
+        XDP,
+        "if (ctx->ingress_ifindex == 7) bpf_tail_call(ctx, &jmp, 1); bpf_tail_call(ctx, &jmp2, 1); return 0;",
+        "bpf_tail_call(ctx, &jmp2, 1); if (ctx->ingress_ifindex == 7) bpf_tail_call(ctx, &jmp, 1); return 0;",
+        False,
+    ),
     "a function of its arguments may be asked again": (
         TC,
         "__u64 x[2] = {1, 2}; return bpf_csum_diff(0, 0, (void *)x, 16, 0) & 1;",
@@ -162,6 +217,7 @@ def test_equal_is_said_of_what_is_equal_and_of_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_program_equals_itself(name: str) -> None:
+def test_every_program_equals_itself_or_is_not_modelled(name: str) -> None:
     (section, context), _, b, _ = CASES[name]
-    assert isinstance(compared(section, context, b, b), Equal)
+    verdict = compared(section, context, b, b)
+    assert isinstance(verdict, Equal) or (isinstance(verdict, Unknown) and verdict.gap.startswith("unmodelled-")), verdict
