@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
 from bpfsmith.diagnostic import Diagnostic, InputError, Label
-from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
 from bpfsmith.semantics.terms import Terms
@@ -39,11 +38,10 @@ def discharged(element: core.Element) -> core.Element:
 
 def _never_zero(element: core.Element, body: str) -> set[Span]:
     t = Terms()
-    scalars = {item.name: ("state", 16 * index) for index, item in enumerate(element.state) if item.type.name != "Map"}
-    maps = {item.name: _map_spec(item) for item in element.state if item.type.name == "Map"}
-    layout = meaning.Layout(scalars, maps, tuple(maps.values()))
     traps: list[meaning.Trap] = []
-    step = meaning.behaviour(t, element, layout, meaning.Plan(), meaning.Actions(0, 1), body, traps=traps)
+    step = meaning.behaviour(
+        t, element, meaning.layout_apart(element), meaning.Plan(), meaning.Actions(0, 1), body, traps=traps
+    )
     out: set[Span] = set()
     for trap in traps:
         if _is_zero(trap.expr.right) or (body == "init" and trap.condition is t.true):
@@ -51,11 +49,6 @@ def _never_zero(element: core.Element, body: str) -> set[Span]:
         if isinstance(satisfiable(light(t, [*step.preconditions, trap.condition]), _LIMITS), Unsatisfiable):
             out.add(trap.expr.span)
     return out
-
-
-def _map_spec(item: core.State) -> MapSpec:
-    key, value = (meaning.SIZES[part] for part in item.type.args)
-    return MapSpec(item.name, "BPF_MAP_TYPE_HASH", key, value, item.max_entries)
 
 
 def _is_zero(expr: core.Expr) -> bool:

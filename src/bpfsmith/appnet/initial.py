@@ -18,7 +18,7 @@ def initial_values(element: core.Element) -> dict[str, int] | None:
         return None
     t = Terms()
     scalars = [item for item in element.state if item.type.name != "Map"]
-    layout = meaning.Layout({item.name: ("state", 16 * index) for index, item in enumerate(scalars)}, {}, ())
+    layout = meaning.layout_apart(element)
     after = (
         meaning.behaviour(t, element, layout, meaning.Plan(), meaning.Actions(0, 0), "init").data["state"] if scalars else None
     )

@@ -38,6 +38,18 @@ class Layout:
     specs: tuple[MapSpec, ...]
 
 
+def layout_apart(element: Element) -> Layout:
+    """Places for an element's state where there is no object to look at: every scalar and every Map by itself."""
+    scalars = {item.name: ("state", 16 * index) for index, item in enumerate(element.state) if item.type.name != "Map"}
+    maps = {item.name: _map_apart(item) for item in element.state if item.type.name == "Map"}
+    return Layout(scalars, maps, tuple(maps.values()))
+
+
+def _map_apart(item: core.State) -> MapSpec:
+    key, value = (SIZES[part] for part in item.type.args)
+    return MapSpec(item.name, "BPF_MAP_TYPE_HASH", key, value, item.max_entries)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the candidate draws: the helpers that it calls ahead of the step, once for every place in the text."""

@@ -16,15 +16,17 @@ from bpfsmith.isa import insn as isa
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program, Subprogram
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.isa.tables import HELPER_IDS
 from bpfsmith.kernel import load as kernel_load
 from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.kernel.probe import Available, can_bpf, kernel_release, pinned
 from bpfsmith.objfile.object import Object
+from bpfsmith.semantics.behaviour import DRAWS
 from bpfsmith.semantics.equiv import NULL_ACCESS, Replayer, Unreplayable
 
-SCRIPTED = {5: "bpf_ktime_get_ns", 7: "bpf_get_prandom_u32", 125: "bpf_ktime_get_boot_ns", 160: "bpf_ktime_get_coarse_ns"}
+SCRIPTED = {HELPER_IDS[name]: name for name in sorted(DRAWS)}
 """Helpers whose results a replay chooses, by id."""
 
 SCRIPT_LENGTH = 64

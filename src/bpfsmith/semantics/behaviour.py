@@ -53,7 +53,7 @@ class Behaviour:
     recorded: Mapping[str, Bytes] = field(default_factory=dict)
     snapshots: Mapping[str, PacketView] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
-    sections_taken: Term | None = None  # how many critical sections a run goes through (8 bits)
+    sections_taken: Term | None = None  # how many critical sections a run goes through (16 bits)
     obligations: tuple[Obligation, ...] = ()
     preconditions: tuple[Term, ...] = ()
     assumptions: tuple[str, ...] = ()

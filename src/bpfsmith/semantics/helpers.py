@@ -75,15 +75,6 @@ def _fresh(width: int) -> Effect:
     return effect
 
 
-def _steady(width: int) -> Effect:
-    """The same unknown number on every call of one run."""
-
-    def effect(call: HelperCall) -> Value:
-        return call.t.zext(call.t.app(call.name, width), width, 64)
-
-    return effect
-
-
 def _lookup(call: HelperCall) -> Value:
     t, state = call.t, call.state
     spec = call.executor.map_spec(call.args[0])
@@ -352,16 +343,17 @@ def _reserve(call: HelperCall) -> Value:
 def _submit(call: HelperCall) -> None:
     """bpf_ringbuf_submit: what the reservation holds becomes visible."""
     region = _reservation(call)
-    which = HelperCall(call.executor, call.state, f"{call.name}:{region.name}", call.args)
-    recorded(f"in={call.executor.reserved[region]} u64", 0)(which)
-    return
+    _give_back(call, region, f"in={call.executor.reserved[region]} u64", call.args)
 
 
 def _discard(call: HelperCall) -> None:
-    region = _reservation(call)
-    which = HelperCall(call.executor, call.state, f"{call.name}:{region.name}", call.args[1:])
-    recorded("u64", 0)(which)
-    return
+    """bpf_ringbuf_discard: what the reservation holds does not matter."""
+    _give_back(call, _reservation(call), "u64", call.args[1:])
+
+
+def _give_back(call: HelperCall, region: Region, words: str, args: tuple[Value, ...]) -> None:
+    """Each reservation has a record of its own."""
+    recorded(words, 0)(HelperCall(call.executor, call.state, f"{call.name}:{region.name}", args))
 
 
 def _reservation(call: HelperCall) -> Region:
@@ -373,7 +365,7 @@ def _reservation(call: HelperCall) -> Region:
 
 
 def _model(name: str, effect: Effect, arity: int) -> HelperModel:
-    return HelperModel(IDS[name], name, arity, effect)
+    return HelperModel(tables.HELPER_IDS[name], name, arity, effect)
 
 
 def _recorded(name: str, words: str, result: int = 64, packet: str = "") -> HelperModel:
@@ -383,8 +375,6 @@ def _recorded(name: str, words: str, result: int = 64, packet: str = "") -> Help
 def _pure(name: str, words: str, result: int = 64) -> HelperModel:
     return _model(name, steady(words, result), len(words.split()))
 
-
-IDS = {helper.name: number for number, helper in tables.HELPERS.items()}
 
 HELPERS: dict[int, HelperModel] = {
     model.id: model
@@ -401,13 +391,13 @@ HELPERS: dict[int, HelperModel] = {
         _model("bpf_jiffies64", _fresh(64), 0),
         _model("bpf_get_prandom_u32", _fresh(32), 0),
         # who and where: the same for the whole run
-        _model("bpf_get_smp_processor_id", _steady(32), 0),
-        _model("bpf_get_numa_node_id", _steady(32), 0),
-        _model("bpf_get_current_pid_tgid", _steady(64), 0),
-        _model("bpf_get_current_uid_gid", _steady(64), 0),
-        _model("bpf_get_current_cgroup_id", _steady(64), 0),
-        _model("bpf_get_current_task", _steady(64), 0),
-        _model("bpf_get_current_task_btf", _steady(64), 0),
+        _pure("bpf_get_smp_processor_id", "", 32),
+        _pure("bpf_get_numa_node_id", "", 32),
+        _pure("bpf_get_current_pid_tgid", ""),
+        _pure("bpf_get_current_uid_gid", ""),
+        _pure("bpf_get_current_cgroup_id", ""),
+        _pure("bpf_get_current_task", ""),
+        _pure("bpf_get_current_task_btf", ""),
         _pure("bpf_get_current_ancestor_cgroup_id", "u32"),
         _pure("bpf_get_current_comm", "out:2 u32"),
         _pure("bpf_get_func_ip", "ctx"),

@@ -120,12 +120,12 @@ class Bytes:
     def load(self, t: Terms, offset: Term, size: int) -> Value:
         """`size` bytes at a 64-bit offset, as a term of 8 * size bits (or the pointer that was spilled there)."""
         if not offset.is_const:
-            return _join(t, [self._byte_at(t, t.add(64, offset, t.const(64, i))) for i in range(size)])
+            return joined(t, [self._byte_at(t, t.add(64, offset, t.const(64, i))) for i in range(size)])
         at = _signed(offset)
         cell = self.cells.get(at)
         if cell is not None and cell[0] == size:
             return cell[1]
-        return _join(t, [self._byte(t, at + i) for i in range(size)])
+        return joined(t, [self._byte(t, at + i) for i in range(size)])
 
     def _cell_over(self, at: int) -> tuple[int, int, Value] | None:
         for start in range(at, at - 8, -1):
@@ -244,7 +244,7 @@ def _one_sided(t: Terms, condition: Term, value: Value, other: Bytes, start: int
     return t.ite(8 * size, condition, value, old) if then else t.ite(8 * size, condition, old, value)
 
 
-def _join(t: Terms, parts: list[Term]) -> Term:
+def joined(t: Terms, parts: list[Term]) -> Term:
     """Bytes in address order as one little-endian term."""
     result, width = parts[0], 8
     for part in parts[1:]:
@@ -397,7 +397,7 @@ def _load(t: Terms, entries: Entries, key: Term, offset: Term, size: int, memo: 
     width = 8 * size
     match entries:
         case _Start(name=name):
-            result = _join(t, [t.app(f"map:{name}.value", 8, key, t.add(64, offset, t.const(64, i))) for i in range(size)])
+            result = joined(t, [t.app(f"map:{name}.value", 8, key, t.add(64, offset, t.const(64, i))) for i in range(size)])
         case _Insert(guard=guard, key=where, value=value, before=before):
             hit = t.all_of(guard, t.eq(key.width, key, where))
             new = value.load(t, offset, size)

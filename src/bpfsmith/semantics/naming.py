@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bpfsmith.semantics.cut import light
-from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import QUICK, Unsatisfiable, satisfiable
 from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.vectors import Vectors
 
 WIDTH = 64
 """Values of this width are named: those that fill a register."""
 
-_QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
 _INPUTS = frozenset({"app", "concat"})
 
 
@@ -71,4 +70,4 @@ class Names:
         if value is definition:
             return True
         conditions = light(self.t, [*self.given, self.t.negate(self.t.same(definition, value))])
-        return isinstance(satisfiable(conditions, _QUICK), Unsatisfiable)
+        return isinstance(satisfiable(conditions, QUICK), Unsatisfiable)

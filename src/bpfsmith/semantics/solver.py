@@ -55,6 +55,10 @@ class Limits:
     solver: SolverName = field(default="auto")
 
 
+QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
+"""For the many small questions on the way, of which none has to be answered."""
+
+
 def satisfiable(conditions: Iterable[Term], limits: Limits | None = None) -> Answer:
     """Can all `conditions` hold at once?"""
     limits = limits or Limits()

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 
 from bpfsmith.semantics.context import contextual
 from bpfsmith.semantics.cut import cut, is_heavy
-from bpfsmith.semantics.solver import Limits, Satisfiable, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import QUICK, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder, rebuild
 from bpfsmith.semantics.vectors import Vectors
 from bpfsmith.semantics.witness import Assignment
 
 MAX_QUERIES = 400
-_QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
 
 
 LEFT, RIGHT = 1, 2
@@ -95,7 +94,7 @@ class Sweep:
         differ = t.negate(t.same(a, b))
         self.queries += 1
         for conditions in self._questions(differ):
-            answer = satisfiable(conditions, _QUICK)
+            answer = satisfiable(conditions, QUICK)
             if isinstance(answer, Unsatisfiable):
                 return True
         return Assignment(dict(answer.values), None) if isinstance(answer, Satisfiable) else None

@@ -20,7 +20,7 @@ from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.helpers import HELPERS, HelperCall
-from bpfsmith.semantics.memory import MIXED, Bytes, Initial, Pointer, Region, Target, Value
+from bpfsmith.semantics.memory import MIXED, Bytes, Initial, Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.recorded import ORDER, TAIL_CALL, PacketView
 from bpfsmith.semantics.state import CTX, PACKET, Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term, Terms
@@ -547,11 +547,7 @@ class Executor:
         """Kernel memory behind a pointer that BTF describes: a fault reads as zero, and only helpers may change it."""
         t = self.t
         calls = state.calls.get(ORDER, t.const(16, 0))
-        parts = [t.app("kernel", 8, t.add(64, address, t.const(64, i)), calls) for i in range(size)]
-        result = parts[0]
-        for part in parts[1:]:
-            result = t.concat(part, 8, result, result.width)
-        return result
+        return joined(t, [t.app("kernel", 8, t.add(64, address, t.const(64, i)), calls) for i in range(size)])
 
     # --- small ones ---------------------------------------------------------------------------------------------------
     def _register(self, state: State, register: Reg) -> Value:
