@@ -286,11 +286,11 @@ class _Step:
                 size = self.layout.maps[name].value_size
                 contents = Bytes(lambda offset: t.const(8, 0)).store(t, t.const(64, 0), min(size, SIZES[kind]), raw)
                 self.generation += 1
-                env.maps[name] = env.maps[name].insert(t, t.true, where, contents, t.const(32, self.generation))
+                env.maps[name] = env.maps[name].insert(t.true, where, contents, t.const(32, self.generation))
             case core.MapDelete(map=name, key=key):
                 self.generation += 1
                 where = self._key(key, env)
-                env.maps[name] = env.maps[name].delete(t, t.true, where, t.const(32, self.generation))
+                env.maps[name] = env.maps[name].delete(t.true, where, t.const(32, self.generation))
             case core.Evaluate(value=value):
                 self._expr(value, env)
             case core.Forward() | core.Abort():
@@ -376,7 +376,7 @@ class _Step:
             t.any_of(a.path, b.path),
             {name: t.ite(v.width, condition, v, b.locals[name]) for name, v in a.locals.items() if name in b.locals},
             {name: t.ite(v.width, condition, v, b.state[name]) for name, v in a.state.items()},
-            {name: contents.merge(t, condition, b.maps[name]) for name, contents in a.maps.items()},
+            {name: contents.merge(condition, b.maps[name]) for name, contents in a.maps.items()},
             {
                 name: t.ite(16, condition, a.calls.get(name, zero), b.calls.get(name, zero))
                 for name in sorted(a.calls.keys() | b.calls.keys())

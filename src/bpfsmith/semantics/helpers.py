@@ -82,7 +82,7 @@ def _lookup(call: HelperCall) -> Value:
     if spec.type in mapmodel.HASHES:
         contents = state.maps[spec.name]
         found = contents.present(t, key)
-        region = Region("value", spec.name, key, contents.generation)
+        region = Region("value", spec.name, key, contents.generation(t, key))
         _note(call, "load", spec, t.true)
         return _maybe(t, found, region, t.const(64, 0))
     if spec.type in mapmodel.ARRAYS:
@@ -135,7 +135,9 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
     done = t.negate(t.any_of(full, refused))
     _note(call, "update", spec, t.true)  # a refused update has looked, too
-    state.maps[spec.name] = contents.insert(t, done, key, value, call.executor.new_generation())
+    # Of per-CPU maps an entry is overwritten where it is (kernel/bpf/hashtab.c: pcpu_copy_value); others get a new one.
+    generation = None if spec.type in mapmodel.PER_CPU else call.executor.new_generation()
+    state.maps[spec.name] = contents.insert(done, key, value, generation)
     error = -EEXIST if mode == BPF_NOEXIST else -ENOENT
     no_room = t.const(64, -E2BIG)
     if spec.type in mapmodel.EVICTING or spec.flags & BPF_F_NO_PREALLOC:
@@ -175,7 +177,7 @@ def _delete(call: HelperCall) -> Value:
     found = contents.present(t, key)
     state.next_call(f"map:{spec.name}.freed", found)
     _note(call, "update", spec, t.true)  # a delete that finds nothing has looked, too
-    state.maps[spec.name] = contents.delete(t, found, key, call.executor.new_generation())
+    state.maps[spec.name] = contents.delete(found, key, call.executor.new_generation())
     return t.ite(64, found, t.const(64, 0), t.const(64, -ENOENT))
 
 

@@ -7,7 +7,7 @@ cell only when a load or a store cuts through it. Little endian throughout.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from bpfsmith.semantics.terms import Term, Terms
@@ -21,8 +21,8 @@ class Region:
     """A piece of memory that pointers cannot leave.
 
     `kind` is "stack" (name: the frame), "packet", "ctx", "data" (name: a map whose values lie one behind the other), "value"
-    (name: a hash map; `key` is the entry and `generation` the map's structural version when the pointer was made) or "map" (the
-    map itself, as a helper's argument).
+    (name: a hash map; `key` is the entry and `generation` the entry's when the pointer was made) or "map" (the map itself, as a
+    helper's argument).
     """
 
     kind: str
@@ -271,6 +271,7 @@ class _Insert:
     key: Term
     value: Bytes
     before: Entries
+    generation: Term | None  # None: the entry stays where it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -278,6 +279,7 @@ class _Delete:
     guard: Term
     key: Term
     before: Entries
+    generation: Term
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,44 +308,59 @@ Entries = _Start | _Insert | _Delete | _Poke | _Merged
 class HashMap:
     """The contents of a hash map: a history of inserts, deletes and stores over the contents before the run.
 
-    `generation` (32 bits) changes with every insert and delete: a pointer made under another generation may be stale.
-    Keys are terms of 8 * key_size bits, in memory (little endian) order.
+    Keys are terms of 8 * key_size bits, in memory (little endian) order. `structure` is the history without the stores: which
+    keys are present, and the `generation` of each entry (32 bits), which changes when a key's entry is deleted or moves: a
+    pointer made under another generation is stale.
     """
 
     name: str
     key_size: int
     value_size: int
     entries: Entries
-    generation: Term
+    structure: Entries
 
     @classmethod
     def initial(cls, t: Terms, name: str, key_size: int, value_size: int) -> HashMap:
-        return cls(name, key_size, value_size, _Start(name), t.const(32, 0))
+        start = _Start(name)
+        return cls(name, key_size, value_size, start, start)
 
     def present(self, t: Terms, key: Term) -> Term:
         """Is there an entry of this key?"""
-        return _present(t, self.entries, key, {})
+        return _present(t, self.structure, key, {})
+
+    def generation(self, t: Terms, key: Term) -> Term:
+        """Which of its lives the entry of `key` is in (32 bits, 0 before the run)."""
+        return _generation(t, self.structure, key, {})
 
     def load(self, t: Terms, key: Term, offset: Term, size: int) -> Term:
         """`size` bytes of the entry of `key`, which the caller knows to be present."""
         return _load(t, self.entries, key, offset, size, {})
 
-    def insert(self, t: Terms, guard: Term, key: Term, value: Bytes, generation: Term) -> HashMap:
-        entries = _Insert(guard, key, value, self.entries)
-        return HashMap(self.name, self.key_size, self.value_size, entries, generation)
+    def insert(self, guard: Term, key: Term, value: Bytes, generation: Term | None) -> HashMap:
+        """`generation` None: an entry that exists is overwritten where it is."""
+        return replace(
+            self,
+            entries=_Insert(guard, key, value, self.entries, generation),
+            structure=_Insert(guard, key, value, self.structure, generation),
+        )
 
-    def delete(self, t: Terms, guard: Term, key: Term, generation: Term) -> HashMap:
-        return HashMap(self.name, self.key_size, self.value_size, _Delete(guard, key, self.entries), generation)
+    def delete(self, guard: Term, key: Term, generation: Term) -> HashMap:
+        return replace(
+            self,
+            entries=_Delete(guard, key, self.entries, generation),
+            structure=_Delete(guard, key, self.structure, generation),
+        )
 
     def poke(self, guard: Term, key: Term, offset: Term, size: int, value: Term) -> HashMap:
-        entries = _Poke(guard, key, offset, size, value, self.entries)
-        return HashMap(self.name, self.key_size, self.value_size, entries, self.generation)
+        return replace(self, entries=_Poke(guard, key, offset, size, value, self.entries))
 
-    def merge(self, t: Terms, condition: Term, other: HashMap) -> HashMap:
+    def merge(self, condition: Term, other: HashMap) -> HashMap:
         if self.entries is other.entries:
             return self
-        generation = t.ite(32, condition, self.generation, other.generation)
-        return HashMap(self.name, self.key_size, self.value_size, _Merged(condition, self.entries, other.entries), generation)
+        structure = self.structure
+        if structure is not other.structure:
+            structure = _Merged(condition, structure, other.structure)
+        return replace(self, entries=_Merged(condition, self.entries, other.entries), structure=structure)
 
     @property
     def touched(self) -> bool:
@@ -386,6 +403,27 @@ def _present(t: Terms, entries: Entries, key: Term, memo: dict[int, Term]) -> Te
             result = _present(t, before, key, memo)
         case _Merged(condition=condition, then=then, other=other):
             result = t.ite(0, condition, _present(t, then, key, memo), _present(t, other, key, memo))
+    memo[id(entries)] = result
+    return result
+
+
+def _generation(t: Terms, entries: Entries, key: Term, memo: dict[int, Term]) -> Term:
+    known = memo.get(id(entries))
+    if known is not None:
+        return known
+    match entries:
+        case _Start():
+            result = t.const(32, 0)
+        case _Insert(generation=None, before=before) | _Poke(before=before):
+            result = _generation(t, before, key, memo)
+        case _Insert(guard=guard, key=where, generation=new, before=before) | _Delete(
+            guard=guard, key=where, generation=new, before=before
+        ):
+            assert new is not None
+            changed = t.all_of(guard, t.eq(key.width, key, where))
+            result = t.ite(32, changed, new, _generation(t, before, key, memo))
+        case _Merged(condition=condition, then=then, other=other):
+            result = t.ite(32, condition, _generation(t, then, key, memo), _generation(t, other, key, memo))
     memo[id(entries)] = result
     return result
 

@@ -163,7 +163,7 @@ def merge(a: State, b: State) -> State:
     for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):
         state.regions[region] = merge_bytes(t, choose, a.memory(region), b.memory(region))
     for name in a.maps:
-        state.maps[name] = a.maps[name].merge(t, choose, b.maps[name])
+        state.maps[name] = a.maps[name].merge(choose, b.maps[name])
     zero = t.const(16, 0)
     for helper in sorted(a.calls.keys() | b.calls.keys()):
         state.calls[helper] = t.ite(16, choose, a.calls.get(helper, zero), b.calls.get(helper, zero))

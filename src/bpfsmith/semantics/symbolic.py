@@ -489,15 +489,15 @@ class Executor:
                 state.regions[region] = state.memory(region).store(self.t, where, size, value)
 
     def _entry(self, state: State, target: Target) -> Term:
-        """The key of a pointed-to entry; a pointer made before an insert or delete may be stale."""
+        """The key of a pointed-to entry; a pointer made before the entry was replaced or deleted is stale."""
         region = target.region
         assert region is not None
         assert region.key is not None
         assert region.generation is not None
-        current = state.maps[region.name].generation
+        current = state.maps[region.name].generation(self.t, region.key)
         stale = self.t.all_of(state.condition, target.guard, self.t.negate(self.t.eq(32, current, region.generation)))
         if stale is not self.t.false:
-            detail = self._at(f"a value pointer of map {region.name} is used after the map may have changed")
+            detail = self._at(f"a value pointer of map {region.name} is used after its entry may have been replaced or deleted")
             self.obligations.append(Obligation(stale, "stale-value-pointer", detail))
         return region.key
 

@@ -100,10 +100,10 @@ def test_a_hash_map_is_a_dict() -> None:
             kind = rng.choice(("insert", "delete", "poke", "branch"))
             if kind == "insert":
                 bytes_of_value = initial(t).store(t, t.const(64, 0), 8, t.app(value, 64))
-                symbolic = symbolic.insert(t, condition, place, bytes_of_value, t.const(32, 1))
+                symbolic = symbolic.insert(condition, place, bytes_of_value, t.const(32, 1))
                 plain = plain | {where: raw} if holds else plain
             elif kind == "delete":
-                symbolic = symbolic.delete(t, condition, place, t.const(32, 2))
+                symbolic = symbolic.delete(condition, place, t.const(32, 2))
                 plain = {k: v for k, v in plain.items() if not (holds and k == where)}
             elif kind == "poke":
                 at, size = rng.choice(((0, 8), (0, 4), (4, 4), (2, 2), (7, 1)))
@@ -115,8 +115,8 @@ def test_a_hash_map_is_a_dict() -> None:
                     old = plain[where]
                     plain = plain | {where: old[:at] + raw[:size] + old[at + size :]}
             else:
-                other = symbolic.delete(t, t.true, place, t.const(32, 3))
-                symbolic = other.merge(t, condition, symbolic)
+                other = symbolic.delete(t.true, place, t.const(32, 3))
+                symbolic = other.merge(condition, symbolic)
                 plain = {k: v for k, v in plain.items() if not (holds and k == where)}
         for entry in KEYS:
             asked = t.const(32, entry)
