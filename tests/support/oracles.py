@@ -53,7 +53,7 @@ class Given(Assignment):
                 if rest in self.flat:  # what lies outside is asked for, and thrown away, where a lookup finds nothing
                     return self.flat[rest][args[0]] if args[0] < len(self.flat[rest]) else 0
                 return self._entry(*rest.rpartition("."), args)
-            case "stack":
+            case "stack" | "packet_meta_length" | "packet_beyond" | "skb.out_of_memory":
                 return 0
             case _ if name.startswith("ctx."):
                 return given.ctx.get(name[4:], len(given.packet) if name == "ctx.len" else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bpfsmith.ir.ops import Branch, CallHelper, Exit, Jump, MayGoto, Op
+from bpfsmith.ir.ops import Branch, CallHelper, Exit, Jump, LoadSkb, MayGoto, Op
 
 BPF_TAIL_CALL = 12
 """The helper behind which a function may not go on (enum bpf_func_id)."""
@@ -37,7 +37,7 @@ def build(name: str, ops: tuple[Op, ...]) -> Function:
         match op:
             case Branch(target=target) | Jump(target=target) | MayGoto(target=target):
                 leaders |= {target, index + 1}
-            case Exit():
+            case Exit() | LoadSkb():  # either may be the function's end
                 leaders.add(index + 1)
             case CallHelper(helper_id=helper_id) if helper_id == BPF_TAIL_CALL:
                 leaders.add(index + 1)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import maps as mapmodel
+from bpfsmith.semantics.access import Obligation
 from bpfsmith.semantics.memory import Bytes, HashMap
-from bpfsmith.semantics.recorded import PacketView, packet_view, untouched_packet
+from bpfsmith.semantics.recorded import PacketView, View, between, packet_view, untouched_packet
 from bpfsmith.semantics.state import CTX, Access
-from bpfsmith.semantics.symbolic import Executor, Obligation
+from bpfsmith.semantics.symbolic import Executor
 from bpfsmith.semantics.terms import Term, Terms
+
+Snapshots = Mapping[tuple[str, int], list[tuple[Term, View]]]
+"""What the nth call of a channel could see, path by path."""
 
 
 class Field(NamedTuple):
@@ -52,6 +56,8 @@ class Behaviour:
     # What the calls of recorded helpers were given, by channel (`recorded`), and the packets that they saw.
     recorded: Mapping[str, Bytes] = field(default_factory=dict)
     snapshots: Mapping[str, PacketView] = field(default_factory=dict)
+    contexts: Mapping[str, tuple[tuple[Term, Bytes], ...]] = field(default_factory=dict)
+    metadata: PacketView | None = None  # None: not looked at
     accesses: tuple[Access, ...] = ()
     sections_taken: Term | None = None  # how many critical sections a run goes through (16 bits)
     obligations: tuple[Obligation, ...] = ()
@@ -64,16 +70,29 @@ class Behaviour:
     concedes_atomicity: str = ""
 
 
-def _seen_packets(t: Terms, snapshots: Mapping[tuple[str, int], list[tuple[Term, PacketView]]]) -> dict[str, PacketView]:
+def _seen_packets(t: Terms, snapshots: Snapshots) -> dict[str, PacketView]:
     """The packet that each call saw; where a path had not changed it, it is the one that came."""
     out = {}
     for (channel, number), seen in snapshots.items():
+        views = [(condition, view.packet) for condition, view in seen if view.packet is not None]
+        if not views:
+            continue
         untouched = untouched_packet(t)
         length, parts = untouched.length, list(untouched.parts)
-        for condition, view in seen:
-            length = t.ite(64, condition, view.length, length)
-            parts += [(t.all_of(condition, guard), memory, start) for guard, memory, start in view.parts]
+        for condition, packet in views:
+            length = t.ite(64, condition, packet.length, length)
+            parts += [(t.all_of(condition, guard), memory, start) for guard, memory, start in packet.parts]
         out[f"{channel}, call {number + 1}"] = PacketView(tuple(parts), length)
+    return out
+
+
+def _seen_contexts(snapshots: Snapshots) -> dict[str, tuple[tuple[Term, Bytes], ...]]:
+    """The contexts that each call saw, where they had been written, each on its condition."""
+    out = {}
+    for (channel, number), seen in snapshots.items():
+        contexts = tuple((condition, view.context) for condition, view in seen if view.context is not None)
+        if contexts:
+            out[f"{channel}, call {number + 1}"] = contexts
     return out
 
 
@@ -95,7 +114,8 @@ def of_program(
     """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
     `never_full` names maps that, by a precondition of the caller's, have room for every new key; `settle` may put an equal
     term in the place of a value that the program computes."""
-    run = Executor(t, program, side, never_full, settle=settle).run()
+    executor = Executor(t, program, side, never_full=never_full, settle=settle)
+    run = executor.run()
     state = run.state
     data = {region.name: memory for region, memory in state.regions.items() if region.kind == "data"}
     return Behaviour(
@@ -103,11 +123,13 @@ def of_program(
         return_value=t.extract(run.return_value, 64, 31, 0),
         data=data,
         hashes={name: contents for name, contents in state.maps.items() if contents.touched},
-        packet=packet_view(t, state) if state.packet_touched else None,
+        packet=replace(packet_view(t, state), length=executor.whole_length(state)) if state.packet_touched else None,
+        metadata=between(t, state, state.packet_meta, state.packet) if executor.uses_metadata else None,
         context=state.regions.get(CTX),
         recorded={region.name: memory for region, memory in state.regions.items() if region.kind == "calls"},
         snapshots=_seen_packets(t, run.snapshots),
-        assumptions=tuple(_map_assumptions(program)),
+        contexts=_seen_contexts(run.snapshots),
+        assumptions=(*_map_assumptions(program), *run.assumed),
         calls={name: count for name, count in state.calls.items() if name.startswith("bpf_")},
         maps=program.maps,
         accesses=tuple(run.accesses),

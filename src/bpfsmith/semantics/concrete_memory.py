@@ -11,7 +11,7 @@ from errno import E2BIG, EEXIST, EINVAL, ENOENT
 from bpfsmith.execution import MapContents, RunInput
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.helpers import BPF_EXIST, BPF_NOEXIST
+from bpfsmith.semantics.map_helpers import BPF_EXIST, BPF_NOEXIST
 
 
 @dataclass(slots=True, eq=False)

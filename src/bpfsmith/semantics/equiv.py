@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.execution import Counterexample
 from bpfsmith.semantics import witness
+from bpfsmith.semantics.access import NULL_POINTER, Obligation
 from bpfsmith.semantics.atomicity import lost_atomicity, weakened
 from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.chance import toss_coins
@@ -20,7 +21,6 @@ from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
 from bpfsmith.semantics.solver import Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
-from bpfsmith.semantics.symbolic import NULL_POINTER, Obligation
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment

@@ -102,6 +102,16 @@ class _WriteAt:
 
 
 @dataclass(frozen=True, slots=True)
+class _Zeroed:
+    """Zeros from `start` up to `end` (64-bit offsets) where `condition` holds, over `below`."""
+
+    condition: Term
+    start: Term
+    end: Term
+    below: Bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _Choice:
     """Two memories that came from two branches and share no past that cells could express."""
 
@@ -114,7 +124,7 @@ class _Choice:
 class Bytes:
     """The contents of a region. Treat as immutable: `store` returns a new one."""
 
-    below: Initial | _WriteAt | _Choice
+    below: Initial | _WriteAt | _Zeroed | _Choice
     cells: dict[int, tuple[int, Value]] = field(default_factory=dict)
 
     def load(self, t: Terms, offset: Term, size: int) -> Value:
@@ -154,6 +164,9 @@ class Bytes:
                     hit = t.eq(64, distance, t.const(64, i))
                     result = t.ite(8, hit, t.extract(value, value.width, 8 * i + 7, 8 * i), result)
                 return result
+            case _Zeroed(condition=condition, start=start, end=end, below=below):
+                within = t.all_of(condition, t.negate(t.slt(64, offset, start)), t.slt(64, offset, end))
+                return t.ite(8, within, t.const(8, 0), below._byte_at(t, offset))
             case _Choice(condition=condition, then=then, other=other):
                 return t.ite(8, condition, then._byte_at(t, offset), other._byte_at(t, offset))
             case initial:
@@ -189,10 +202,14 @@ class Bytes:
         cells[at] = (size, value)
         return Bytes(self.below, cells)
 
+    def zeroed(self, condition: Term, start: Term, end: Term) -> Bytes:
+        """A copy with zeros from `start` up to `end` (64-bit offsets) where `condition` holds."""
+        return Bytes(_Zeroed(condition, start, end, self))
+
     def written(self) -> set[int] | None:
         """The offsets that may differ from the beginning, or None when a store at an unknown offset may have hit any."""
         match self.below:
-            case _WriteAt():
+            case _WriteAt() | _Zeroed():
                 return None
             case _Choice(then=then, other=other):
                 sides = then.written(), other.written()
@@ -416,8 +433,9 @@ def _generation(t: Terms, entries: Entries, key: Term, memo: dict[int, Term]) ->
             result = t.const(32, 0)
         case _Insert(generation=None, before=before) | _Poke(before=before):
             result = _generation(t, before, key, memo)
-        case _Insert(guard=guard, key=where, generation=new, before=before) | _Delete(
-            guard=guard, key=where, generation=new, before=before
+        case (
+            _Insert(guard=guard, key=where, generation=new, before=before)
+            | _Delete(guard=guard, key=where, generation=new, before=before)
         ):
             assert new is not None
             changed = t.all_of(guard, t.eq(key.width, key, where))

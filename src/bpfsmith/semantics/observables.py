@@ -11,6 +11,8 @@ from bpfsmith.semantics.memory import Bytes
 from bpfsmith.semantics.recorded import PacketView, untouched_packet
 from bpfsmith.semantics.terms import Term, Terms
 
+Contexts = tuple[tuple[Term, Bytes], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Observable:
@@ -32,6 +34,8 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
     out = [Observable("return value", reference.return_value, candidate.return_value, t.true)]
     if reference.packet is not None or candidate.packet is not None:
         out += _packet(t, reference.packet or untouched_packet(t), candidate.packet or untouched_packet(t))
+    if reference.metadata is not None or candidate.metadata is not None:
+        out += [replace(item, shown=False) for item in _metadata(t, reference, candidate)]
     if reference.context is not None or candidate.context is not None:
         out += [replace(item, shown=False) for item in _context(t, reference, candidate)]
     observed = reference.observed
@@ -50,7 +54,8 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
 
 
 def _spec(name: str, reference: Behaviour, candidate: Behaviour) -> MapSpec:
-    return next(spec for spec in (*candidate.maps, *reference.maps) if spec.name == name)
+    specs = (spec for side in (candidate, reference) for spec in (*mapmodel.entry_specs(side.maps), *side.maps))
+    return next(spec for spec in specs if spec.name == name)
 
 
 def _load(t: Terms, memory: Bytes, offset: Term, size: int) -> Term:
@@ -67,6 +72,13 @@ def _packet(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -
     if left.length is not right.length:
         out.insert(0, Observable(f"length of the {of}", left.length, right.length, t.true))
     return out
+
+
+def _metadata(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
+    before = t.zext(t.app("packet_meta_length", 8), 8, 64)
+    memory = Bytes(lambda offset: t.app("packet", 8, offset))
+    untouched = PacketView(((t.true, memory, t.sub(64, t.const(64, 0), before)),), before)
+    return _packet(t, reference.metadata or untouched, candidate.metadata or untouched, "metadata of the packet")
 
 
 def _context(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
@@ -101,6 +113,25 @@ def _recorded(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Obse
     for name in sorted(reference.snapshots.keys() | candidate.snapshots.keys()):
         left, right = (side.snapshots.get(name, untouched_packet(t)) for side in (reference, candidate))
         out += _packet(t, left, right, f"packet seen by {name}")
+    for name in sorted(reference.contexts.keys() | candidate.contexts.keys()):
+        out += _seen_context(t, name, reference.contexts.get(name, ()), candidate.contexts.get(name, ()))
+    return out
+
+
+def _seen_context(t: Terms, name: str, left: Contexts, right: Contexts) -> list[Observable]:
+    """Every word of the context that either side had written when a call looked there."""
+    known = [memory for _, memory in (*left, *right)]
+    written = [memory.written() for memory in known]
+    words = sorted({offset // 4 * 4 for offsets in written for offset in offsets or ()})
+    out = []
+    for at in words:
+        sides = []
+        for contexts in (left, right):
+            value = t.const(32, 0)  # where there is no such call
+            for condition, memory in contexts:
+                value = t.ite(32, condition, _load(t, memory, t.const(64, at), 4), value)
+            sides.append(value)
+        out.append(Observable(f"context bytes {at}..{at + 3} seen by {name}", sides[0], sides[1], t.true))
     return out
 
 

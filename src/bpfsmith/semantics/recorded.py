@@ -9,29 +9,35 @@ An argument is one word of a model's signature:
     u64, u32      a number, of which so many bits matter
     ctx, ctx!     the context, which the helper may read, or change
     map           a map of the program, part of the call's name
-    in:N          memory that is read, of as many bytes as argument N says (from 1), which must be a constant
+    in:N          memory that is read, of as many bytes as argument N says (from 1)
     out:N         memory that is written, whole, whatever the result is
     inout:N       memory that is read and written
     text:N        memory that is written as far as the result says and maybe zeroed beyond, or all zeros when that is negative
     may:N         memory that may be written, whole, or left alone
     got:N         memory that is written when the result is 0, and else left alone
     in=N ..       the same with N bytes, or the size of the map's keys or values (in=key, out=value)
+
+A size that varies may be anything up to what the memory holds; what lies behind it does not matter and stays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from bpfsmith.semantics.memory import Bytes, Pointer, Region, Target, Value
+from bpfsmith.semantics.call import Effect, HelperCall
+from bpfsmith.semantics.memory import Bytes, Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.state import CTX, State, Unmodelled
-from bpfsmith.semantics.terms import Term, Terms
-
-if TYPE_CHECKING:
-    from bpfsmith.semantics.helpers import Effect, HelperCall
+from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
 STRIDE = 1 << 16
 """Bytes from one call's record to the next."""
+
+MOST_COUNTS = 16
+"""How many values the count of a helper's calls may have at one place."""
+
+MOST_VARYING = 1024
+"""Bytes up to which a size may vary: each is a case of its own."""
 
 
 TAIL_CALL = "bpf_tail_call"
@@ -80,6 +86,14 @@ class PacketView:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a call could see beside its arguments; None: it does not look there, or nothing was changed."""
+
+    packet: PacketView | None = None
+    context: Bytes | None = None
+
+
 def untouched_packet(t: Terms) -> PacketView:
     """The packet as it came."""
     memory = Bytes(lambda offset: t.app("packet", 8, offset))
@@ -88,7 +102,11 @@ def untouched_packet(t: Terms) -> PacketView:
 
 def packet_view(t: Terms, state: State) -> PacketView:
     """The packet as it stands."""
-    start, end = state.packet, state.packet_end
+    return between(t, state, state.packet, state.packet_end)
+
+
+def between(t: Terms, state: State, start: Pointer, end: Pointer) -> PacketView:
+    """The bytes from one pointer to another, which lie in one piece of memory in each case."""
     ends = {target.region: target for target in end.targets}
     parts, length = [], t.const(64, 0)
     for target in start.targets:
@@ -111,11 +129,11 @@ def recorded(words: str, result: int = 64, packet: str = "") -> Effect:
         number = state.next_call(channel)
         given = t.sext(t.app(channel, result, number), result, 64) if result else t.const(64, 0)
         _record(call, channel, number, arguments, given)
-        if packet:
-            _look_at_packet(call, channel, number)
+        renews_context = packet == "renews" or any(item.kind == "ctx!" for item in arguments)
+        _look_around(call, channel, number, bool(packet), renews_context)
         if packet == "renews":
             _renew_packet(call, channel, number)
-        if packet == "renews" or any(item.kind == "ctx!" for item in arguments):
+        if renews_context:
             _renew_context(call, channel, number)
         return given if result else None
 
@@ -132,6 +150,8 @@ def steady(words: str, result: int = 64) -> Effect:
         known: list[Term] = []
         for index, argument in enumerate(arguments):
             known += [part for _, part in _given(call, arguments, index, argument)]
+            if argument.size_in is not None and _size(call, arguments, index).varying is not None:
+                raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not constant")
         for index in range(len(arguments)):
             _give(call, f"{channel}.{index + 1}", tuple(known), arguments, index, t.const(64, 0))
         return t.zext(t.app(channel, result, *known), result, 64) if result else None
@@ -144,35 +164,63 @@ def _channel(call: HelperCall, arguments: tuple[Argument, ...]) -> str:
     return ":".join((call.name, *maps))
 
 
-def _size(call: HelperCall, arguments: tuple[Argument, ...], argument: Argument) -> int:
+class Size(NamedTuple):
+    """A number of bytes: at most `limit`, and `varying` (32 bits) where that is not a constant."""
+
+    limit: int
+    varying: Term | None = None
+
+
+def _size(call: HelperCall, arguments: tuple[Argument, ...], index: int) -> Size:
+    argument = arguments[index]
     if argument.size_of:
-        spec = next(call.executor.map_spec(call.args[index]) for index, item in enumerate(arguments) if item.kind == "map")
-        return spec.key_size if argument.size_of == "key" else spec.value_size
+        spec = next(call.executor.map_spec(call.args[at]) for at, item in enumerate(arguments) if item.kind == "map")
+        return Size(spec.key_size if argument.size_of == "key" else spec.value_size)
     if argument.size_in is None:
-        return argument.size
-    size = call.args[argument.size_in - 1]
+        return Size(argument.size)
+    return sized(call, call.args[index], call.args[argument.size_in - 1])
+
+
+def sized(call: HelperCall, pointer: Value, size: Value) -> Size:
+    """The size that a call is told, of memory that `pointer` leads to."""
     if isinstance(size, Term):
         low = call.t.extract(size, 64, 31, 0)
-        if low.is_const and low.number < STRIDE // 8:
-            return low.number
+        if not low.is_const:
+            return Size(min(room(call, pointer), (1 << low.width - leading_zeros(low)) - 1), low)
+        if low.number < STRIDE // 8:
+            return Size(low.number)
     raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not a small constant")
+
+
+def room(call: HelperCall, pointer: Value) -> int:
+    """How many bytes there are behind a pointer: no accepted program gives a size that is larger."""
+    targets = pointer.targets if isinstance(pointer, Pointer) else ()
+    rooms = [call.executor.room(target) for target in targets if target.region is not None]
+    known = [size for size in rooms if size is not None]
+    if known and len(known) == len(rooms) and max(known) <= MOST_VARYING:
+        return max(known)
+    raise Unmodelled("unmodelled-helper", f"{call.name} with a size that varies, in memory whose end is not known")
 
 
 def _given(call: HelperCall, arguments: tuple[Argument, ...], index: int, argument: Argument) -> list[tuple[int, Term]]:
     """What the helper is told by an argument, as (bytes, term) pieces."""
     t, value = call.t, call.args[index]
     match argument.kind:
-        case "u64" | "u32":
+        case kind if kind[0] == "u":
             if isinstance(value, Pointer):
                 raise Unmodelled("leaked-pointer", f"{call.name} is given a pointer as a number")
-            width = int(argument.kind[1:])
-            return [(width // 8, t.extract(value, 64, width - 1, 0))]
+            width = int(kind[1:])
+            return [
+                (min(8, (width - low) // 8), t.extract(value, value.width, min(low + 64, width) - 1, low))
+                for low in range(0, width, 64)
+            ]
         case "in" | "inout":
-            size = _size(call, arguments, argument)
-            out = []
-            for at in range(0, size, 8):
-                out += _pieces(call, value, at, min(8, size - at))
-            return out
+            size = _size(call, arguments, index)
+            return [
+                piece
+                for at in range(0, size.limit, 8)
+                for piece in pieces(call, value, at, min(8, size.limit - at), size.varying)
+            ]
         case "ctx" | "ctx!":
             here = value.targets[0] if isinstance(value, Pointer) and len(value.targets) == 1 else None
             if here is None or here.region != CTX or here.offset is not t.const(64, 0):
@@ -184,11 +232,21 @@ def _given(call: HelperCall, arguments: tuple[Argument, ...], index: int, argume
             raise AssertionError(f"no argument is of the kind {kind}")
 
 
-def _pieces(call: HelperCall, pointer: Value, at: int, size: int) -> list[tuple[int, Term]]:
+def pieces(call: HelperCall, pointer: Value, at: int, size: int, end: Term | None = None) -> list[tuple[int, Term]]:
+    """`size` bytes at pointer + at, zero from `end` on."""
+    t = call.t
     part = call.executor.load(call.state, pointer, at, size)
     if not isinstance(part, Term):
         raise Unmodelled("leaked-pointer", f"{call.name} is given memory that holds a pointer")
-    return [(size, part)]
+    if end is None:
+        return [(size, part)]
+    zero = t.const(8, 0)
+    kept = [t.ite(8, _before(t, at + i, end), t.extract(part, part.width, 8 * i + 7, 8 * i), zero) for i in range(size)]
+    return [(size, joined(t, kept))]
+
+
+def _before(t: Terms, at: int, end: Term) -> Term:
+    return t.ult(32, t.const(32, at), end)
 
 
 def _give(
@@ -198,13 +256,13 @@ def _give(
     kind = arguments[index].kind
     if kind not in ("out", "inout", "text", "got", "may"):
         return
-    t, size = call.t, _size(call, arguments, arguments[index])
-    step = 1 if kind == "text" else 8
-    for at in range(0, size, step):
-        piece = min(step, size - at)
+    t, size = call.t, _size(call, arguments, index)
+    step = 1 if kind == "text" or size.varying is not None else 8
+    for at in range(0, size.limit, step):
+        piece = min(step, size.limit - at)
         value = t.app(f"{name}+{at}", 8 * piece, *known)
-        if kind in ("text", "got", "may"):
-            ((_, old),) = _pieces(call, call.args[index], at, piece)
+        if kind in ("text", "got", "may") or size.varying is not None:
+            ((_, old),) = pieces(call, call.args[index], at, piece)
             match kind:
                 case "text":
                     # Texts of processes are copied in words: what lies behind the end in its word may be cleared.
@@ -213,8 +271,12 @@ def _give(
                     value = t.ite(8, t.slt(64, result, t.const(64, 0)), t.const(8, 0), value)
                 case "got":
                     value = t.ite(8 * piece, t.eq(64, result, t.const(64, 0)), value, old)
-                case _:
+                case "may":
                     value = t.ite(8 * piece, t.app(f"{name}.kept", 0, *known), old, value)
+                case _:
+                    pass
+            if size.varying is not None:
+                value = t.ite(8 * piece, _before(t, at, size.varying), value, old)
         call.executor.store(call.state, call.args[index], at, piece, t.zext(value, 8 * piece, 64))
 
 
@@ -228,41 +290,62 @@ def _record(call: HelperCall, channel: str, number: Term, arguments: tuple[Argum
             memory = memory.store(t, t.add(64, where, t.const(64, at)), size, part)
             at += size
         if argument.size_in is not None:
-            size = _size(call, arguments, argument)
-            memory = memory.store(t, t.add(64, where, t.const(64, at)), 4, t.const(32, size))
+            told = _size(call, arguments, index)
+            said = told.varying if told.varying is not None else t.const(32, told.limit)
+            memory = memory.store(t, t.add(64, where, t.const(64, at)), 4, said)
             at += 4
     state.regions[region] = memory
     for index in range(len(arguments)):
         _give(call, f"{channel}.{index + 1}", (number,), arguments, index, result)
 
 
-def _look_at_packet(call: HelperCall, channel: str, number: Term) -> None:
-    """What the packet is at the call is as observable as an argument."""
+def cases(t: Terms, number: Term) -> list[tuple[Term, int]]:
+    """The values that a count of calls may have, each with its condition; raises Unmodelled where these are not a few."""
+    if number.is_const:
+        return [(t.true, number.number)]
+    bound = 1 << number.width - leading_zeros(number)
+    if bound > MOST_COUNTS:
+        raise Unmodelled("unmodelled-packet", "a call after a number of calls that varies too much")
+    known = [(t.eq(number.width, number, t.const(number.width, count)), count) for count in range(bound)]
+    return [(condition, count) for condition, count in known if condition is not t.false]
+
+
+def _look_around(call: HelperCall, channel: str, number: Term, packet: bool, context: bool) -> None:
+    """What the packet and the context are at a call that looks there is as observable as an argument. (A packet that nobody has
+    touched is the one that came.)"""
     t, state = call.t, call.state
-    if not state.packet_touched:
+    packet = packet and state.packet_touched
+    if not packet and not context:
         return
-    if not number.is_const:
-        raise Unmodelled("unmodelled-packet", f"{call.name} sees a packet that was changed, after a varying number of calls")
-    seen = call.executor.snapshots.setdefault((channel, number.number), [])
-    seen.append((state.condition, packet_view(t, state)))
+    view = View(packet_view(t, state) if packet else None, state.memory(CTX) if context else None)
+    for condition, count in cases(t, number):
+        here = t.all_of(state.condition, condition)
+        if here is not t.false:
+            call.executor.snapshots.setdefault((channel, count), []).append((here, view))
 
 
 def _renew_packet(call: HelperCall, channel: str, number: Term) -> None:
     t, state = call.t, call.state
-    if not number.is_const:
-        raise Unmodelled("unmodelled-packet", f"{call.name} after a varying number of calls of it")
-    name = f"{channel}#{number.number}"
-    region = Region("packet", name)
-    length = t.zext(t.app(f"packet_length:{name}", 16), 16, 64)
-    state.packet = Pointer((Target(t.true, region, t.const(64, 0)),))
-    state.packet_end = Pointer((Target(t.true, region, length),))
+    starts, ends, metas = [], [], []
+    for condition, count in cases(t, number):
+        name = f"{channel}#{count}"
+        region = Region("packet", name)
+        starts.append(Target(condition, region, t.const(64, 0)))
+        ends.append(Target(condition, region, t.zext(t.app(f"packet_length:{name}", 16), 16, 64)))
+        before = t.sub(64, t.const(64, 0), t.zext(t.app(f"packet_meta_length:{name}", 8), 8, 64))
+        metas.append(Target(condition, region, before))
+    state.packet, state.packet_end, state.packet_meta = Pointer(tuple(starts)), Pointer(tuple(ends)), Pointer(tuple(metas))
 
 
 def _renew_context(call: HelperCall, channel: str, number: Term) -> None:
-    """Fields of the context may be others after the call. What the program itself has written there would have to be compared
-    before, and might stay: that is not modelled."""
-    if not number.is_const:
-        raise Unmodelled("unmodelled-context", f"{call.name} after a varying number of calls of it")
-    if call.state.memory(CTX).written() != set():
-        raise Unmodelled("unmodelled-context", f"{call.name} may read or change a context that was written")
-    call.state.regions[CTX] = Bytes(call.executor.context_byte(f"@{channel}#{number.number}"))
+    """Fields of the context may be others after the call."""
+    t = call.t
+    known = [(condition, call.executor.context_byte(f"@{channel}#{count}")) for condition, count in cases(t, number)]
+
+    def initial(offset: Term) -> Term:
+        value = known[0][1](offset)
+        for condition, other in known[1:]:
+            value = t.ite(8, condition, other(offset), value)
+        return value
+
+    call.state.regions[CTX] = Bytes(initial)

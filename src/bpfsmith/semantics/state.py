@@ -55,18 +55,20 @@ class State:
     locks_taken: Term
     packet: Pointer  # where ctx->data and ctx->data_end point
     packet_end: Pointer
+    packet_meta: Pointer  # where ctx->data_meta points: so many bytes before the packet
     initial: dict[Region, Initial] = field(default_factory=dict)
 
     @classmethod
     def start(cls, t: Terms) -> State:
         length = t.zext(t.app("packet_length", 16), 16, 64)
-        first, last = (Pointer((Target(t.true, PACKET, offset),)) for offset in (t.const(64, 0), length))
-        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(16, 0), first, last)
+        before = t.sub(64, t.const(64, 0), t.zext(t.app("packet_meta_length", 8), 8, 64))
+        first, last, meta = (Pointer((Target(t.true, PACKET, offset),)) for offset in (t.const(64, 0), length, before))
+        return cls(t, frozenset(), [None] * 11, {}, {}, {}, t.false, t.const(16, 0), first, last, meta)
 
     def copy(self) -> State:
         return State(
             self.t, self.path, list(self.registers), dict(self.regions), dict(self.maps), dict(self.calls), self.lock,
-            self.locks_taken, self.packet, self.packet_end, self.initial,
+            self.locks_taken, self.packet, self.packet_end, self.packet_meta, self.initial,
         )  # fmt: skip
 
     @property
@@ -158,6 +160,7 @@ def merge(a: State, b: State) -> State:
         t.ite(16, choose, a.locks_taken, b.locks_taken),
         _merged_pointer(t, choose, a.packet, b.packet),
         _merged_pointer(t, choose, a.packet_end, b.packet_end),
+        _merged_pointer(t, choose, a.packet_meta, b.packet_meta),
         a.initial,
     )
     for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):
