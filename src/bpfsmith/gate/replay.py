@@ -31,6 +31,9 @@ SCRIPTED = {HELPER_IDS[name]: name for name in sorted(DRAWS)}
 
 SCRIPT_LENGTH = 64
 
+LINK_HEADER = bytes(12) + b"\x08\x00"
+"""The Ethernet header, of an IPv4 packet, that a test run takes off for hooks above the link layer."""
+
 
 def kernel_replayer(program: Program, obj: Object | None = None) -> Replayer | None:
     """A replayer in this machine's kernel, or None where bpf(2) cannot be used. `obj` is where the program's BTF is."""
@@ -68,9 +71,10 @@ def run_in_kernel(program: Program, obj: Object | None, given: RunInput) -> RunO
             values = [item.value for item in given.helper_results if item.helper == helper][:SCRIPT_LENGTH]
             packed = struct.pack(f"<{1 + SCRIPT_LENGTH}Q", 0, *values, *[0] * (SCRIPT_LENGTH - len(values)))
             maps.write(_map_name(helper), {b"\0\0\0\0": packed})
+        header = LINK_HEADER[: testrun.header_bytes(accepted.program_type)]
         with pinned(0):
-            done = testrun.run(accepted, given.packet)
-        return RunOutput(done.retval, done.data, dict(_after(maps, given)), _calls(maps, helpers))
+            done = testrun.run(accepted, header + given.packet)
+        return RunOutput(done.retval, done.data[len(header) :], dict(_after(maps, given)), _calls(maps, helpers))
 
 
 def _after(maps: MapSet, given: RunInput) -> Iterator[tuple[str, MapContents]]:

@@ -27,6 +27,16 @@ _NO_PACKET = frozenset(
 _NO_REPEAT = _NO_PACKET - {"BPF_PROG_TYPE_SK_LOOKUP"}
 
 
+ETHERNET_BYTES = 14
+_SEES_ETHERNET = frozenset(f"BPF_PROG_TYPE_{name}" for name in ("XDP", "SCHED_CLS", "SCHED_ACT"))
+
+
+def header_bytes(kind: ProgramType) -> int:
+    """How much of a frame lies before what the program sees: hooks above the link layer get no Ethernet header. The kernel
+    takes it off the input, and puts one of zeros before the output (net/bpf/test_run.c)."""
+    return 0 if kind.name in _SEES_ETHERNET | _NO_PACKET else ETHERNET_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class TestRun:
     """What a run left behind: `retval` is r0's low 32 bits, `data` the packet, `duration_ns` the mean of one of the repeats."""

@@ -74,6 +74,9 @@ class _Check:
     notes: tuple[str, ...] = ()
     preconditions: int = 0
 
+    def __post_init__(self) -> None:
+        self.setting = replace(self.setting, usual={**witness.TEST_RUN, **self.setting.usual})
+
     def verdict(self) -> Verdict:
         t, reference, candidate = self.t, self.reference, self.candidate
         self.given = [*reference.preconditions, *candidate.preconditions]
@@ -201,7 +204,7 @@ class _Check:
     def _different(self, item: Observable, assignment: Assignment) -> Verdict:
         t = self.t
         found = witness.shrink(assignment, [*self.given, item.differs(t)])
-        chosen = witness.cannot_be_arranged(found)
+        chosen = witness.cannot_be_arranged(found, {spec.name: spec for spec in (*self.reference.maps, *self.candidate.maps)})
         if self.setting.replay is not None and not item.shown:
             chosen = chosen or "no test run shows it"
             return Unknown("not-replayable", f"{item.name} differs, but that cannot be shown by a run: {chosen}")

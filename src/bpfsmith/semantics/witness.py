@@ -15,6 +15,11 @@ from bpfsmith.semantics.memory import Bytes
 from bpfsmith.semantics.terms import Term, Terms, postorder
 
 ARRAY_KEY = b"\0\0\0\0"
+LPM_PREFIX_BYTES = 4
+"""struct bpf_lpm_trie_key: the length of the prefix in bits stands before the data."""
+
+ENTRIES = mapmodel.HASHES | {"BPF_MAP_TYPE_LPM_TRIE"}
+"""Map types whose contents are given entry by entry."""
 
 
 @dataclass(slots=True)
@@ -90,28 +95,62 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
     return best
 
 
+TEST_RUN: dict[tuple[str, tuple[int, ...]], int] = {
+    ("packet_headroom:", ()): 216,  # XDP_PACKET_HEADROOM without struct xdp_frame
+    ("packet_limit:", ()): 3520,  # a page without headroom and struct skb_shared_info
+    ("packet_beyond", ()): 0,
+    ("packet_meta_length", ()): 0,
+}
+"""What a test run in the kernel gives that cannot be chosen (net/bpf/test_run.c): the usual values of these inputs."""
+
 _UNSETTABLE = {
     "stack:": "uninitialised stack bytes have chosen values",
     "pointer-byte": "bytes of an address have chosen values",
+    "address:": "an address has a chosen value",
     "ctx": "the context has chosen values",
     "kernel": "memory of the kernel has chosen values",
     "packet:": "a helper leaves a packet with chosen bytes",
     "packet_length:": "a helper leaves a packet of a chosen length",
     "packet_headroom:": "the packet has a chosen headroom",
     "packet_limit:": "the packet has a chosen room behind it",
-    "map:": "a map is full at a chosen moment",
+    "packet_beyond": "a part of the packet is not linear",
+    "packet_meta_length": "the packet comes with metadata",
+    "skb.out_of_memory": "memory is short",
 }
 
 
-def cannot_be_arranged(assignment: Assignment) -> str | None:
+def cannot_be_arranged(assignment: Assignment, specs: Mapping[str, MapSpec]) -> str | None:
     """What a model chose that no run can be given, in words; None when there is no such thing in it."""
-    for (name, _), value in assignment.values.items():
+    for (name, args), value in assignment.values.items():
+        if assignment.defaults.get((name, args)) == value or (name == "skb.out_of_memory" and not value):
+            continue
         if name.startswith("bpf_") and name not in DRAWS:
             return f"{name.partition('.')[0]} gives a chosen result"
+        if name.startswith("map:"):
+            words = _map_trouble(name, args, value, specs)
+            if words is not None:
+                return words
         for prefix, words in _UNSETTABLE.items():
-            if name.startswith(prefix) and (prefix != "map:" or (name.endswith(".full") and value)):
+            if name.startswith(prefix):
                 return words
     return None
+
+
+def _map_trouble(name: str, args: tuple[int, ...], value: int, specs: Mapping[str, MapSpec]) -> str | None:
+    """Why a map cannot be made to hold what an input says."""
+    map_name, _, what = name.removeprefix("map:").rpartition(".")
+    spec = specs.get(map_name)
+    if what == "full":
+        return "a map is full at a chosen moment" if value else None
+    if what not in ("present", "value", "socket", "error") or (spec is not None and spec.type in mapmodel.HASHES):
+        return None
+    if len(args) > (2 if what == "value" else 1):
+        return f"{map_name} has chosen contents after the program has changed it"
+    if spec is not None and spec.type == "BPF_MAP_TYPE_LPM_TRIE":
+        # An entry of the full length is found by its own key only; a shorter one is found by others too.
+        full = 8 * (spec.key_size - LPM_PREFIX_BYTES)
+        return None if args[0] & 0xFFFFFFFF == full else f"{map_name} holds a chosen prefix"
+    return f"{map_name}, a {spec.type if spec else 'map inside a map'}, has chosen contents" if value else None
 
 
 def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet: bytes) -> RunInput:
@@ -131,13 +170,17 @@ def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet:
     return RunInput(
         packet=bytes(body),
         ctx={name[4:]: value for (name, _), value in values.items() if name.startswith("ctx.")},
-        maps={name: _contents_before(assignment, spec) for name, spec in specs.items() if not spec.frozen},
+        maps={
+            name: _contents_before(assignment, spec)
+            for name, spec in specs.items()
+            if not spec.frozen and spec.type in ENTRIES | mapmodel.ARRAYS
+        },
         helper_results=tuple(HelperResult(name, value) for _, name, value in helpers),
     )
 
 
 def _contents_before(assignment: Assignment, spec: MapSpec) -> MapContents:
-    if spec.type in mapmodel.HASHES:
+    if spec.type in ENTRIES:
         out = {}
         for name, args in list(assignment.values):
             if name in (f"map:{spec.name}.present", f"map:{spec.name}.value") and assignment.values.get(

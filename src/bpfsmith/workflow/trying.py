@@ -18,6 +18,7 @@ from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Rejected, load
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.kernel.probe import kernel_release, pinned
+from bpfsmith.kernel.testrun import ETHERNET_BYTES
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.packet.pcap import frames, is_capture
@@ -34,9 +35,7 @@ from bpfsmith.workflow.verifying import explain_rejection, must_load
 from bpfsmith.workflow.watching import Call, Code, Recorder
 
 PAYLOAD = b"hello from bpfsmith"
-ETHERNET_BYTES = 14
 _PACKET_CONTEXTS = ("struct xdp_md", "struct __sk_buff")
-_SEES_ETHERNET = frozenset(f"BPF_PROG_TYPE_{name}" for name in ("XDP", "SCHED_CLS", "SCHED_ACT"))
 _PER_CPU = "PERCPU"
 _HAS_ENTRIES = frozenset(
     f"BPF_MAP_TYPE_{name}"
@@ -65,7 +64,7 @@ class Subject:
     @property
     def header_bytes(self) -> int:
         """How much of a frame lies before what the program sees: hooks above the link layer get no Ethernet header."""
-        return 0 if self.kind.name in _SEES_ETHERNET else ETHERNET_BYTES
+        return testrun.header_bytes(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
