@@ -20,6 +20,22 @@ class HelperResult:
     value: int
 
 
+World = Mapping[tuple[str, tuple[int, ...]], int]
+"""What a run is given beside packet, fields and maps: results of calls, memory that they fill, uninitialised stack. By the
+names and arguments that `semantics` gives its inputs: ("bpf_fib_lookup", (0,)) is the result of the first call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A call whose work is out of sight: what it was given, and the packet and the changes to the context that it could see
+    (None: it does not look there)."""
+
+    call: str  # with the map: "bpf_perf_event_output:events"
+    given: bytes
+    packet: bytes | None = None
+    context: Mapping[int, int] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RunInput:
     """Everything that a run of a program depends on.
@@ -33,16 +49,24 @@ class RunInput:
     ctx: Mapping[str, int] = field(default_factory=dict)
     maps: Mapping[str, MapContents] = field(default_factory=dict)
     helper_results: tuple[HelperResult, ...] = ()
+    world: World = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """What a run left behind. `return_value` is r0's low 32 bits; `calls` counts each nondeterministic helper's calls."""
+    """What a run left behind. `return_value` is r0's low 32 bits; `calls` counts each nondeterministic helper's calls.
+
+    Only an interpreter knows `records`, in the order of the calls, `context`, the bytes there that are not what they were, and
+    `metadata`, what lies in front of the packet.
+    """
 
     return_value: int
     packet: bytes = b""
     maps: Mapping[str, MapContents] = field(default_factory=dict)
     calls: Mapping[str, int] = field(default_factory=dict)
+    records: tuple[CallRecord, ...] = ()
+    context: Mapping[int, int] = field(default_factory=dict)
+    metadata: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,21 @@ from bpfsmith.isa.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A program that executes the rows of these texts, and the number it must return. `is_proved`: the prover covers it."""
+    """A program that executes the rows of these texts, and the number it must return."""
 
     name: str
     rows: tuple[str, ...]
     program: Program
     expected: int
     given: RunInput = RunInput(bytes(64))  # noqa: RUF009
-    is_proved: bool = True
 
     def __str__(self) -> str:
         return self.name
 
 
-def _control(name: str, rows: str, expected: int, text: str, given: RunInput | None = None, is_proved: bool = True) -> Control:
+def _control(name: str, rows: str, expected: int, text: str, given: RunInput | None = None) -> Control:
     program = assemble(text if ".section" in text else f".section xdp\n{text}", name)[0]
-    return Control(name, tuple(rows.split(" | ")), program, expected, given or RunInput(bytes(64)), is_proved)
+    return Control(name, tuple(rows.split(" | ")), program, expected, given or RunInput(bytes(64)))
 
 
 _PACKET = bytes(range(0x80, 0xC0))
@@ -92,7 +91,7 @@ CONTROLS: tuple[Control, ...] = (
                 r0 += 1
                 if r0 < 10 goto again
         out:    exit
-        """, is_proved=False),
+        """),
     # Packet loads see network order, cut their offset to an int, and end the program with 0 outside the packet.
     *(
         _control(
@@ -105,7 +104,7 @@ CONTROLS: tuple[Control, ...] = (
                 if r0 != 0 goto out
                 r0 = 1
         out:    exit
-            """, RunInput(_PACKET), is_proved=False)
+            """, RunInput(_PACKET))
         for size, place, index, expected in (
             (8, "7", 0, 0x87),
             (16, "7", 0, 0x8788),

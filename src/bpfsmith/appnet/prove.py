@@ -9,7 +9,7 @@ from bpfsmith.appnet import core, facts, meaning
 from bpfsmith.appnet.correspond import Place, layout_of, with_state
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
-from bpfsmith.gate.replay import kernel_replayer
+from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
@@ -87,7 +87,8 @@ def prove(
 
     statements = element.req if body == "req" else element.init
     named = over_names if facts.long_arithmetic(statements) else None
-    return equiv(t, reference, candidate, Setting(limits, replayer, udp_packet(b"request"), usual, named))
+    interpreted = interpreter_replayer(None, program) if replay else None
+    return equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
 
 
 def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.gate.replay import kernel_replayer
+from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
@@ -62,5 +62,6 @@ def prove_equal(
         for spec in (*reference.maps, *candidate.maps)
         for offset, byte in enumerate(spec.initial or b"")
     }
-    replayer = kernel_replayer(candidate, candidate_object) if replay else None
-    return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual))
+    in_kernel = kernel_replayer(candidate, candidate_object) if replay else None
+    interpreted = interpreter_replayer(reference, candidate) if replay else None
+    return equiv(t, first, second, Setting(limits, in_kernel, interpreted, udp_packet(b"request"), usual))

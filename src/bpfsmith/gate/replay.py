@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
+from bpfsmith.diagnostic import KernelError
 from bpfsmith.execution import Counterexample, MapContents, RunInput, RunOutput
 from bpfsmith.isa import insn as isa
 from bpfsmith.isa.insn import Insn
@@ -23,8 +24,10 @@ from bpfsmith.kernel.load import Accepted
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.kernel.probe import Available, can_bpf, kernel_release, pinned
 from bpfsmith.objfile.object import Object
+from bpfsmith.semantics import concrete
 from bpfsmith.semantics.behaviour import DRAWS
-from bpfsmith.semantics.equiv import NULL_ACCESS, Replayer, Unreplayable
+from bpfsmith.semantics.equiv import NULL_ACCESS, NotAccepted, Replayer, Unreplayable
+from bpfsmith.semantics.state import Unmodelled
 
 SCRIPTED = {HELPER_IDS[name]: name for name in sorted(DRAWS)}
 """Helpers whose results a replay chooses, by id."""
@@ -50,10 +53,37 @@ def kernel_replayer(program: Program, obj: Object | None = None) -> Replayer | N
             rejected = (f"kernel {kernel_release()}, whose verifier rejects the candidate",)
             return replace(example, replayed_on=rejected) if actual is None else None
         if actual is None:
-            raise Unreplayable("the kernel's verifier rejects the candidate")
+            raise NotAccepted("the kernel's verifier rejects the candidate")
         if not shows_difference(example, actual):
             return None
         return replace(example, replayed_on=(*example.replayed_on, f"kernel {kernel_release()}"))
+
+    return replay
+
+
+def interpreter_replayer(reference: Program | None, candidate: Program) -> Replayer:
+    """A replayer on the interpreter, which can be told what helpers give and what memory holds. Both programs are run where
+    there are two; a candidate alone is held against what the reference is said to do."""
+
+    def replay(example: Counterexample) -> Counterexample | None:
+        replayed_on = (*example.replayed_on, "interpreter")
+        try:
+            actual = concrete.run(candidate, example.input, side="candidate")
+        except concrete.Fault as fault:
+            if example.observable == NULL_ACCESS:
+                return replace(example, replayed_on=replayed_on)
+            raise Unreplayable(f"the interpreter stops: {fault.detail}") from fault
+        except Unmodelled as gap:
+            raise Unreplayable(f"the interpreter does not know what happens: {gap.detail}") from gap
+        if reference is None:
+            return replace(example, replayed_on=replayed_on) if shows_difference(example, actual) else None
+        try:
+            expected = concrete.run(reference, example.input, side="reference")
+        except Unmodelled as gap:
+            raise Unreplayable(f"the interpreter does not know what happens: {gap.detail}") from gap
+        if expected == actual:
+            return None
+        return replace(example, expected=expected, actual=actual, replayed_on=replayed_on)
 
     return replay
 
@@ -72,8 +102,11 @@ def run_in_kernel(program: Program, obj: Object | None, given: RunInput) -> RunO
             packed = struct.pack(f"<{1 + SCRIPT_LENGTH}Q", 0, *values, *[0] * (SCRIPT_LENGTH - len(values)))
             maps.write(_map_name(helper), {b"\0\0\0\0": packed})
         header = LINK_HEADER[: testrun.header_bytes(accepted.program_type)]
-        with pinned(0):
-            done = testrun.run(accepted, header + given.packet)
+        try:
+            with pinned(0):
+                done = testrun.run(accepted, header + given.packet)
+        except KernelError as error:
+            raise Unreplayable(error.diagnostics[0].message) from error
         return RunOutput(done.retval, done.data[len(header) :], dict(_after(maps, given)), _calls(maps, helpers))
 
 

@@ -49,7 +49,7 @@ class HelperCall:
             raise Unmodelled("unmodelled-helper", f"{self.name} whose argument {index + 1} is not constant")
         return value.number
 
-    def note(self, kind: str, spec: MapSpec, guard: Term) -> None:
+    def touch(self, kind: str, spec: MapSpec, guard: Term) -> None:
         """Says that memory that CPUs share is touched."""
         condition = self.t.all_of(self.state.condition, guard)
         self.executor.accesses.append(Access(kind, spec.name, None, spec.value_size, condition, self.state.lock))

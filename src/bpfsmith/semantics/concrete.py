@@ -10,22 +10,37 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 
-from bpfsmith.execution import RunInput, RunOutput
+from bpfsmith.execution import CallRecord, RunInput, RunOutput
 from bpfsmith.ir import ops
+from bpfsmith.ir.cfg import BPF_TAIL_CALL
 from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import AluKind, Condition, Imm, Op, Operand, Reg
 from bpfsmith.isa import progtype
 from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import Program
+from bpfsmith.semantics import concrete_helpers
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.concrete_memory import ArrayMap, Map, Pointer, Region, Value, open_maps
+from bpfsmith.semantics.access import KEPT_BITS, UNFAITHFUL
+from bpfsmith.semantics.concrete_memory import (
+    ArrayMap,
+    Context,
+    InnerMap,
+    Map,
+    OuterMap,
+    Packet,
+    Pointer,
+    Region,
+    Value,
+    open_maps,
+)
 from bpfsmith.semantics.domain import CONCRETE, signed
 from bpfsmith.semantics.state import Unmodelled
 
 INSN_BUDGET = 1_000_000
 STACK_BYTES = 512  # MAX_BPF_STACK, include/linux/filter.h
 MAX_FRAMES = 8  # MAX_CALL_FRAMES, include/linux/bpf_verifier.h
+_R1 = Reg(1)
 _POINTER_BASE = 1 << 62  # any address that no offset in a region wraps around
 
 
@@ -44,19 +59,23 @@ class BudgetExceeded(Unmodelled):
         super().__init__("instruction-budget", detail)
 
 
-def run(program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe: Observer | None = None) -> RunOutput:
+def run(
+    program: Program, given: RunInput, *, budget: int = INSN_BUDGET, observe: Observer | None = None, side: str = ""
+) -> RunOutput:
     """What `program` does on `given`: r0, the packet, every modelled map, and how often nondeterministic helpers were called.
+    `side` is what the input's `world` calls the program's own stack.
 
     Raises `Unmodelled` where the program does what the meaning here does not cover, `Fault` where it does what no
     accepted program does, and `BudgetExceeded` after `budget` instructions. `observe` is called before each instruction.
     """
-    machine = Machine(program, given, budget, observe)
+    machine = Machine(program, given, budget, observe, side)
     machine.call(program.name)
     value = machine.register(Reg(0))
     if isinstance(value, Pointer):
         raise machine.unmodelled("returned-pointer", "a pointer is returned")
     maps = {name: contents.entries() for name, contents in machine.maps.items()}
-    return RunOutput(value & 0xFFFFFFFF, bytes(machine.packet.data), maps, dict(machine.calls))
+    packet, calls, changed = machine.packet.contents, dict(machine.calls), machine.context.changed()
+    return RunOutput(value & 0xFFFFFFFF, packet, maps, calls, tuple(machine.records), changed, machine.packet.metadata)
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -67,13 +86,20 @@ class Machine:
     run, one called by the other. A register is None while it holds nothing that an accepted program reads.
     """
 
-    def __init__(self, program: Program, given: RunInput, budget: int, observe: Observer | None) -> None:
+    def __init__(self, program: Program, given: RunInput, budget: int, observe: Observer | None, side: str = "") -> None:
         self.program, self.given, self.budget, self.observe = program, given, budget, observe
         bodies = {program.name: program.insns} | {sub.name: sub.insns for sub in program.subprograms}
         self.functions: dict[str, tuple[Op, ...]] = {name: lift(insns) for name, insns in bodies.items()}
-        self.context = progtype.for_section(program.section).context
-        self.packet = Region("packet", data=bytearray(given.packet))
-        self.maps = open_maps(program, given)
+        self.kind = progtype.for_section(program.section)
+        self.packet = Packet.of(given.packet, self.ask)
+        self.context = Context(self.kind.context, given.ctx, self.packet, self.ask)
+        self.maps = open_maps(program, given, self.ask)
+        self.stack_bytes = {
+            signed(64, args[0]): value for (name, args), value in given.world.items() if name == f"stack:{side}.0"
+        }
+        self.records: list[CallRecord] = []
+        self.made_up: dict[str, None] = {}  # calls whose answers nobody gave
+        self.attempts = 0  # to get memory for a packet
         self.handles: dict[str, Region] = {}
         self.results: dict[str, deque[int]] = {}
         for result in given.helper_results:
@@ -90,8 +116,11 @@ class Machine:
             raise self.unmodelled("unmodelled-instruction", f"the subprogram {name} is not part of the program")
         if self.depth == MAX_FRAMES:
             raise Fault(self.at(f"a call of {name}, which is {MAX_FRAMES + 1} functions deep"))
+        stack = bytearray(STACK_BYTES)
+        for offset, value in self.stack_bytes.items() if not self.depth else ():
+            stack[STACK_BYTES + offset] = value
         self.depth += 1
-        self.registers[10] = Pointer(Region("stack", name, bytearray(STACK_BYTES)), STACK_BYTES)
+        self.registers[10] = Pointer(Region("stack", name, stack), STACK_BYTES)
         following = 0
         while True:
             self.function, self.insn_idx = name, following
@@ -120,12 +149,25 @@ class Machine:
                         self.depth -= 1
                         return
                 case ops.CallSubprogram(name=callee):
-                    kept = self.registers[6:]
-                    self.registers[6:10] = [None] * 4
-                    self.call(callee)
-                    self.registers[1:] = [None] * 5 + kept
+                    self._call_kept(callee)
+                case ops.CallHelper(helper_id=helper_id):
+                    if self._helper(helper_id):
+                        self.depth -= 1
+                        return
                 case _:
                     self._step(op)
+
+    def call_back(self, name: str, *arguments: Value) -> int:
+        """Runs a function of the program for a helper, and gives what it returns."""
+        self.registers[1:6] = [*arguments, *[None] * (5 - len(arguments))]
+        self._call_kept(name)
+        return self.scalar(Reg(0))
+
+    def _call_kept(self, name: str) -> None:
+        kept = self.registers[6:]
+        self.registers[6:10] = [None] * 4
+        self.call(name)
+        self.registers[1:] = [None] * 5 + kept
 
     def _step(self, op: Op) -> None:
         registers = self.registers
@@ -156,8 +198,10 @@ class Machine:
                 self.store(self.register(base), offset, size, self.operand(src))
             case ops.Atomic():
                 self._atomic(op)
-            case ops.CallHelper(helper_id=helper_id):
-                self._helper(helper_id)
+            case ops.LoadFunction(dst=dst, name=name):
+                registers[dst] = Pointer(Region("function", name), 0)
+            case ops.CallKfunc(name=name):
+                self._kfunc(name)
             case _:
                 raise self.unmodelled("unmodelled-instruction", f"{type(op).__name__} is not modelled")
 
@@ -214,8 +258,11 @@ class Machine:
         """`size` bytes at pointer + offset as a number, zero-extended, or the pointer that was spilled there."""
         if isinstance(pointer, Pointer) and pointer.region.kind == "ctx":
             return self._load_context(signed(64, pointer.offset) + offset, size)
+        if isinstance(pointer, int) and self.given.world:
+            places = (CONCRETE.add(64, pointer, CONCRETE.const(64, offset + i)) for i in range(size))
+            return int.from_bytes(bytes(self.ask("kernel", place, len(self.records)) for place in places), "little")
         region, start = self._place(pointer, offset, size)
-        spilled = region.pointer_at(start) if size == 8 else None
+        spilled = region.pointer_at(start) if size == 8 and region.spilled else None
         return spilled or int.from_bytes(self._bytes(region, start, size), "little")
 
     def read(self, pointer: Value, size: int) -> bytes:
@@ -227,8 +274,16 @@ class Machine:
             raise self.unmodelled("leaked-pointer", "bytes of a spilled pointer are read as a number")
         return bytes(region.data[start : start + size])
 
+    def write(self, pointer: Value, raw: bytes) -> None:
+        """Bytes that a helper leaves where an argument points to."""
+        for at, byte in enumerate(raw):
+            self.store(pointer, at, 1, byte)
+
     def store(self, pointer: Value, offset: int, size: int, value: Value) -> None:
         """The low `size` bytes of `value` go to pointer + offset; a pointer goes to the stack only, and whole."""
+        if isinstance(pointer, Pointer) and pointer.region.kind == "ctx":
+            self._store_context(signed(64, pointer.offset) + offset, size, value)
+            return
         region, start = self._place(pointer, offset, size)
         if not region.is_writable:
             raise Fault(self.at(f"a store to {region}, which is read-only"))
@@ -245,29 +300,42 @@ class Machine:
         """Where `size` bytes at pointer + offset lie; they are inside the region."""
         if isinstance(pointer, int):
             raise Fault(self.at(f"memory is reached through the number {pointer:#x}"))
-        region, start = pointer.region, signed(64, pointer.offset) + offset
-        if region.kind == "ctx":
-            raise self.unmodelled("unmodelled-context", "the context is stored to, or given to a helper as bytes")
+        region, at = pointer.region, signed(64, pointer.offset) + offset
+        if region.kind in ("ctx", "map", "function"):
+            raise self.unmodelled("unmodelled-context", f"the inside of the {region.kind} is reached as bytes")
         if not region.is_live:
             raise self.unmodelled("stale-value-pointer", f"an entry that map {region.name} has given up is accessed")
-        if not 0 <= start <= len(region.data) - size:
-            raise Fault(self.at(f"{size} bytes at offset {start} of {region}, which has {len(region.data)}"))
-        return region, start
+        low, high = region.bounds
+        if not low <= at <= high - size:
+            raise Fault(self.at(f"{size} bytes at offset {at} of {region}, which has {high}"))
+        return region, region.origin + at
 
     def _load_context(self, start: int, size: int) -> Value:
-        for item in self.context:
-            if (item.offset, item.size) == (start, size):
+        for item in self.kind.context:
+            inside = item.offset <= start and start + size <= item.offset + item.size
+            if inside and (item.kind in (FieldKind.SCALAR, FieldKind.POINTER) or size == item.size):
                 match item.kind:
                     case FieldKind.PACKET:
-                        return Pointer(self.packet, 0)
+                        return Pointer(self.packet.region, CONCRETE.const(64, self.packet.start))
                     case FieldKind.PACKET_END:
-                        return Pointer(self.packet, len(self.packet.data))
-                    case FieldKind.SCALAR:
-                        usual = len(self.packet.data) if item.name == "len" else 0
-                        return CONCRETE.const(8 * size, self.given.ctx.get(item.name, usual))
+                        return Pointer(self.packet.region, CONCRETE.const(64, self.packet.end))
+                    case FieldKind.PACKET_META:
+                        return Pointer(self.packet.region, CONCRETE.const(64, self.packet.meta))
                     case _:
-                        raise self.unmodelled("unmodelled-context", f"the context field {item.name}")
-        raise self.unmodelled("unmodelled-context", f"{size} bytes at offset {start} of the context")
+                        return self.context.load(start, size)
+        if self.kind.context:
+            raise self.unmodelled("unmodelled-context", f"{size} bytes at offset {start} of the context")
+        return self.context.load(start, size)
+
+    def _store_context(self, start: int, size: int, value: Value) -> None:
+        if isinstance(value, Pointer):
+            raise self.unmodelled("leaked-pointer", "a pointer is stored to the context")
+        for item in self.kind.context:
+            if item.offset <= start and start + size <= item.offset + item.size:
+                if item.name in UNFAITHFUL:
+                    raise self.unmodelled("unmodelled-context", f"a store to {item.name}, which may keep a part of it")
+                value = CONCRETE.const(KEPT_BITS.get(item.name, 8 * size), value)
+        self.context.store(start, size, value)
 
     def _load_skb(self, op: ops.LoadSkb) -> bool:
         """Packet bytes to r0; False when they are not there, which ends the function with 0. The offset is an int in the kernel
@@ -276,23 +344,42 @@ class Machine:
         start = signed(32, CONCRETE.const(32, index + op.offset))
         if start < 0:
             raise self.unmodelled("unmodelled-instruction", f"a packet load at the negative offset {start}")
-        raw = bytes(self.packet.data[start : start + op.size])
-        self.registers[:6] = [int.from_bytes(raw, "big") if len(raw) == op.size else 0] + [None] * 5
-        return len(raw) == op.size
+        found = start + op.size <= self.packet.whole_length
+        raw = self.packet.bytes_at(start, op.size) if found else b""
+        self.registers[:6] = [int.from_bytes(raw, "big")] + [None] * 5
+        return found
 
     # --- helpers ------------------------------------------------------------------------------------------------------
-    def _helper(self, helper_id: int) -> None:
-        effect = HELPERS.get(helper_id)
+    def _helper(self, helper_id: int) -> bool:
+        """Runs a helper; True where a tail call has ended the program."""
+        if helper_id == BPF_TAIL_CALL:
+            return concrete_helpers.tail_call(self)
+        effect = concrete_helpers.helper(helper_id)
         if effect is None:
             raise self.unmodelled("unmodelled-helper", f"helper {mapmodel.helper_name(helper_id)} has no model yet")
-        result = effect(self)
-        self.registers[:6] = [result if isinstance(result, Pointer) else CONCRETE.const(64, result)] + [None] * 5
+        self._returned(effect(self))
+        return False
+
+    def _kfunc(self, name: str) -> None:
+        effect = concrete_helpers.kfunc(name)
+        if effect is None:
+            raise self.unmodelled("unmodelled-helper", f"the kernel function {name} has no model yet")
+        self._returned(effect(self))
+
+    def _returned(self, result: Value | None) -> None:
+        value = result if isinstance(result, Pointer | None) else CONCRETE.const(64, result)
+        self.registers[:6] = [value] + [None] * 5
+
+    def ask(self, name: str, *args: int, usual: int = 0) -> int:
+        """What the input's world says of an input of the semantics, or the usual value."""
+        return self.given.world.get((name, args), usual)
 
     def drawn(self, helper: str) -> int:
         """The next result that the input has for a nondeterministic helper, 0 when there are no more."""
+        number = self.calls[helper]
         self.calls[helper] += 1
         results = self.results.get(helper)
-        return results.popleft() if results else 0
+        return results.popleft() if results else self.ask(helper, number)
 
     def map(self, name: str) -> Map:
         contents = self.maps.get(name)
@@ -300,11 +387,14 @@ class Machine:
             raise self.unmodelled("unmodelled-map", f"the map {name} is of a type that has no model yet")
         return contents
 
-    def map_argument(self) -> Map:
-        """The map that r1 names."""
-        value = self.register(Reg(1))
+    def map_argument(self, register: Reg = _R1) -> Map | InnerMap:
+        """The map that a register names."""
+        value = self.register(register)
         if isinstance(value, Pointer) and value.region.kind == "map":
-            return self.map(value.region.name)
+            contents = self.map(value.region.name)
+            if value.region.key and isinstance(contents, OuterMap):
+                return InnerMap(contents.spec, contents.inside, value.region.key)
+            return contents
         raise self.unmodelled("unmodelled-map", "the map of a call is not a map of the program")
 
     # --- small ones ---------------------------------------------------------------------------------------------------
@@ -332,43 +422,3 @@ class Machine:
 
 Observer = Callable[[Machine], None]
 """Sees the machine before each instruction; what it changes, it changes for the run."""
-
-
-# --- helper models ----------------------------------------------------------------------------------------------------
-Effect = Callable[[Machine], Value]
-
-
-def _lookup(machine: Machine) -> Value:
-    contents = machine.map_argument()
-    return contents.lookup(machine.read(machine.register(Reg(2)), contents.spec.key_size))
-
-
-def _update(machine: Machine) -> Value:
-    contents = machine.map_argument()
-    key = machine.read(machine.register(Reg(2)), contents.spec.key_size)
-    value = machine.read(machine.register(Reg(3)), contents.spec.value_size)
-    return contents.update(key, value, machine.scalar(Reg(4)))
-
-
-def _delete(machine: Machine) -> Value:
-    contents = machine.map_argument()
-    return contents.delete(machine.read(machine.register(Reg(2)), contents.spec.key_size))
-
-
-def _drawn(name: str, width: int) -> Effect:
-    return lambda machine: CONCRETE.const(width, machine.drawn(name))
-
-
-HELPERS: dict[int, Effect] = {
-    1: _lookup,
-    2: _update,
-    3: _delete,
-    5: _drawn("bpf_ktime_get_ns", 64),
-    7: _drawn("bpf_get_prandom_u32", 32),
-    8: lambda machine: 0,  # bpf_get_smp_processor_id: tests and replays run on processor 0
-    93: lambda machine: 0,  # bpf_spin_lock: there is nobody else
-    94: lambda machine: 0,  # bpf_spin_unlock
-    125: _drawn("bpf_ktime_get_boot_ns", 64),
-    160: _drawn("bpf_ktime_get_coarse_ns", 64),
-}
-"""By helper id, the same ids as `semantics.helpers.HELPERS`: reads arguments from r1.., acts, and gives r0."""

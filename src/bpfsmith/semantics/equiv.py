@@ -37,6 +37,10 @@ class Unreplayable(Exception):
     """Raised by a replayer that cannot arrange the input, or has no candidate to run: says why."""
 
 
+class NotAccepted(Unreplayable):
+    """Raised by a replayer whose kernel does not accept the candidate: nothing is to be said of such a program."""
+
+
 NULL_ACCESS = "memory access through NULL"
 """The observable of a candidate that reaches memory through NULL; replaying it means that the verifier rejects the program."""
 
@@ -52,7 +56,8 @@ class Setting:
     start from, and the usual values of inputs, such as the initial state."""
 
     limits: Limits | None = None
-    replay: Replayer | None = None
+    replay: Replayer | None = None  # in the kernel
+    interpret: Replayer | None = None  # where no kernel can be made to show it
     packet: bytes = bytes(64)
     usual: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
     # The two behaviours again, over names for values that both compute (`naming.Names`): tried before the solvers.
@@ -199,34 +204,39 @@ class _Check:
         found = witness.shrink(assignment, [*self.given, obligation.condition])
         example = witness.counterexample(self.t, NULL_ACCESS, found, self.reference, self.candidate, self.setting.packet)
         example = replace(example, actual=replace(example.expected, maps={}), notes=(f"the candidate: {obligation.detail}",))
-        return self._replayed(example)
+        return self._replayed(example, in_kernel=True)
 
     def _different(self, item: Observable, assignment: Assignment) -> Verdict:
-        t = self.t
-        found = witness.shrink(assignment, [*self.given, item.differs(t)])
-        chosen = witness.cannot_be_arranged(found, {spec.name: spec for spec in (*self.reference.maps, *self.candidate.maps)})
-        if self.setting.replay is not None and not item.shown:
-            chosen = chosen or "no test run shows it"
-            return Unknown("not-replayable", f"{item.name} differs, but that cannot be shown by a run: {chosen}")
-        if chosen is not None and self.setting.replay is not None:
-            return Unknown("not-replayable", f"{item.name} differs, but only where {chosen}, which no run can be made to do")
-        example = witness.counterexample(t, item.name, found, self.reference, self.candidate, self.setting.packet)
-        return self._replayed(replace(example, notes=self.notes))
+        found = witness.shrink(assignment, [*self.given, item.differs(self.t)])
+        specs = {spec.name: spec for spec in (*self.reference.maps, *self.candidate.maps)}
+        needs = witness.cannot_be_arranged(found, specs)
+        example = witness.counterexample(self.t, item.name, found, self.reference, self.candidate, self.setting.packet)
+        return self._replayed(replace(example, notes=(*self.notes, *needs)), item.shown and not needs)
 
-    def _replayed(self, example: Counterexample) -> Verdict:
-        if self.setting.replay is None:
-            return Different(example)
-        try:
-            replayed = self.setting.replay(example)
-        except Unreplayable as reason:
-            return Unknown("not-replayable", f"{example.observable} differs, but that cannot be shown by a run: {reason}")
-        if replayed is None:
-            raise InternalError(
-                Diagnostic(
-                    id="witness-not-reproduced",
-                    message=f"the prover says that {example.observable} differs, but running the candidate does not show it",
-                    notes=(f"input: {example.input}", f"the prover expects of the candidate: {example.actual}"),
-                    help="this is a bug of bpfsmith, never a finding about your program; please report it with both inputs",
+    def _replayed(self, example: Counterexample, in_kernel: bool) -> Verdict:
+        """The counterexample as a replayer has seen it: the kernel where it can be made to show it, else the interpreter."""
+        reason = "; ".join(example.notes) or "no test run shows it"
+        for replayer in (self.setting.replay if in_kernel else None, self.setting.interpret):
+            if replayer is None:
+                continue
+            try:
+                replayed = replayer(example)
+            except NotAccepted as why:
+                reason = str(why)
+                break
+            except Unreplayable as why:
+                reason = str(why)
+                continue
+            if replayed is None:
+                raise InternalError(
+                    Diagnostic(
+                        id="witness-not-reproduced",
+                        message=f"the prover says that {example.observable} differs, but a run does not show it",
+                        notes=(f"input: {example.input}", f"the prover expects of the candidate: {example.actual}"),
+                        help="this is a bug of bpfsmith, never a finding about your program; please report it with both inputs",
+                    )
                 )
-            )
-        return Different(replayed)
+            return Different(replayed)
+        if self.setting.replay is None and self.setting.interpret is None:
+            return Different(example)
+        return Unknown("not-replayable", f"{example.observable} differs, but that cannot be shown by a run: {reason}")

@@ -81,8 +81,8 @@ HELPERS: dict[int, CallModel] = {
         _recorded("bpf_get_hash_recalc", "ctx!", packet="reads"),
         _pure("bpf_csum_diff", "in:2 u32 in:4 u32 u32"),
         # memory of the kernel and of processes
-        _model("bpf_probe_read", output_helpers.probe_read("out:2 u32 u64"), 3),
-        _model("bpf_probe_read_kernel", output_helpers.probe_read("out:2 u32 u64"), 3),
+        _model("bpf_probe_read", output_helpers.ProbeRead(recorded("out:2 u32 u64")), 3),
+        _model("bpf_probe_read_kernel", output_helpers.ProbeRead(recorded("out:2 u32 u64")), 3),
         _recorded("bpf_probe_read_user", "out:2 u32 u64"),
         _recorded("bpf_probe_read_str", "text:2 u32 u64"),
         _recorded("bpf_probe_read_kernel_str", "text:2 u32 u64"),
@@ -117,9 +117,9 @@ HELPERS: dict[int, CallModel] = {
         _model("bpf_ringbuf_submit", output_helpers.submit, 2),
         _model("bpf_ringbuf_discard", output_helpers.discard, 2),
         # queues
-        _model("bpf_map_push_elem", output_helpers.queued("map in=value u64"), 3),
-        _model("bpf_map_pop_elem", output_helpers.queued("map may=value"), 2),
-        _model("bpf_map_peek_elem", output_helpers.queued("map may=value"), 2),
+        _model("bpf_map_push_elem", output_helpers.Queued(recorded("map in=value u64")), 3),
+        _model("bpf_map_pop_elem", output_helpers.Queued(recorded("map may=value")), 2),
+        _model("bpf_map_peek_elem", output_helpers.Queued(recorded("map may=value")), 2),
         # packets
         _model("bpf_xdp_adjust_head", packet_helpers.adjust_head, 2),
         _model("bpf_xdp_adjust_tail", packet_helpers.adjust_tail, 2),

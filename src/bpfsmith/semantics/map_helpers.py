@@ -44,7 +44,7 @@ def lookup(call: HelperCall) -> Value:
         found = contents.present(t, key)
         if spec.type in mapmodel.ARRAYS:
             found = t.ult(32, t.extract(key, key.width, 31, 0), t.const(32, spec.max_entries))
-        call.note("load", spec, t.true)
+        call.touch("load", spec, t.true)
         return maybe(t, found, Region("value", spec.name, key, contents.generation(t, key)), t.const(64, 0))
     if spec.type in mapmodel.ARRAYS:
         found = t.ult(32, key, t.const(32, spec.max_entries))
@@ -112,7 +112,7 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     full = t.false if spec.name in call.executor.never_full else _full(call, spec, wants_new)
     refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
     done = t.negate(t.any_of(full, refused))
-    call.note("update", spec, t.true)  # a refused update has looked, too
+    call.touch("update", spec, t.true)  # a refused update has looked, too
     # Of per-CPU maps an entry is overwritten where it is (kernel/bpf/hashtab.c: pcpu_copy_value); others get a new one.
     generation = None if spec.type in mapmodel.PER_CPU else call.executor.new_generation()
     state.maps[spec.name] = contents.insert(done, key, value, generation)
@@ -149,7 +149,7 @@ def _update_array(call: HelperCall, spec: MapSpec, key: Term, value: Bytes, mode
         assert isinstance(part, Term)
         memory = memory.store(t, where, size, t.ite(8 * size, inside, part, old))
     state.regions[region] = memory
-    call.note("store", spec, inside)
+    call.touch("store", spec, inside)
     return t.ite(64, inside, t.const(64, 0), t.const(64, -E2BIG))
 
 
@@ -168,7 +168,7 @@ def delete(call: HelperCall) -> Value | None:
 def _deleted(call: HelperCall, spec: MapSpec, key: Term, found: Term) -> Term:
     t, state = call.t, call.state
     state.next_call(f"map:{spec.name}.freed", found)
-    call.note("update", spec, t.true)  # a delete that finds nothing has looked, too
+    call.touch("update", spec, t.true)  # a delete that finds nothing has looked, too
     state.maps[spec.name] = state.maps[spec.name].delete(found, key, call.executor.new_generation())
     return t.ite(64, found, t.const(64, 0), t.const(64, -ENOENT))
 
@@ -192,7 +192,7 @@ def storage_get(call: HelperCall) -> Value:
         value = Bytes(lambda offset: t.const(8, 0)) if nothing else _value(call, spec, given)
         state.maps[spec.name] = contents.insert(made, owner, value, None)
         found = t.any_of(found, made)
-    call.note("update" if flags else "load", spec, t.true)
+    call.touch("update" if flags else "load", spec, t.true)
     generation = state.maps[spec.name].generation(t, owner)
     return maybe(t, found, Region("value", spec.name, owner, generation), t.const(64, 0))
 

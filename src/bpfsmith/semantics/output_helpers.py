@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from bpfsmith.semantics.call import Effect, HelperCall
+from dataclasses import dataclass
+
+from bpfsmith.semantics.call import HelperCall
 from bpfsmith.semantics.memory import Pointer, Region, Target, Value, joined
-from bpfsmith.semantics.recorded import cases, recorded, room
+from bpfsmith.semantics.recorded import Recorded, cases, recorded, room
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 
 QUEUES = frozenset({"BPF_MAP_TYPE_QUEUE", "BPF_MAP_TYPE_STACK"})
 
 
-def probe_read(words: str) -> Effect:
+@dataclass(frozen=True, slots=True)
+class ProbeRead:
     """The effect of reading memory of the kernel. Where the address is memory of the program itself, it is a copy."""
-    effect = recorded(words)
 
-    def copied(call: HelperCall) -> Value | None:
+    elsewhere: Recorded
+
+    def __call__(self, call: HelperCall) -> Value | None:
         target, size, source = call.args
         if not isinstance(source, Pointer):
-            return effect(call)
+            return self.elsewhere(call)
         if not (isinstance(size, Term) and size.is_const and size.number <= 4096):
             raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not a small constant")
         for at in range(0, size.number, 8):
@@ -27,28 +31,26 @@ def probe_read(words: str) -> Effect:
             call.executor.store(call.state, target, at, piece, _widened(call.t, part))
         return call.t.const(64, 0)
 
-    return copied
-
 
 def _widened(t: Terms, value: Value) -> Value:
     return t.zext(value, value.width, 64) if isinstance(value, Term) else value
 
 
-def queued(words: str) -> Effect:
+@dataclass(frozen=True, slots=True)
+class Queued:
     """The effect of a call on a queue or a stack; a Bloom filter reads what these would write."""
-    effect = recorded(words)
 
-    def checked(call: HelperCall) -> Value | None:
+    recorded: Recorded
+
+    def __call__(self, call: HelperCall) -> Value | None:
         spec = call.executor.map_spec(call.args[0])
         if spec.type not in QUEUES:
             raise Unmodelled("unmodelled-map", f"{call.name} on {spec.name}, a {spec.type}")
-        return effect(call)
-
-    return checked
+        return self.recorded(call)
 
 
 def printk(call: HelperCall) -> Value:
-    """bpf_traceprintk(fmt, size, ..): as many numbers as the format asks for; the registers behind them do not matter."""
+    """bpf_trace_printk(fmt, size, ..): as many numbers as the format asks for; the registers behind them do not matter."""
     t, state, executor = call.t, call.state, call.executor
     size = call.args[1]
     if not (isinstance(size, Term) and size.is_const and size.number <= 512):
@@ -56,10 +58,8 @@ def printk(call: HelperCall) -> Value:
     text = [executor.load(state, call.args[0], at, 1) for at in range(size.number)]
     if not all(isinstance(byte, Term) and byte.is_const for byte in text):
         raise Unmodelled("unmodelled-helper", f"{call.name} with a format that is not constant")
-    format = bytes(byte.number for byte in text if isinstance(byte, Term)).split(b"\0")[0].replace(b"%%", b"")
-    directives = [part.lstrip(b"0123456789.-+ #hlz")[:1] for part in format.split(b"%")[1:4]]
     words, values = ["in:2", "u32"], []
-    for index, directive in enumerate(directives):
+    for index, directive in enumerate(conversions(bytes(byte.number for byte in text if isinstance(byte, Term)))):
         value = executor.argument(state, 3 + index)
         if directive == b"s" and isinstance(value, Pointer):
             # The string in the program's own memory, as one number: its bytes up to the first zero.
@@ -69,6 +69,12 @@ def printk(call: HelperCall) -> Value:
             words.append("u64")
         values.append(value)
     return recorded(" ".join(words))(HelperCall(executor, state, call.name, (*call.args, *values))) or t.const(64, 0)
+
+
+def conversions(text: bytes) -> list[bytes]:
+    """The conversion characters of a format ("%5d" has b"d"), of which the helper takes three at most."""
+    parts = text.split(b"\0")[0].replace(b"%%", b"").split(b"%")[1:4]
+    return [part.lstrip(b"0123456789.-+ #hlz")[:1] for part in parts]
 
 
 def _string(call: HelperCall, pointer: Pointer) -> Term:

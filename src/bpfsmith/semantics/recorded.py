@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bpfsmith.semantics.call import Effect, HelperCall
+from bpfsmith.semantics.call import HelperCall
 from bpfsmith.semantics.memory import Bytes, Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.state import CTX, State, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, leading_zeros
@@ -118,34 +118,42 @@ def between(t: Terms, state: State, start: Pointer, end: Pointer) -> PacketView:
     return PacketView(tuple(parts), length)
 
 
-def recorded(words: str, result: int = 64, packet: str = "") -> Effect:
+@dataclass(frozen=True, slots=True)
+class Recorded:
     """The effect of a recorded helper with this signature. Its result has `result` bits (sign-extended; 0: void). `packet` is
     "reads" for a helper that sees the packet, "renews" for one that may change it, so that old packet pointers are void."""
-    arguments = signature(words)
 
-    def effect(call: HelperCall) -> Value | None:
-        t, state = call.t, call.state
-        channel = _channel(call, arguments)
+    arguments: tuple[Argument, ...]
+    result: int = 64
+    packet: str = ""
+
+    @property
+    def renews_context(self) -> bool:
+        return self.packet == "renews" or any(item.kind == "ctx!" for item in self.arguments)
+
+    def __call__(self, call: HelperCall) -> Value | None:
+        t, state, result = call.t, call.state, self.result
+        channel = _channel(call, self.arguments)
         number = state.next_call(channel)
         given = t.sext(t.app(channel, result, number), result, 64) if result else t.const(64, 0)
-        _record(call, channel, number, arguments, given)
-        renews_context = packet == "renews" or any(item.kind == "ctx!" for item in arguments)
-        _look_around(call, channel, number, bool(packet), renews_context)
-        if packet == "renews":
+        _record(call, channel, number, self.arguments, given)
+        _look_around(call, channel, number, bool(self.packet), self.renews_context)
+        if self.packet == "renews":
             _renew_packet(call, channel, number)
-        if renews_context:
+        if self.renews_context:
             _renew_context(call, channel, number)
         return given if result else None
 
-    return effect
 
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """The effect of a helper whose answer (`result` bits) is a function of its arguments and stays the same for one run."""
 
-def steady(words: str, result: int = 64) -> Effect:
-    """The effect of a helper whose answer is a function of its arguments and stays the same for one run."""
-    arguments = signature(words)
+    arguments: tuple[Argument, ...]
+    result: int = 64
 
-    def effect(call: HelperCall) -> Value | None:
-        t = call.t
+    def __call__(self, call: HelperCall) -> Value | None:
+        t, arguments, result = call.t, self.arguments, self.result
         channel = _channel(call, arguments)
         known: list[Term] = []
         for index, argument in enumerate(arguments):
@@ -156,7 +164,13 @@ def steady(words: str, result: int = 64) -> Effect:
             _give(call, f"{channel}.{index + 1}", tuple(known), arguments, index, t.const(64, 0))
         return t.zext(t.app(channel, result, *known), result, 64) if result else None
 
-    return effect
+
+def recorded(words: str, result: int = 64, packet: str = "") -> Recorded:
+    return Recorded(signature(words), result, packet)
+
+
+def steady(words: str, result: int = 64) -> Steady:
+    return Steady(signature(words), result)
 
 
 def _channel(call: HelperCall, arguments: tuple[Argument, ...]) -> str:
@@ -260,13 +274,14 @@ def _give(
     step = 1 if kind == "text" or size.varying is not None else 8
     for at in range(0, size.limit, step):
         piece = min(step, size.limit - at)
-        value = t.app(f"{name}+{at}", 8 * piece, *known)
+        # Bytes have names of their own, so that a run can be told whichever was asked for.
+        value = t.app(f"{name}.{at}" if step == 1 else f"{name}+{at}", 8 * piece, *known)
         if kind in ("text", "got", "may") or size.varying is not None:
             ((_, old),) = pieces(call, call.args[index], at, piece)
             match kind:
                 case "text":
                     # Texts of processes are copied in words: what lies behind the end in its word may be cleared.
-                    beyond = t.ite(8, t.app(f"{name}+{at}.cleared", 0, *known), t.const(8, 0), old)
+                    beyond = t.ite(8, t.app(f"{name}.{at}.cleared", 0, *known), t.const(8, 0), old)
                     value = t.ite(8, t.slt(64, t.const(64, at), result), value, beyond)
                     value = t.ite(8, t.slt(64, result, t.const(64, 0)), t.const(8, 0), value)
                 case "got":

@@ -10,6 +10,8 @@ from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInp
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import DRAWS, Behaviour
+from bpfsmith.semantics.concrete_memory import HEADROOM, LIMIT
+from bpfsmith.semantics.domain import signed
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.memory import Bytes
 from bpfsmith.semantics.terms import Term, Terms, postorder
@@ -96,15 +98,14 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
 
 
 TEST_RUN: dict[tuple[str, tuple[int, ...]], int] = {
-    ("packet_headroom:", ()): 216,  # XDP_PACKET_HEADROOM without struct xdp_frame
-    ("packet_limit:", ()): 3520,  # a page without headroom and struct skb_shared_info
+    ("packet_headroom:", ()): HEADROOM,
+    ("packet_limit:", ()): LIMIT,
     ("packet_beyond", ()): 0,
     ("packet_meta_length", ()): 0,
 }
 """What a test run in the kernel gives that cannot be chosen (net/bpf/test_run.c): the usual values of these inputs."""
 
 _UNSETTABLE = {
-    "stack:": "uninitialised stack bytes have chosen values",
     "pointer-byte": "bytes of an address have chosen values",
     "address:": "an address has a chosen value",
     "ctx": "the context has chosen values",
@@ -119,21 +120,34 @@ _UNSETTABLE = {
 }
 
 
-def cannot_be_arranged(assignment: Assignment, specs: Mapping[str, MapSpec]) -> str | None:
-    """What a model chose that no run can be given, in words; None when there is no such thing in it."""
-    for (name, args), value in assignment.values.items():
-        if assignment.defaults.get((name, args)) == value or (name == "skb.out_of_memory" and not value):
-            continue
-        if name.startswith("bpf_") and name not in DRAWS:
-            return f"{name.partition('.')[0]} gives a chosen result"
-        if name.startswith("map:"):
-            words = _map_trouble(name, args, value, specs)
-            if words is not None:
-                return words
-        for prefix, words in _UNSETTABLE.items():
-            if name.startswith(prefix):
-                return words
-    return None
+MOST_NEEDS = 6
+
+
+def cannot_be_arranged(assignment: Assignment, specs: Mapping[str, MapSpec]) -> tuple[str, ...]:
+    """What a model chose that no test run can be given, in words; empty when there is no such thing in it."""
+    needs: dict[str, None] = {}
+    for (name, args), value in sorted(assignment.values.items(), key=repr):
+        words = _need(name, args, value, specs) if assignment.defaults.get((name, args)) != value else None
+        if words is not None:
+            needs[words] = None
+    shown = tuple(needs)[:MOST_NEEDS]
+    return (*shown, f"and {len(needs) - len(shown)} more") if len(needs) > len(shown) else shown
+
+
+def _need(name: str, args: tuple[int, ...], value: int, specs: Mapping[str, MapSpec]) -> str | None:
+    if name.startswith("bpf_") and name not in DRAWS:
+        helper, dot, part = name.partition(".")
+        memory = f" to write {value:#x}" if dot and part[:1].isdigit() else f" to give {value:#x}"
+        which = f" (call {args[0] + 1})" if args else ""
+        return f"needs helper result: {helper}{which}{memory}"
+    if name == "skb.out_of_memory" and not value:
+        return None
+    if name.startswith("map:"):
+        return _map_trouble(name, args, value, specs)
+    if name.startswith("stack:"):
+        side = name.removeprefix("stack:").partition(".")[0]
+        return f"depends on uninitialised stack of the {side}: byte r10{signed(64, args[0]):+d} is {value:#x}"
+    return next((f"needs that {words}" for prefix, words in _UNSETTABLE.items() if name.startswith(prefix)), None)
 
 
 def _map_trouble(name: str, args: tuple[int, ...], value: int, specs: Mapping[str, MapSpec]) -> str | None:
@@ -141,16 +155,17 @@ def _map_trouble(name: str, args: tuple[int, ...], value: int, specs: Mapping[st
     map_name, _, what = name.removeprefix("map:").rpartition(".")
     spec = specs.get(map_name)
     if what == "full":
-        return "a map is full at a chosen moment" if value else None
+        return "needs that a map is full at a chosen moment" if value else None
     if what not in ("present", "value", "socket", "error") or (spec is not None and spec.type in mapmodel.HASHES):
         return None
     if len(args) > (2 if what == "value" else 1):
-        return f"{map_name} has chosen contents after the program has changed it"
+        return f"needs that {map_name} has chosen contents after the program has changed it"
     if spec is not None and spec.type == "BPF_MAP_TYPE_LPM_TRIE":
         # An entry of the full length is found by its own key only; a shorter one is found by others too.
         full = 8 * (spec.key_size - LPM_PREFIX_BYTES)
-        return None if args[0] & 0xFFFFFFFF == full else f"{map_name} holds a chosen prefix"
-    return f"{map_name}, a {spec.type if spec else 'map inside a map'}, has chosen contents" if value else None
+        return None if args[0] & 0xFFFFFFFF == full else f"needs that {map_name} holds a chosen prefix"
+    what_it_is = spec.type if spec else "map inside a map"
+    return f"needs that {map_name}, a {what_it_is}, has chosen contents" if value else None
 
 
 def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet: bytes) -> RunInput:
@@ -175,7 +190,8 @@ def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet:
             for name, spec in specs.items()
             if not spec.frozen and spec.type in ENTRIES | mapmodel.ARRAYS
         },
-        helper_results=tuple(HelperResult(name, value) for _, name, value in helpers),
+        helper_results=tuple(HelperResult(name, value) for _, name, value in helpers if name in DRAWS),
+        world=dict(values),
     )
 
 

@@ -31,10 +31,10 @@ def run_vector(bytecode: str, memory: str) -> int:
         )
     program = flat.program(decode(code), "main", _SECTION)
     machine = Machine(program, RunInput(), INSN_BUDGET, _refuse_helpers)
-    machine.packet = Region("memory", data=bytearray(hex_bytes(memory, "the memory")))
+    given = Region("memory", data=bytearray(hex_bytes(memory, "the memory")))
     machine.registers[:10] = [0] * 10
-    if machine.packet.data:
-        machine.registers[1:3] = [Pointer(machine.packet, 0), len(machine.packet.data)]
+    if given.data:
+        machine.registers[1:3] = [Pointer(given, 0), len(given.data)]
     try:
         machine.call(program.name)
         return machine.scalar(Reg(0))

@@ -239,7 +239,7 @@ class Debugger:
                 shown = [f"{rest}[{key.hex()}] = {value.hex()}" for key, value in contents.entries().items() if any(value)]
                 self._say_some(shown or [f"{rest} holds {'nothing but zeros' if contents.entries() else 'no entry'}"])
             case "pkt":
-                self._say_some(hexdump(bytes(machine.packet.data)).splitlines())
+                self._say_some(hexdump(machine.packet.contents).splitlines())
             case "h" | "help" | "?":
                 self._say_some(COMMANDS.splitlines())
             case "":

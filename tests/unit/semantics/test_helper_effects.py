@@ -1,6 +1,6 @@
 """Helpers whose effect is known: bytes copied in and out of packets, maps of every kind, callbacks, iterators.
 
-Each case is two programs, `a` and `b`, and what is said of them: equal; told apart, by a run that showed it; or neither.
+Each case is two programs, `a` and `b`, and what is said of them: equal; told apart, and a run has shown it; or neither.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ CASES = {
         "if ((void *)(m + 1) > (void *)(long)ctx->data) return 1; *m = 7; return 2;",
         "if (bpf_xdp_adjust_meta(ctx, -4)) return 1; __u32 *m = (void *)(long)ctx->data_meta; "
         "if ((void *)(m + 1) > (void *)(long)ctx->data) return 1; *m = 8; return 2;",
-        Unknown,
+        Different,
     ),
     "a route is looked up once or twice": (
         XDP,
@@ -141,13 +141,13 @@ CASES = {
         "bpf_map_update_elem(&routes, &k, &n, 0); return r;",
         "struct prefix k = {32, 5}; __u64 n = 1; bpf_map_update_elem(&routes, &k, &n, 0); "
         "__u64 *v = bpf_map_lookup_elem(&routes, &k); return v ? *v & 1 : 0;",
-        Unknown,
+        Different,
     ),
     "what a route is changed to": (
         XDP,
         "struct prefix k = {32, 5}; __u64 n = 1; bpf_map_update_elem(&routes, &k, &n, 0); return 2;",
         "struct prefix k = {32, 5}; __u64 n = 2; bpf_map_update_elem(&routes, &k, &n, 0); return 2;",
-        Unknown,
+        Different,
     ),
     "ports and sockets are looked up": (
         XDP,
@@ -171,7 +171,7 @@ CASES = {
         "bpf_map_lookup_elem(m, &f); if (v) *v += 1; return 2;",
         INNER + "__u32 f = 9; __u64 *v = "
         "bpf_map_lookup_elem(m, &f); if (v) *v += 2; return 2;",
-        Unknown,
+        Different,
     ),
     "two maps inside a map may be one": (XDP, TWO_INNER + "return *v;", TWO_INNER + "return 1;", Unknown),
     "storage of a task": (
@@ -185,7 +185,7 @@ CASES = {
         ("tp_btf/sys_enter", "void"),
         "__u64 *v = bpf_task_storage_get(&tasks, (void *)bpf_get_current_task_btf(), 0, 1); if (v) *v += 1; return 0;",
         "__u64 *v = bpf_task_storage_get(&tasks, (void *)bpf_get_current_task_btf(), 0, 1); if (v) *v += 2; return 0;",
-        Unknown,
+        Different,
     ),
     "a pointer to another entry outlives a delete": (
         XDP,
@@ -253,13 +253,13 @@ CASES = {
         RAW,
         "char t[16] = {}; __u64 n = ctx->args[0] & 15; bpf_perf_event_output(ctx, &out, 0, t, n + 1); return 0;",
         "char t[16] = {}; __u64 n = ctx->args[0] & 15; t[3] = 1; bpf_perf_event_output(ctx, &out, 0, t, n + 1); return 0;",
-        Unknown,
+        Different,
     ),
     "another size": (
         RAW,
         "char t[16] = {}; __u64 n = ctx->args[0] & 7; bpf_perf_event_output(ctx, &out, 0, t, n + 1); return 0;",
         "char t[16] = {}; __u64 n = ctx->args[0] & 7; bpf_perf_event_output(ctx, &out, 0, t, n + 2); return 0;",
-        Unknown,
+        Different,
     ),
     "reservations on some paths only": (
         RAW,

@@ -284,7 +284,7 @@ def test_a_run_that_faults_stops_at_its_line(run: Try) -> None:
 
 
 def test_what_has_no_model_is_said(run: Try) -> None:
-    (run.here / "bad.s").write_text(".section xdp\ncall bpf_trace_printk\nr0 = 1\nexit\n")
+    (run.here / "bad.s").write_text(".section xdp\ncall bpf_snprintf_btf\nr0 = 1\nexit\n")
     assert run.wrong("bad.s") == "run-not-modelled"
     (run.here / "bad.s").write_text(".section xdp\ngoto pc-1\nexit\n")
     assert run.wrong("bad.s") == "run-too-long"
