@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bpfsmith.execution import Counterexample
+from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
@@ -12,7 +16,7 @@ from bpfsmith.semantics.equiv import Setting, equiv
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
-from bpfsmith.semantics.verdict import Unknown, Verdict
+from bpfsmith.semantics.verdict import Different, Unknown, Verdict
 
 UNMODELLED_KINDS = frozenset({"BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_STRUCT_OPS"})
 """Program types whose context and width of result are those of what they replace."""
@@ -32,8 +36,34 @@ def prove_equal(
     *,
     limits: Limits | None = None,
     replay: bool = True,
+    random_runs: int = 0,
 ) -> Verdict:
-    """Is the candidate equal to the reference on every input? Maps correspond by name."""
+    """Is the candidate equal to the reference on every input? Maps correspond by name.
+
+    Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
+    the Unknown says what was run.
+    """
+    verdict = _proved(reference, reference_object, candidate, candidate_object, limits, replay)
+    if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
+        return verdict
+    found = differential(reference, reference_object, candidate, candidate_object, runs=random_runs)
+    if isinstance(found, Counterexample):
+        return Different(replace(found, notes=(*found.notes, f"found by running both, not by proof ({verdict.gap})")))
+    return replace(verdict, evidence=(*verdict.evidence, found.words()))
+
+
+NOT_COMPARABLE = frozenset({"program-type", "map-correspondence", "unmodelled-hook"})
+"""Gaps of programs that no input suits both of."""
+
+
+def _proved(
+    reference: Program,
+    reference_object: Object | None,
+    candidate: Program,
+    candidate_object: Object | None,
+    limits: Limits | None,
+    replay: bool,
+) -> Verdict:
     kinds = for_section(reference.section).name, for_section(candidate.section).name
     if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
         what = f"what a {kinds[0]} program in {reference.section} is given and may return is not modelled"

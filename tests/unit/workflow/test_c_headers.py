@@ -15,5 +15,7 @@ HEADERS = (
 
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_program_may_include(header: str) -> None:
-    source = f'#include <linux/bpf.h>\n#include <{header}>\n__attribute__((section("xdp"), used)) int f(void *c) {{ return 2; }}'
+    source = (
+        f'#include <linux/bpf.h>\n#include <{header}>\n__attribute__((section("xdp"), used)) int f(void *c) {{ return 2; }}'
+    )
     assert read_object(Compiler.default().compile(source)).program("f").insns
