@@ -76,10 +76,14 @@ def words(verdict: Verdict) -> tuple[str, str, str]:
             return "unknown", gap, detail
 
 
-def _child(pipe: Connection, name: str, pair: Pair) -> None:
+Said = tuple[str, str, str]
+"""Verdict, gap and detail."""
+
+
+def _child(pipe: Connection, ask: Callable[[Pair], Said], pair: Pair) -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     try:
-        said = words(ENGINES[name](pair))
+        said = ask(pair)
     except ToolError as error:
         said = ("error", error.diagnostics[0].id, error.diagnostics[0].message)
     except Exception as error:  # noqa: BLE001 (a crash of one pair is a result of the benchmark)
@@ -89,7 +93,9 @@ def _child(pipe: Connection, name: str, pair: Pair) -> None:
     pipe.close()
 
 
-def check_all(pairs: Sequence[tuple[Pair, str]], jobs: int, timeout_s: float) -> Iterator[Row]:
+def check_all(
+    pairs: Sequence[tuple[Pair, str]], jobs: int, timeout_s: float, ask: Callable[[Pair], Said] | None = None
+) -> Iterator[tuple[Pair, Row]]:
     """Rows as they come, `jobs` at once, each pair in a process of its own."""
     context = multiprocessing.get_context("fork")
     waiting = list(reversed(pairs))
@@ -98,7 +104,8 @@ def check_all(pairs: Sequence[tuple[Pair, str]], jobs: int, timeout_s: float) ->
         while waiting and len(running) < jobs:
             pair, name = waiting.pop()
             mine, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(theirs, name, pair))
+            asked = ask or (lambda pair, name=name: words(ENGINES[name](pair)))
+            process = context.Process(target=_child, args=(theirs, asked, pair))
             process.start()
             theirs.close()
             running[mine] = (pair, name, process, time.monotonic())
@@ -118,7 +125,7 @@ def check_all(pairs: Sequence[tuple[Pair, str]], jobs: int, timeout_s: float) ->
             process.join()
             pipe.close()
             del running[pipe]
-            yield Row(pair.corpus, pair.name, pair.ways, pair.insns, name, *said, cpu, wall, peak)
+            yield pair, Row(pair.corpus, pair.name, pair.ways, pair.insns, name, *said, cpu, wall, peak)
 
 
 def percentile(values: Sequence[float], part: float) -> float:
@@ -212,7 +219,7 @@ def main() -> int:
     names = ["bpfsmith", *(["z3 alone"] if args.baseline else [])]
     todo = [(pair, name) for pair in pairs for name in names]
     rows: list[Row] = []
-    for row in check_all(todo, args.jobs, args.timeout):
+    for _, row in check_all(todo, args.jobs, args.timeout):
         rows.append(row)
         if sys.stderr.isatty():
             print(f"\r{len(rows)} of {len(todo)}", end="", file=sys.stderr)

@@ -92,5 +92,5 @@ def _proved(
         for spec in (*reference.maps, *candidate.maps)
         for offset, byte in enumerate(spec.initial or b"")
     }
-    replayer = kernel_replayer(candidate, candidate_object) if replay else None
+    replayer = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
     return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual))

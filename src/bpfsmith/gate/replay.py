@@ -16,31 +16,57 @@ from bpfsmith.kernel.probe import Available, can_bpf, kernel_release
 from bpfsmith.objfile.object import Object
 from bpfsmith.semantics.equiv import NULL_ACCESS, Replayer, Unreplayable
 
+Side = tuple[Program, Object | None]
+"""A program and the object that its BTF is in."""
 
-def kernel_replayer(program: Program, obj: Object | None = None) -> Replayer | None:
-    """A replayer in this machine's kernel, or None where bpf(2) cannot be used. `obj` is where the program's BTF is."""
+
+def kernel_replayer(program: Program, obj: Object | None = None, reference: Side | None = None) -> Replayer | None:
+    """A replayer in this machine's kernel, or None where bpf(2) cannot be used. `obj` is where the program's BTF is.
+
+    Without a `reference` to run (a meaning is none) the candidate must do just what the prover says. With one both are run, and
+    have to part: what a helper returned that nobody could choose is then as it was, and the counterexample says what was seen.
+    """
     if not isinstance(can_bpf(), Available):
         return None
 
     def replay(example: Counterexample) -> Counterexample | None:
         try:
             actual = run_in_kernel(program, obj, example.input)
+            expected = run_in_kernel(*reference, example.input) if reference else None
         except KernelError as error:  # no test run of this type, or not of such a packet
             raise Unreplayable(error.diagnostics[0].message) from error
-        if actual is not None and for_section(program.section).name == "BPF_PROG_TYPE_SYSCALL":
-            actual = replace(
-                actual, packet=example.actual.packet
-            )  # it has no packet: what the test run gives back means nothing
         if example.observable == NULL_ACCESS:
             rejected = (f"kernel {kernel_release()}, whose verifier rejects the candidate",)
             return replace(example, replayed_on=rejected) if actual is None else None
         if actual is None:
             raise Unreplayable("the kernel's verifier rejects the candidate")
-        if not shows_difference(example, actual):
+        if for_section(program.section).name == "BPF_PROG_TYPE_SYSCALL":
+            # It has no packet: what the test run gives back means nothing.
+            actual = replace(actual, packet=example.actual.packet)
+            expected = replace(expected, packet=actual.packet) if expected else None
+        seen = replace(example, replayed_on=(*example.replayed_on, f"kernel {kernel_release()}"))
+        if shows_difference(example, actual):
+            return seen
+        if expected is None or (part := first_difference(expected, actual)) is None:
             return None
-        return replace(example, replayed_on=(*example.replayed_on, f"kernel {kernel_release()}"))
+        return replace(seen, observable=part, expected=expected, actual=actual)
 
     return replay
+
+
+def first_difference(expected: RunOutput, actual: RunOutput) -> str | None:
+    """The first observable in which two runs differ."""
+    if expected.return_value != actual.return_value:
+        return "return value"
+    if expected.packet != actual.packet:
+        return "packet"
+    for name in sorted(expected.maps.keys() & actual.maps.keys()):
+        if expected.maps[name] != actual.maps[name]:
+            return f"map {name}"
+    for helper in sorted(expected.calls.keys() | actual.calls.keys()):
+        if expected.calls.get(helper, 0) != actual.calls.get(helper, 0):
+            return f"number of calls of {helper}"
+    return None
 
 
 def run_in_kernel(program: Program, obj: Object | None, given: RunInput) -> RunOutput | None:

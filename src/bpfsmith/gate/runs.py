@@ -14,6 +14,8 @@ from typing import Self
 
 from bpfsmith.execution import HelperResult, MapContents, RunInput, RunOutput
 from bpfsmith.gate.script import SCRIPT_LENGTH, map_name, script
+from bpfsmith.isa import insn as isa
+from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.kernel import load as kernel_load
@@ -28,6 +30,8 @@ READABLE = frozenset(
     for name in ("ARRAY", "HASH", "LRU_HASH", "PERCPU_ARRAY", "PERCPU_HASH", "LRU_PERCPU_HASH", "LPM_TRIE")
 )
 """Types of maps whose contents can be written before a run and read after it."""
+
+_SCRIBBLED = bytes(12) + b"\x86\xdd" + bytes(46)
 
 
 def link_header(program: Program, packet: bytes) -> bytes:
@@ -44,8 +48,9 @@ class KernelRuns:
     """
 
     def __init__(self, program: Program, obj: Object | None) -> None:
-        self.program = program
+        self.program, self.obj = program, obj
         self._resources = ExitStack()
+        self._scribblers: dict[int, testrun.Runner | None] = {}
         scripted, self.helpers = script(program)
         with ExitStack() as resources:
             self._maps = resources.enter_context(open_maps(scripted, obj=obj))
@@ -94,6 +99,22 @@ class KernelRuns:
     def calls(self) -> dict[str, int]:
         """How often each scripted helper was called since `draw`."""
         return {helper: int.from_bytes(self._maps.read(map_name(helper))[b"\0\0\0\0"][:8], "little") for helper in self.helpers}
+
+    def scribble(self, byte: int) -> None:
+        """Leaves `byte` all over the stack that the next run will find. (A program's stack is not cleared, and helpers that
+        are given more than was stored read what the run before left.)"""
+        word = int.from_bytes(bytes([byte]) * 4, "little", signed=True)
+        if byte not in self._scribblers:
+            store = isa.BPF_ST | isa.BPF_MEM | isa.BPF_DW
+            insns = [Insn(store, 10, offset=-8 * slot, imm=word) for slot in range(1, 65)]
+            insns += [Insn(isa.BPF_ALU64 | isa.BPF_MOV | isa.BPF_K), Insn(isa.BPF_JMP | isa.BPF_EXIT)]
+            scribbler = Program("scribble", self.program.section, tuple(insns))
+            maps = self._resources.enter_context(open_maps(scribbler))
+            outcome = self._resources.enter_context(kernel_load.load(scribbler, maps))
+            self._scribblers[byte] = testrun.Runner(outcome) if isinstance(outcome, Accepted) else None
+        runner = self._scribblers[byte]
+        if runner is not None:
+            runner.run(_SCRIBBLED)
 
     def run(self, given: RunInput) -> RunOutput:
         """One run with all of `given` arranged; the maps that it names come back."""
