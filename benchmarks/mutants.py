@@ -33,6 +33,7 @@ from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import MAP_TYPES
+from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.semantics.verdict import Different, Equal, Unknown
 from bpfsmith.workflow.describe import Vocabulary, counterexample_json
 
@@ -177,7 +178,7 @@ def _dumped(program: Program) -> dict[str, object]:
         "name": program.name,
         "prog_type": kind.number,
         "expected_attach_type": kind.attach_number,
-        "has_ethernet": kind.name in ("BPF_PROG_TYPE_XDP", "BPF_PROG_TYPE_SCHED_CLS", "BPF_PROG_TYPE_SOCKET_FILTER"),
+        "has_ethernet": not header_bytes(kind),
         "license": program.license,
         "insns": encode(linked).hex(),
         "maps": [_dumped_map(spec) for spec in program.maps],

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from bpfsmith.execution import HelperResult, MapContents, RunInput
-from bpfsmith.gate.runs import READABLE, SEES_ETHERNET
+from bpfsmith.gate.runs import READABLE
 from bpfsmith.ir.ops import CallHelper
 from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import HELPER_IDS
+from bpfsmith.kernel.testrun import ETHERNET_BYTES, header_bytes
 from bpfsmith.packet.build import Route, echo_request, tcp_packet, udp_packet
 from bpfsmith.semantics import concrete
 from bpfsmith.semantics.concrete_memory import Pointer
@@ -34,6 +35,7 @@ _ADDRESSES6 = tuple(f"2001:db8::{host:x}" for host in (1, 2, 0x77, 0xFFFF))
 _TCP_FLAGS = ("syn", "syn ack", "ack", "psh ack", "fin ack", "rst")
 _SKB_FIELDS = ("mark", "priority", "cb[0]", "cb[1]", "cb[2]", "cb[3]", "cb[4]", "tstamp")
 """What a test run lets userspace set in struct __sk_buff (net/bpf/test_run.c: convert___skb_to_skb)."""
+_PACKETS = ("struct xdp_md", "struct __sk_buff")
 _SKB = frozenset(f"BPF_PROG_TYPE_{name}" for name in ("SCHED_CLS", "SCHED_ACT", "CGROUP_SKB"))
 
 
@@ -54,8 +56,8 @@ class Inputs:
         """What the program sees: a frame, or above the link layer what follows its header; at least 14 bytes."""
         random = self.random
         frame = bytearray(self._frame())
-        if self.kind.name not in SEES_ETHERNET:
-            del frame[: 18 if frame[12:14] == b"\x81\x00" else 14]
+        if header_bytes(self.kind):
+            del frame[: 18 if frame[12:14] == b"\x81\x00" else ETHERNET_BYTES]
         if random.random() < 0.5:
             for _ in range(random.choice((1, 1, 2, 3))):
                 self._poke(frame)
@@ -110,7 +112,7 @@ class Inputs:
         if self.kind.name in _SKB:
             names = random.sample(_SKB_FIELDS, random.randrange(4))
             return {name: self._number() % (1 << 32) for name in names}
-        if self.kind.name not in SEES_ETHERNET and not any(item.kind is FieldKind.PACKET for item in self.kind.context):
+        if self.kind.context_type not in _PACKETS and not any(item.kind is FieldKind.PACKET for item in self.kind.context):
             scalars = [item for item in self.kind.context if item.kind is FieldKind.SCALAR]
             return {item.name: self._number() % (1 << 8 * item.size) for item in scalars}
         return {}
