@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from bpfsmith.execution import Counterexample
@@ -43,14 +44,23 @@ def prove_equal(
     Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
     the Unknown says what was run.
     """
-    verdict = _proved(reference, reference_object, candidate, candidate_object, limits, replay)
+    sides = (reference, reference_object, candidate, candidate_object)
+
+    def try_runs() -> Counterexample | None:
+        found = differential(*sides, runs=EARLY_RUNS)
+        return found if isinstance(found, Counterexample) else None
+
+    verdict = _proved(*sides, limits, replay, try_runs if replay else None)
     if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
         return verdict
-    found = differential(reference, reference_object, candidate, candidate_object, runs=random_runs)
+    found = differential(*sides, runs=random_runs)
     if isinstance(found, Counterexample):
         return Different(replace(found, notes=(*found.notes, f"found by running both, not by proof ({verdict.gap})")))
     return replace(verdict, evidence=(*verdict.evidence, found.words()))
 
+
+EARLY_RUNS = 400
+"""Random runs before the solvers are asked something long."""
 
 NOT_COMPARABLE = frozenset({"program-type", "map-correspondence", "unmodelled-hook"})
 """Gaps of programs that no input suits both of."""
@@ -63,6 +73,7 @@ def _proved(
     candidate_object: Object | None,
     limits: Limits | None,
     replay: bool,
+    try_runs: Callable[[], Counterexample | None] | None,
 ) -> Verdict:
     kinds = for_section(reference.section).name, for_section(candidate.section).name
     if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
@@ -93,4 +104,4 @@ def _proved(
         for offset, byte in enumerate(spec.initial or b"")
     }
     replayer = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
-    return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual))
+    return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual, try_runs=try_runs))

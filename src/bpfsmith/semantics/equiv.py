@@ -26,6 +26,9 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
 
 RANDOM_RUNS = 48
+MANY_TERMS = 2_000
+"""From here on the solvers may take longer than some hundred runs of both programs."""
+
 UNDECISIVE = 4
 """An attempt whose failure says nothing gets this part of the solvers' resources."""
 
@@ -57,6 +60,8 @@ class Setting:
     usual: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
     # The two behaviours again, over names for values that both compute (`naming.Names`): tried before the solvers.
     over_names: Callable[[], tuple[Behaviour, Behaviour]] | None = None
+    # Runs both programs, and gives a difference that was seen: asked before the solvers where these have much to do.
+    try_runs: Callable[[], Counterexample | None] | None = None
 
 
 def equiv(t: Terms, reference: Behaviour, candidate: Behaviour, setting: Setting | None = None) -> Verdict:
@@ -105,6 +110,9 @@ class _Check:
         found = self._by_chance(left)
         if found is not None:
             return found
+        seen_apart = self._by_running(left)
+        if seen_apart is not None:
+            return seen_apart
         told = self._by_solver(left, evidence)
         if told is not None:
             return told
@@ -160,6 +168,13 @@ class _Check:
                     if differs:
                         return self._different(item, assignment)
         return None
+
+    def _by_running(self, left: list[Observable]) -> Verdict | None:
+        """Runs are quick beside the questions that long programs raise, and beside them only."""
+        if self.setting.try_runs is None or len(postorder(*(item.differs(self.t) for item in left))) < MANY_TERMS:
+            return None
+        found = self.setting.try_runs()
+        return Different(found) if found is not None else None
 
     def _by_solver(self, left: list[Observable], evidence: list[str], decisive: bool = True) -> Verdict | None:
         """Cutpoints, then the solvers; adds to `evidence` what was proved. None when everything was. What is not `decisive`
