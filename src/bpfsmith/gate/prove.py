@@ -10,6 +10,7 @@ from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics.behaviour import of_program
@@ -98,10 +99,12 @@ def _proved(
         second = of_program(t, candidate, "candidate")
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
-    usual: dict[tuple[str, tuple[int, ...]], int] = {
+    packet = udp_packet(b"request")[header_bytes(for_section(candidate.section)) :]
+    usual: dict[tuple[str, tuple[int, ...]], int] = {("packet", (at,)): byte for at, byte in enumerate(packet)}
+    usual |= {
         (f"map:{spec.name}", (offset,)): byte
         for spec in (*reference.maps, *candidate.maps)
         for offset, byte in enumerate(spec.initial or b"")
     }
     replayer = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
-    return equiv(t, first, second, Setting(limits, replayer, udp_packet(b"request"), usual, try_runs=try_runs))
+    return equiv(t, first, second, Setting(limits, replayer, packet, usual, try_runs=try_runs))

@@ -85,7 +85,9 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
         best = calm
     for key in sorted(best.values, key=repr):
         simples = (64, 128, 512, 1500, 3000) if key == ("packet_length", ()) else (0, 1)
-        for simple in dict.fromkeys((assignment.defaults.get(key, simples[0]), *simples)):
+        # Then without its high bits: a clock that reads some hours is more believable than one that reads centuries.
+        shorter = (best.values[key] & ((1 << bits) - 1) for bits in (8, 16, 32, 40, 48, 56) if best.values[key] >> bits)
+        for simple in dict.fromkeys((assignment.defaults.get(key, simples[0]), *simples, *shorter)):
             if simple == best.values.get(key):
                 break
             trial = Assignment({**best.values, key: simple}, None, assignment.defaults)
