@@ -94,7 +94,8 @@ def _bundled() -> Compiler:
     root = Path(spec.origin).parent
     headers = root / "lib" / "libc" / "include"
     machine = {"x86_64": "x86", "aarch64": "aarch64"}.get(os.uname().machine, "x86")
-    includes = [headers / "any-linux-any", headers / f"{machine}-linux-any"]
+    builtin = root / "lib" / "include"  # stddef.h and the like
+    includes = [headers / "any-linux-any", headers / f"{machine}-linux-any", builtin]
     libbpf = [Path("/usr/include/bpf")]
     system = [str(item.parent) for item in libbpf if item.is_dir()]
     return Compiler((str(root / "zig"), "clang", "-nostdinc"), (*(str(item) for item in includes), *system))

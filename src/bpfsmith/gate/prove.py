@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from bpfsmith.execution import Counterexample
+from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics.behaviour import of_program
@@ -12,7 +18,7 @@ from bpfsmith.semantics.equiv import Setting, equiv
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
-from bpfsmith.semantics.verdict import Unknown, Verdict
+from bpfsmith.semantics.verdict import Different, Unknown, Verdict
 
 UNMODELLED_KINDS = frozenset({"BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_STRUCT_OPS"})
 """Program types whose context and width of result are those of what they replace."""
@@ -32,8 +38,44 @@ def prove_equal(
     *,
     limits: Limits | None = None,
     replay: bool = True,
+    random_runs: int = 0,
 ) -> Verdict:
-    """Is the candidate equal to the reference on every input? Maps correspond by name."""
+    """Is the candidate equal to the reference on every input? Maps correspond by name.
+
+    Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
+    the Unknown says what was run.
+    """
+    sides = (reference, reference_object, candidate, candidate_object)
+
+    def try_runs() -> Counterexample | None:
+        found = differential(*sides, runs=EARLY_RUNS)
+        return found if isinstance(found, Counterexample) else None
+
+    verdict = _proved(*sides, limits, replay, try_runs if replay else None)
+    if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
+        return verdict
+    found = differential(*sides, runs=random_runs)
+    if isinstance(found, Counterexample):
+        return Different(replace(found, notes=(*found.notes, f"found by running both, not by proof ({verdict.gap})")))
+    return replace(verdict, evidence=(*verdict.evidence, found.words()))
+
+
+EARLY_RUNS = 400
+"""Random runs before the solvers are asked something long."""
+
+NOT_COMPARABLE = frozenset({"program-type", "map-correspondence", "unmodelled-hook"})
+"""Gaps of programs that no input suits both of."""
+
+
+def _proved(
+    reference: Program,
+    reference_object: Object | None,
+    candidate: Program,
+    candidate_object: Object | None,
+    limits: Limits | None,
+    replay: bool,
+    try_runs: Callable[[], Counterexample | None] | None,
+) -> Verdict:
     kinds = for_section(reference.section).name, for_section(candidate.section).name
     if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
         what = f"what a {kinds[0]} program in {reference.section} is given and may return is not modelled"
@@ -57,11 +99,13 @@ def prove_equal(
         second = of_program(t, candidate, "candidate")
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
-    usual: dict[tuple[str, tuple[int, ...]], int] = {
+    packet = udp_packet(b"request")[header_bytes(for_section(candidate.section)) :]
+    usual: dict[tuple[str, tuple[int, ...]], int] = {("packet", (at,)): byte for at, byte in enumerate(packet)}
+    usual |= {
         (f"map:{spec.name}", (offset,)): byte
         for spec in (*reference.maps, *candidate.maps)
         for offset, byte in enumerate(spec.initial or b"")
     }
-    in_kernel = kernel_replayer(candidate, candidate_object) if replay else None
+    in_kernel = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
     interpreted = interpreter_replayer(reference, candidate) if replay else None
-    return equiv(t, first, second, Setting(limits, in_kernel, interpreted, udp_packet(b"request"), usual))
+    return equiv(t, first, second, Setting(limits, in_kernel, interpreted, packet, usual, try_runs=try_runs))

@@ -20,6 +20,7 @@ EMPTY_FRAME = bytes(12) + b"\x08\x00" + bytes(46)
 """An all-zero frame of ethertype IPv4, 60 bytes: the least that Ethernet carries."""
 
 _GROWTH_BYTES = 1024  # how much longer than it went in a packet may come out
+_LONGEST_BYTES = 8192  # a linear packet and what it may grow by
 _CTX_BYTES = 512  # no uapi context is larger
 _NO_PACKET = frozenset(
     f"BPF_PROG_TYPE_{name}" for name in ("RAW_TRACEPOINT", "RAW_TRACEPOINT_WRITABLE", "SYSCALL", "SK_LOOKUP", "TRACING")
@@ -90,6 +91,25 @@ def run(
     except OSError as error:
         raise _failed(accepted, len(data), error.errno or 0) from error
     return TestRun(reply.return_value, reply.data, reply.duration_ns, reply.ctx)
+
+
+class Runner:
+    """Runs one loaded program many times, each time on another packet. KernelError `test-run-failed` as `run`."""
+
+    def __init__(self, accepted: Accepted) -> None:
+        self.accepted = accepted
+        self._runner = syscall.TestRunner(accepted.fd, data_size=_LONGEST_BYTES, ctx_size=_CTX_BYTES)
+
+    def run(self, packet: bytes = EMPTY_FRAME, ctx: bytes | Mapping[str, int] | None = None) -> TestRun:
+        """As `run`, once."""
+        kind = self.accepted.program_type
+        data = b"" if kind.name in _NO_PACKET else packet
+        context = ctx if isinstance(ctx, bytes) else _context(kind, ctx or {}, len(data))
+        try:
+            reply = self._runner.run(data, context, 0 if kind.name in _NO_REPEAT else 1)
+        except OSError as error:
+            raise _failed(self.accepted, len(data), error.errno or 0) from error
+        return TestRun(reply.return_value, reply.data, reply.duration_ns, reply.ctx)
 
 
 def measure(

@@ -26,6 +26,9 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
 
 RANDOM_RUNS = 48
+MANY_TERMS = 2_000
+"""From here on the solvers may take longer than some hundred runs of both programs."""
+
 UNDECISIVE = 4
 """An attempt whose failure says nothing gets this part of the solvers' resources."""
 
@@ -62,6 +65,8 @@ class Setting:
     usual: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
     # The two behaviours again, over names for values that both compute (`naming.Names`): tried before the solvers.
     over_names: Callable[[], tuple[Behaviour, Behaviour]] | None = None
+    # Runs both programs, and gives a difference that was seen: asked before the solvers where these have much to do.
+    try_runs: Callable[[], Counterexample | None] | None = None
 
 
 def equiv(t: Terms, reference: Behaviour, candidate: Behaviour, setting: Setting | None = None) -> Verdict:
@@ -110,6 +115,9 @@ class _Check:
         found = self._by_chance(left)
         if found is not None:
             return found
+        seen_apart = self._by_running(left)
+        if seen_apart is not None:
+            return seen_apart
         told = self._by_solver(left, evidence)
         if told is not None:
             return told
@@ -166,6 +174,13 @@ class _Check:
                         return self._different(item, assignment)
         return None
 
+    def _by_running(self, left: list[Observable]) -> Verdict | None:
+        """Runs are quick beside the questions that long programs raise, and beside them only."""
+        if self.setting.try_runs is None or len(postorder(*(item.differs(self.t) for item in left))) < MANY_TERMS:
+            return None
+        found = self.setting.try_runs()
+        return Different(found) if found is not None else None
+
     def _by_solver(self, left: list[Observable], evidence: list[str], decisive: bool = True) -> Verdict | None:
         """Cutpoints, then the solvers; adds to `evidence` what was proved. None when everything was. What is not `decisive`
         stops at the first observable that is not proved, and shows no counterexample."""
@@ -211,11 +226,12 @@ class _Check:
         specs = {spec.name: spec for spec in (*self.reference.maps, *self.candidate.maps)}
         needs = witness.cannot_be_arranged(found, specs)
         example = witness.counterexample(self.t, item.name, found, self.reference, self.candidate, self.setting.packet)
-        return self._replayed(replace(example, notes=(*self.notes, *needs)), item.shown and not needs)
+        return self._replayed(replace(example, notes=self.notes), item.shown, needs)
 
-    def _replayed(self, example: Counterexample, in_kernel: bool) -> Verdict:
-        """The counterexample as a replayer has seen it: the kernel where it can be made to show it, else the interpreter."""
-        reason = "; ".join(example.notes) or "no test run shows it"
+    def _replayed(self, example: Counterexample, in_kernel: bool, needs: tuple[str, ...] = ()) -> Verdict:
+        """The counterexample as a replayer has seen it: the kernel where it can be made to show it, else the interpreter.
+        What it `needs` that no test run can be given may be there by chance, or not matter."""
+        reason = "; ".join((*needs, *example.notes)) or "no test run shows it"
         for replayer in (self.setting.replay if in_kernel else None, self.setting.interpret):
             if replayer is None:
                 continue
@@ -227,6 +243,8 @@ class _Check:
             except Unreplayable as why:
                 reason = str(why)
                 continue
+            if replayed is None and needs and replayer is self.setting.replay:
+                continue
             if replayed is None:
                 raise InternalError(
                     Diagnostic(
@@ -236,7 +254,9 @@ class _Check:
                         help="this is a bug of bpfsmith, never a finding about your program; please report it with both inputs",
                     )
                 )
-            return Different(replayed)
+            shown = replayer is self.setting.replay
+            told = tuple(words for words in needs if not shown or words.startswith(witness.UNINITIALISED))
+            return Different(replace(replayed, notes=(*replayed.notes, *told)))
         if self.setting.replay is None and self.setting.interpret is None:
             return Different(example)
         return Unknown("not-replayable", f"{example.observable} differs, but that cannot be shown by a run: {reason}")

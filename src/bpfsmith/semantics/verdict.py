@@ -24,10 +24,12 @@ class Different:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Neither proved nor refuted. `gap` names the reason (kebab case), `detail` says it in a sentence."""
+    """Neither proved nor refuted. `gap` names the reason (kebab case), `detail` says it in a sentence, `evidence` what was
+    tried all the same."""
 
     gap: str
     detail: str
+    evidence: tuple[str, ...] = ()
 
 
 Verdict = Equal | Different | Unknown

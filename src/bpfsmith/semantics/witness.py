@@ -87,7 +87,9 @@ def shrink(assignment: Assignment, conditions: list[Term]) -> Assignment:
         best = calm
     for key in sorted(best.values, key=repr):
         simples = (64, 128, 512, 1500, 3000) if key == ("packet_length", ()) else (0, 1)
-        for simple in dict.fromkeys((assignment.defaults.get(key, simples[0]), *simples)):
+        # Then without its high bits: a clock that reads some hours is more believable than one that reads centuries.
+        shorter = (best.values[key] & ((1 << bits) - 1) for bits in (8, 16, 32, 40, 48, 56) if best.values[key] >> bits)
+        for simple in dict.fromkeys((assignment.defaults.get(key, simples[0]), *simples, *shorter)):
             if simple == best.values.get(key):
                 break
             trial = Assignment({**best.values, key: simple}, None, assignment.defaults)
@@ -121,6 +123,7 @@ _UNSETTABLE = {
 
 
 MOST_NEEDS = 6
+UNINITIALISED = "depends on uninitialised stack"
 
 
 def cannot_be_arranged(assignment: Assignment, specs: Mapping[str, MapSpec]) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ def _need(name: str, args: tuple[int, ...], value: int, specs: Mapping[str, MapS
         return _map_trouble(name, args, value, specs)
     if name.startswith("stack:"):
         side = name.removeprefix("stack:").partition(".")[0]
-        return f"depends on uninitialised stack of the {side}: byte r10{signed(64, args[0]):+d} is {value:#x}"
+        return f"{UNINITIALISED} of the {side}: byte r10{signed(64, args[0]):+d} is {value:#x}"
     return next((f"needs that {words}" for prefix, words in _UNSETTABLE.items() if name.startswith(prefix)), None)
 
 
@@ -184,7 +187,7 @@ def run_input(assignment: Assignment, behaviours: tuple[Behaviour, ...], packet:
     helpers = sorted((number, name, values.setdefault((name, (number,)), 0)) for name, number in calls)
     return RunInput(
         packet=bytes(body),
-        ctx={name[4:]: value for (name, _), value in values.items() if name.startswith("ctx.")},
+        ctx={name[4:]: value for (name, _), value in values.items() if name.startswith("ctx.") and "@" not in name},
         maps={
             name: _contents_before(assignment, spec)
             for name, spec in specs.items()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bpfsmith.appnet.correspond import Place, known_places, layout_of, with_state
 from bpfsmith.appnet.prove import prove
 from bpfsmith.diagnostic import Diagnostic
+from bpfsmith.gate.differential import RUNS
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program
 from bpfsmith.objfile.object import Object
@@ -57,8 +58,9 @@ def check(
         layout = layout_of(element, with_state(program, obj, element), obj, places or {})
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)
         return Checked(verdict, reference, candidate, words, warnings)
-    verdict = prove_equal(first.only(reference_name), first.obj, program, obj, limits=limits)
-    return Checked(verdict, reference, candidate, Vocabulary(program))
+    side = first.only(reference_name), first.obj
+    verdict = prove_equal(*side, program, obj, limits=limits, random_runs=RUNS)
+    return Checked(verdict, reference, candidate, Vocabulary(program, obj=obj, reference=side))
 
 
 def _candidate(

@@ -11,19 +11,25 @@ from bpfsmith.appnet.meaning import CLOCK, RANDOM, SIZES, Layout
 from bpfsmith.execution import Counterexample, MapContents, RunOutput
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.objfile.object import Object, Variable
 from bpfsmith.packet.decode import hexdump
 from bpfsmith.semantics.equiv import NULL_ACCESS
+from bpfsmith.workflow.parting import Parting, parting, parting_json, parting_lines
+from bpfsmith.workflow.values import typed_text
 
 FLAT_KEY = b"\0\0\0\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What turns bytes into words: the program's actions, and the element's state where there is one."""
+    """What turns bytes into words: the program's actions, the element's state where there is one, else the C types of its
+    object; and what to run for the lines that two runs took."""
 
     program: Program
     element: core.Element | None = None
     layout: Layout | None = None
+    obj: Object | None = None
+    reference: tuple[Program, Object | None] | None = None  # None where the reference is a meaning, which runs no lines
 
 
 def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str, object]:
@@ -39,7 +45,7 @@ def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str,
             "calls": dict(run.calls),
         }
 
-    given = example.input
+    given, parted = example.input, parted_runs(example, words)
     return {
         "observable": example.observable,
         "packet": given.packet.hex(),
@@ -50,8 +56,20 @@ def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str,
         "expected": output(example.expected),
         "actual": output(example.actual),
         "replayed_on": list(example.replayed_on),
+        "traces": parting_json(parted) if parted is not None else None,
         "notes": list(example.notes),
     }
+
+
+def parted_runs(example: Counterexample, words: Vocabulary) -> Parting | None:
+    """Both runs line by line; None where there are no two programs, or the interpreter does not do what was seen."""
+    if words.reference is None or example.observable == NULL_ACCESS:
+        return None
+    found = parting(words.reference, (words.program, words.obj), example.input)
+    for side, told in ((found.reference, example.expected), (found.candidate, example.actual)):
+        if side.output is not None and side.output.return_value != told.return_value:
+            return None
+    return found
 
 
 def _maps_json(maps: Mapping[str, MapContents]) -> dict[str, dict[str, str]]:
@@ -62,14 +80,14 @@ def _maps_json(maps: Mapping[str, MapContents]) -> dict[str, dict[str, str]]:
 
 def counterexample_text(example: Counterexample, words: Vocabulary) -> list[str]:
     """The counterexample as lines for a terminal: input, both outcomes, and where they part."""
-    fault = example.observable == NULL_ACCESS
+    fault, parted = example.observable == NULL_ACCESS, parted_runs(example, words)
     lines = ["the candidate reaches memory through NULL" if fault else f"they differ in the {example.observable}", "", "input"]
     given = example.input
     before = state(given.maps, words)
     lines += [f"  {name} = {value}" for name, value in before.items()]
     for number, item in enumerate(given.helper_results):
         lines.append(f"  {_draw(item.helper, item.value, number)}")
-    if example.observable == "packet" or (words.element is None and not before):
+    if example.observable == "packet" or (words.element is None and (parted is None or _reads_packet(parted))):
         lines += [f"  {line}" for line in hexdump(given.packet).splitlines()]
     else:
         lines.append(f"  packet: {len(given.packet)} bytes, not read by the difference")
@@ -84,8 +102,14 @@ def counterexample_text(example: Counterexample, words: Vocabulary) -> list[str]
             lines += [f"  calls {helper} {count} time{'s' * (count != 1)}" for helper, count in run.calls.items()]
         if run.packet != given.packet:
             lines += [f"  {line}" for line in hexdump(run.packet).splitlines()]
+    if parted is not None and parted.parts:
+        lines += ["", "where they part", *(f"  {line}" for line in parting_lines(parted))]
     lines += ["", "replayed on " + ", ".join(example.replayed_on) if example.replayed_on else "not replayed: no bpf(2) here"]
     return lines + [f"note: {note}" for note in example.notes]
+
+
+def _reads_packet(parted: Parting) -> bool:
+    return parted.reference.reads_packet or parted.candidate.reads_packet
 
 
 def _was(before: str | None, after: str) -> str:
@@ -107,9 +131,9 @@ def action(value: int, words: Vocabulary) -> str:
 
 
 def state(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
-    """State variables in the user's terms; raw words of every map where nothing is known of them."""
+    """State variables in the user's terms; or variables and maps as their C types say."""
     if words.element is None or words.layout is None:
-        return _raw(maps)
+        return _by_type(maps, words)
     out: dict[str, str] = {}
     for item in words.element.state:
         if item.name in words.layout.scalars:
@@ -125,12 +149,33 @@ def state(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
     return out
 
 
-def _raw(maps: Mapping[str, MapContents]) -> dict[str, str]:
-    out = {}
+def _by_type(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
+    """Variables by name and entries of maps by C type, as far as the object says; else as bytes."""
+    out: dict[str, str] = {}
     for name, contents in sorted(maps.items()):
-        shown = [f"{key.hex()}: {value.hex()}" for key, value in sorted(contents.items()) if any(value) or len(contents) <= 4]
-        out[f"map {name}"] = "{" + ", ".join(shown[:8]) + (", .." if len(shown) > 8 else "") + "}"
+        variables = _variables(name, words.obj)
+        if variables and FLAT_KEY in contents:
+            raw = contents[FLAT_KEY]
+            out |= {
+                item.name: _typed(words.obj, item.btf_type, raw[item.offset : item.offset + item.size]) for item in variables
+            }
+            continue
+        spec = next((spec for spec in words.program.maps if spec.name == name), None)
+        key_type, value_type = (spec.key_btf_id, spec.value_btf_id) if spec else (0, 0)
+        entries = [(key, value) for key, value in sorted(contents.items()) if any(value) or len(contents) <= 4]
+        shown = [f"{_typed(words.obj, key_type, key)}: {_typed(words.obj, value_type, value)}" for key, value in entries[:8]]
+        out[f"map {name}"] = "{" + ", ".join(shown) + (", .." if len(entries) > 8 else "") + "}"
     return out
+
+
+def _variables(section: str, obj: Object | None) -> list[Variable]:
+    return [item for item in obj.variables if item.section == section] if obj else []
+
+
+def _typed(obj: Object | None, type_id: int, raw: bytes) -> str:
+    if obj is None or obj.btf is None or not type_id:
+        return raw.hex()
+    return typed_text(obj.btf, type_id, raw)
 
 
 def number(kind: Type, raw: bytes) -> str:

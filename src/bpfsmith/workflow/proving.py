@@ -16,5 +16,5 @@ def with_verdict(report: Report, verdict: Verdict, words: Vocabulary) -> Report:
             return replace(report, verdict=Outcome.EQUAL, assumptions=assumptions, evidence=evidence)
         case Different(counterexample=example):
             return replace(report, verdict=Outcome.DIFFERENT, counterexample=counterexample_json(example, words))
-        case Unknown(gap=gap, detail=detail):
-            return replace(report, verdict=Outcome.UNKNOWN, unknown=f"{gap}: {detail}")
+        case Unknown(gap=gap, detail=detail, evidence=evidence):
+            return replace(report, verdict=Outcome.UNKNOWN, unknown=f"{gap}: {detail}", evidence=evidence)

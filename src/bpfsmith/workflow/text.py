@@ -48,8 +48,10 @@ def verdict_lines(label: str, verdict: Verdict, words: Vocabulary | None, concis
             yield f"{label:<11} different"
             if words is not None and not concise:
                 yield from (f"{'':<12}{line}".rstrip() for line in counterexample_text(example, words))
-        case Unknown(gap=gap, detail=detail):
+        case Unknown(gap=gap, detail=detail, evidence=evidence):
             yield f"{label:<11} unknown ({gap}): {detail}"
+            if not concise:
+                yield from (f"{'evidence' if index == 0 else '':<11} {text}" for index, text in enumerate(evidence))
 
 
 def _evidence_words(evidence: Sequence[str]) -> str:
