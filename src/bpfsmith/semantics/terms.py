@@ -114,7 +114,10 @@ class Terms:
             case "mul" if high == a.width - 1 and (quotient := self._magic_division(a, low)) is not None:
                 return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
             case "add" if high == a.width - 1 and (quotient := self._long_magic_division(a, low)) is not None:
-                return self.extract(quotient, a.width, size - 1, 0)
+                return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
+            case "add" | "mul" if low and high == 31 and a.width == 64:
+                # 32-bit arithmetic in 64-bit registers: as narrow as where there are 32-bit operations.
+                return self.extract(self.extract(a, 64, 31, 0), 32, 31, low)
             case "add" if low == 0:
                 return self._sum(size, [self.extract(arg, arg.width, high, 0) for arg in a.args])
             case "mul" if low == 0:
@@ -144,18 +147,20 @@ class Terms:
         return self.udiv(n, self.extract(factor, factor.width, n - 1, 0), self.const(n, divisor))
 
     def _long_magic_division(self, total: Term, shift: int) -> Term | None:
-        """x / c for (q + ((x - q) >> 1)) >> shift with q = (M * x) >> n: magic numbers of n + 1 bits, 2**n + M."""
-        n = total.width
+        """x / c for (q + ((x - q) >> 1)) >> shift with q = (M * x) >> n: magic numbers of n + 1 bits, 2**n + M. The sum is
+        below 2**n, so that it may have more bits."""
         if len(total.args) != 2:
             return None
-        for q, half in (total.args, total.args[::-1]):
+        parts = [_without_zeros(part) for part in total.args]
+        for q, half in (parts, parts[::-1]):
+            n = q.width
             if q.op != "extract" or q.number != n or q.args[0].op != "mul" or q.args[0].width != 2 * n:
                 continue
-            if half.op != "concat" or len(half.args) != 2 or half.args[1].op != "extract" or half.args[1].number != 1:
+            if half.op != "extract" or half.number != 1 or half.width != n - 1:
                 continue
             magic, wide = q.args[0].args[0], q.args[0].args[1:]
-            rest = half.args[1].args[0]
-            if not (magic.is_const and len(wide) == 1 and rest.width == n and half.args[1].width == n - 1):
+            rest = half.args[0]
+            if not (magic.is_const and len(wide) == 1 and rest.width == n):
                 continue
             x = self.extract(wide[0], 2 * n, n - 1, 0)
             divisor = _magic_divisor((1 << n) + magic.number, n + 1 + shift, n)
@@ -873,6 +878,11 @@ class Terms:
 
 def _ident(term: Term) -> int:
     return term.ident
+
+
+def _without_zeros(term: Term) -> Term:
+    """The part below the leading zeros of a zero-extension."""
+    return term.args[1] if term.op == "concat" and len(term.args) == 2 and _is_zero(term.args[0]) else term
 
 
 def _magic_divisor(magic: int, shift: int, bits: int) -> int | None:
