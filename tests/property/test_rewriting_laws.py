@@ -54,6 +54,10 @@ class Expressions:
     def equals(self, term: Term, value: int) -> Term:
         return self.t.eq(self.width, term, self.k(value))
 
+    def low(self, term: Term) -> Term:
+        """The lowest bit, as a number."""
+        return self.t.and_(self.width, term, self.k(1))
+
     def widened(self, term: Term) -> Term:
         return self.t.zext(term, term.width, self.width)
 
@@ -93,6 +97,29 @@ LAWS = (
         lambda e: e.op("xor", e.x, e.k(-1)),
         lambda e: e.op("sub", e.op("sub", e.k(0), e.x), e.k(1)),
         lambda e: e.op("sub", e.k(0), e.x),
+    ),
+    Law(
+        "~ of both halves is ~ of the whole",
+        lambda e: e.t.concat(
+            e.t.xor(e.width // 2, e.slice(e.x, e.width - 1, e.width // 2), e.t.const(e.width // 2, -1)),
+            e.width // 2,
+            e.t.xor(e.width // 2, e.slice(e.x, e.width // 2 - 1, 0), e.t.const(e.width // 2, -1)),
+            e.width // 2,
+        ),
+        lambda e: e.op("xor", e.x, e.k(-1)),
+        lambda e: e.op("xor", e.x, e.k(-2)),
+    ),
+    Law(
+        "sums of narrow numbers are as wide as they need, however they are grouped",
+        lambda e: e.op("add", e.op("add", e.low(e.x), e.low(e.y)), e.op("add", e.low(e.x), e.k(1))),
+        lambda e: e.widened(
+            e.t.add(
+                3,
+                e.t.add(3, e.t.const(3, 1), e.t.zext(e.slice(e.y, 0, 0), 1, 3)),
+                e.t.zext(e.t.concat(e.slice(e.x, 0, 0), 1, e.t.const(1, 0), 1), 2, 3),
+            )
+        ),
+        lambda e: e.widened(e.t.add(2, e.t.zext(e.slice(e.y, 0, 0), 1, 2), e.t.zext(e.slice(e.x, 0, 0), 1, 2))),
     ),
     Law(
         "x % y is x - y * (x / y)",

@@ -35,8 +35,12 @@ class Obligation:
 KEPT_BITS = {"tc_index": 16, "tc_classid": 16, "user_port": 16}
 """Context fields of which the kernel keeps fewer bits than it is given (net/core/filter.c: the *_convert_ctx_access)."""
 
-UNFAITHFUL = frozenset({"queue_mapping", "tstamp_type"})
-"""Context fields that may not give back what was stored: the kernel refuses some values, or gives them another meaning."""
+UNFAITHFUL = frozenset({"tstamp_type"})
+"""Context fields that may not give back what was stored: the kernel gives some values another meaning."""
+
+NO_QUEUE_MAPPING = 0xFFFF
+"""A store of this or more to queue_mapping is left out; it looks at all 64 bits of the register, but an immediate's sign
+(net/core/filter.c: bpf_convert_ctx_access)."""
 
 LARGEST_TABLE = 4096
 """Bytes of constants that may be read at an offset that varies: each is a case of its own."""
@@ -250,6 +254,7 @@ class Accessor:
         """The low `size` bytes of a 64-bit `value` (or a pointer, to the stack) at pointer + offset."""
         t = self.t
         targets = self._targets(state, pointer)
+        whole = value
         if isinstance(value, Term) and size < 8:
             value = t.extract(value, value.width, 8 * size - 1, 0)
         for target in targets:
@@ -261,7 +266,10 @@ class Accessor:
                     raise self.unmodelled("mixed-pointer", "a pointer is stored through a pointer that has two targets")
                 if target.region is not None and target.region.kind != "value":
                     new = t.ite(8 * size, target.guard, new, old)
-            self._store_to(state, target, where, size, new)
+            if target.region == CTX:
+                self._store_ctx(state, where, size, new, whole)
+            else:
+                self._store_to(state, target, where, size, new)
 
     def _store_to(self, state: State, target: Target, where: Term, size: int, value: Value) -> None:
         region = target.region
@@ -269,8 +277,6 @@ class Accessor:
         if isinstance(value, Pointer) and (region.kind != "stack" or size != 8):
             raise self.unmodelled("leaked-pointer", "a pointer is stored outside the stack")
         match region.kind:
-            case "ctx":
-                self._store_ctx(state, where, size, value)
             case "value":
                 assert isinstance(value, Term)
                 self._log(state, "store", target, where, size)
@@ -358,11 +364,19 @@ class Accessor:
             raise self.unmodelled("unmodelled-context", f"{size} bytes at offset {where.number} of the context")
         return state.memory(CTX).load(self.t, where, size)
 
-    def _store_ctx(self, state: State, where: Term, size: int, value: Value) -> None:
+    def _store_ctx(self, state: State, where: Term, size: int, value: Value, whole: Value) -> None:
+        """`whole` is the register or immediate (64 bits) that `value` is the low bytes of."""
         t = self.t
-        if isinstance(value, Pointer):
+        if isinstance(value, Pointer) or isinstance(whole, Pointer):
             raise self.unmodelled("unmodelled-context", "a pointer is stored to the context")
         for item in self._fields_at(where, size):
+            if item.name == "queue_mapping":
+                if size != item.size or (whole.is_const and whole.number >> 63):
+                    raise self.unmodelled("unmodelled-context", "a store to a part of queue_mapping, or of a negative number")
+                old = state.memory(CTX).load(t, where, size)
+                assert isinstance(old, Term)
+                kept_low = t.zext(t.extract(whole, 64, 15, 0), 16, 32)
+                value = t.ite(32, t.ult(64, whole, t.const(64, NO_QUEUE_MAPPING)), kept_low, old)
             if item.name in UNFAITHFUL or (item.name in KEPT_BITS and size != item.size):
                 raise self.unmodelled("unmodelled-context", f"a store to {item.name}, which may keep a part of it")
             kept = KEPT_BITS.get(item.name, 8 * size)

@@ -21,7 +21,7 @@ from bpfsmith.isa.program import Program
 from bpfsmith.semantics import concrete_helpers
 from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.access import KEPT_BITS, UNFAITHFUL
+from bpfsmith.semantics.access import KEPT_BITS, NO_QUEUE_MAPPING, UNFAITHFUL
 from bpfsmith.semantics.concrete_memory import (
     ArrayMap,
     Context,
@@ -332,6 +332,8 @@ class Machine:
             raise self.unmodelled("leaked-pointer", "a pointer is stored to the context")
         for item in self.kind.context:
             if item.offset <= start and start + size <= item.offset + item.size:
+                if item.name == "queue_mapping" and value >= NO_QUEUE_MAPPING:
+                    return
                 if item.name in UNFAITHFUL:
                     raise self.unmodelled("unmodelled-context", f"a store to {item.name}, which may keep a part of it")
                 value = CONCRETE.const(KEPT_BITS.get(item.name, 8 * size), value)

@@ -113,6 +113,8 @@ class Terms:
                 return self._bitwise(a.op, size, parts)
             case "mul" if high == a.width - 1 and (quotient := self._magic_division(a, low)) is not None:
                 return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
+            case "add" if (inverted := _inverted(a)) is not None:
+                return self.xor(size, self.extract(inverted, a.width, high, low), self.const(size, -1))
             case "add" if high == a.width - 1 and (quotient := self._long_magic_division(a, low)) is not None:
                 return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
             case "add" | "mul" if low and high == 31 and a.width == 64:
@@ -208,6 +210,17 @@ class Terms:
         slices = high.op == "extract" and low.op == "extract" and high.args[0] is low.args[0]
         if slices and high.number == low.number + low.width:
             return self.extract(high.args[0], high.args[0].width, high.number + high.width - 1, low.number)
+        if high.op == "extract" and high.number == low.width and high.args[0].op in ("add", "mul"):
+            # The low bits of sums and products were taken as narrow ones: put them together again.
+            whole = high.args[0]
+            if self.extract(whole, whole.width, low.width - 1, 0) is low:
+                return self.extract(whole, whole.width, high.number + high.width - 1, 0)
+        if high.op == "add" and low.op == "add":
+            inverted = _inverted(high), _inverted(low)
+            if inverted[0] is not None and inverted[1] is not None:
+                width = high.width + low.width
+                both = self._concat([inverted[0], inverted[1]])
+                return self._sum(width, [self._scale_any(width, -1, both), self.const(width, -1)])
         if high.op == "ite" and low.op == "ite" and high.args[0] is low.args[0]:
             # Slices of one ite were pushed into its arms: put them together again.
             condition, h1, h2 = high.args
@@ -253,7 +266,7 @@ class Terms:
         coefficients: dict[Term, int] = {}
         constant = 0
         for term in terms:
-            for item in term.args if term.op == "add" else (term,):
+            for item in self._summands(term):
                 if item.is_const:
                     constant += item.number
                     continue
@@ -271,6 +284,11 @@ class Terms:
         ]
         if not items:
             return self.const(width, constant)
+        if len(items) + bool(constant) > 1:
+            needed = (constant + sum(factor * _largest(base) for base, factor in items)).bit_length()
+            if needed < width:  # as narrow as the sum is
+                narrow = [self._scale_any(needed, factor, self.extract(base, width, needed - 1, 0)) for base, factor in items]
+                return self.zext(self._sum(needed, [*narrow, self.const(needed, constant)]), needed, width)
         parts = [base if factor == 1 else self._scale(width, factor, base) for base, factor in items]
         if constant:
             parts.append(self.const(width, constant))
@@ -278,6 +296,19 @@ class Terms:
             return parts[0]
         joined = self._disjoint(width, parts)
         return joined if joined is not None else self._make("add", width, tuple(parts))
+
+    def _summands(self, term: Term) -> tuple[Term, ...]:
+        """What a term is the sum of; also of one that was made narrow because it does not need its width."""
+        if term.op == "add":
+            return term.args
+        narrow = _without_zeros(term)
+        if narrow is term or narrow.op != "add":
+            return (term,)
+        parts = [(1, part) if part.is_const else self._scaled(part) for part in narrow.args]
+        if sum(factor * _largest(part) for factor, part in parts) >> narrow.width:
+            return (term,)
+        wide = [self.zext(part, narrow.width, term.width) for _, part in parts]
+        return tuple(self._scale_any(term.width, factor, part) for (factor, _), part in zip(parts, wide, strict=True))
 
     def _sum_of_choices(self, width: int, coefficients: dict[Term, int], constant: int) -> Term | None:
         """Choices on one condition are added arm by arm: (c ? a : b) + (c ? x : y) is c ? a + x : b + y. A choice between
@@ -878,6 +909,21 @@ class Terms:
 
 def _ident(term: Term) -> int:
     return term.ident
+
+
+def _inverted(term: Term) -> Term | None:
+    """x of ~x, which is -x - 1."""
+    ones = (1 << term.width) - 1
+    if term.op != "add" or len(term.args) != 2 or not term.args[1].is_const or term.args[1].number != ones:
+        return None
+    negative = term.args[0]
+    known = negative.op == "mul" and len(negative.args) == 2 and negative.args[0].is_const and negative.args[0].number == ones
+    return negative.args[1] if known else None
+
+
+def _largest(term: Term) -> int:
+    """A number that the term does not exceed."""
+    return term.number if term.is_const else (1 << term.width - leading_zeros(term)) - 1
 
 
 def _without_zeros(term: Term) -> Term:
