@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+NEWER_SUITES = ("testing",)
 CACHE = Path(tempfile.gettempdir()) / "bpfsmith-debian-sources"
 
 
@@ -58,10 +59,11 @@ def _unpacked(package: str) -> Path:
     target = CACHE / package
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=_private(), prefix=f"{package}-") as scratch:
-            _apt("source", "--download-only", package, cwd=Path(scratch))
-            archives = [path for path in Path(scratch).iterdir() if re.search(r"\.orig\.tar\.", path.name)]
+            said = _apt("source", "--download-only", package, cwd=Path(scratch))
+            # A mirror may lack the packaging, which is not needed here.
+            archives = [path for path in Path(scratch).iterdir() if re.search(r"\.orig\.tar\.[a-z0-9]+$", path.name)]
             if not archives:
-                raise RuntimeError(f"the source package {package} has no original archive")
+                raise RuntimeError(f"apt cannot fetch the source of {package}: {said}")
             with tarfile.open(archives[0]) as archive:
                 archive.extractall(Path(scratch) / "out", filter="data")
             (root,) = (Path(scratch) / "out").iterdir()
@@ -91,12 +93,15 @@ def _source_lines() -> list[str]:
             fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
             if "deb" in fields.get("Types", "").split():
                 signed = f"[signed-by={fields['Signed-By']}] " if fields.get("Signed-By", "").startswith("/") else ""
-                for suite in fields["Suites"].split():
+                # A mirror may keep sources of newer releases only: those of testing compile for any kernel's headers.
+                newer = () if "security" in fields["URIs"] else NEWER_SUITES
+                for suite in (*fields["Suites"].split(), *newer):
                     out += [f"deb-src {signed}{uri} {suite} {fields['Components']}\n" for uri in fields["URIs"].split()]
     return out
 
 
-def _apt(*arguments: str, cwd: Path) -> None:
+def _apt(*arguments: str, cwd: Path) -> str:
+    """Runs apt-get in its own directories; what it complains of."""
     options = {
         "Dir::Etc::sourcelist": CACHE / "sources.list",
         "Dir::Etc::sourceparts": "-",
@@ -106,5 +111,4 @@ def _apt(*arguments: str, cwd: Path) -> None:
     }
     command = ["apt-get", "-qq", *(part for key, value in options.items() for part in ("-o", f"{key}={value}")), *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stderr.strip()
