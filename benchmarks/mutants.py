@@ -257,10 +257,24 @@ def originals(corpora_named: Sequence[str], jobs: int) -> list[tuple[str, Compil
     return out
 
 
+def random_originals(count: int, seed: int) -> list[tuple[str, Compiled]]:
+    """Programs of the test suite's generator, which reach corners that nobody writes."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from tests.support.random_programs import STEPS, program
+
+    out = []
+    for number in range(seed, seed + count):
+        random = Random(number)
+        steps = [(random.choice(sorted(STEPS)), random.getrandbits(32)) for _ in range(random.randint(1, 6))]
+        out.append((f"random{number}", Compiled(REFERENCE, program(steps), None)))
+    return out
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", action="append", choices=[*OWN])
     parser.add_argument("--only", metavar="TEXT", help="programs whose name has TEXT in it")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="of N random programs instead of real ones")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=2)
@@ -274,7 +288,7 @@ def main() -> int:
 
     programs = [
         item
-        for item in originals(args.corpus or [*OWN], args.jobs)
+        for item in (random_originals(args.random, args.seed) if args.random else originals(args.corpus or [*OWN], args.jobs))
         if args.only is None or args.only in f"{item[0]}:{item[1].program.name}"
     ]
     began, rows = time.monotonic(), []
