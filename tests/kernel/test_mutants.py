@@ -30,6 +30,6 @@ def test_mutants_are_judged_as_random_runs_see_them() -> None:
     assert len(rows) == COUNT
     assert [row for row in rows if row.verdict == "error"] == []
     assert [row for row in rows if row.verdict == "equal" and row.told_apart] == []
-    assert [row for row in rows if row.verdict == "different" and row.replayed != "yes"] == []
+    assert [row for row in rows if row.verdict == "different" and row.replayed not in ("yes", "interpreter only")] == []
     assert sum(row.verdict == "different" for row in rows) >= COUNT // 4
     assert sum(row.verdict == "equal" for row in rows) >= 1
