@@ -33,7 +33,7 @@ class Compiled:
 
     way: tuple[str, str]
     program: Program
-    obj: Object = field(repr=False)
+    obj: Object | None = field(repr=False)  # None: assembled, without BTF
     refused: str | None = None
 
     @property
@@ -85,10 +85,10 @@ def compile_all(
         return dict(zip(items, pool.map(one, items), strict=True))
 
 
-def verdict_of_verifier(program: Program, obj: Object) -> str | None:
+def verdict_of_verifier(program: Program, obj: Object | None) -> str | None:
     """Why the kernel refuses the program, or None."""
     try:
-        with open_maps(obj, obj=obj) as maps, load(program, maps) as outcome:
+        with open_maps(obj or program, obj=obj) as maps, load(program, maps) as outcome:
             return None if isinstance(outcome, Accepted) else outcome.reason
     except ToolError as error:
         return error.diagnostics[0].message

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import multiprocessing
+import multiprocessing.context
 import resource
 import statistics
 import sys
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from itertools import product
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -80,6 +82,10 @@ Said = tuple[str, str, str]
 """Verdict, gap and detail."""
 
 
+def _ask(name: str, pair: Pair) -> Said:
+    return words(ENGINES[name](pair))
+
+
 def _child(pipe: Connection, ask: Callable[[Pair], Said], pair: Pair) -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     try:
@@ -99,12 +105,12 @@ def check_all(
     """Rows as they come, `jobs` at once, each pair in a process of its own."""
     context = multiprocessing.get_context("fork")
     waiting = list(reversed(pairs))
-    running: dict[Connection, tuple[Pair, str, multiprocessing.process.BaseProcess, float]] = {}
+    running: dict[Connection, tuple[Pair, str, multiprocessing.context.ForkProcess, float]] = {}
     while waiting or running:
         while waiting and len(running) < jobs:
             pair, name = waiting.pop()
             mine, theirs = context.Pipe(duplex=False)
-            asked = ask or (lambda pair, name=name: words(ENGINES[name](pair)))
+            asked = ask or partial(_ask, name)
             process = context.Process(target=_child, args=(theirs, asked, pair))
             process.start()
             theirs.close()

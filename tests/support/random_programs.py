@@ -4,7 +4,7 @@ A program is a list of steps, each a few instructions that keep these promises t
 
     r0 .. r5, r8   numbers                      r6   the data section: 128 bytes to work on, 128 for what is left at the end
     r7             the packet, 64 bytes checked r9   nobody's: pointers on their way
-    stack          -8 .. -64 numbers, -72 the packet's end, -80 the packet, -88 a loop's counter, below: keys and values
+    stack          -8 .. -64 numbers, -72 the packet's end, -80 the packet, -88 a loop's counter, below: keys, values, spills
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ NUMBERS = (0, 1, 2, 3, 4, 5, 8)
 DATA = MapSpec(".data", "BPF_MAP_TYPE_ARRAY", 4, 256, 1, initial=bytes(256))
 TABLE = MapSpec("table", "BPF_MAP_TYPE_ARRAY", 4, 12, 5)
 FLOWS = MapSpec("flows", "BPF_MAP_TYPE_HASH", 4, 12, 64)
-MAPS = (DATA, TABLE, FLOWS)
+RECENT = MapSpec("recent", "BPF_MAP_TYPE_LRU_HASH", 8, 8, 1024)
+MAPS = (DATA, TABLE, FLOWS, RECENT)
 
 _EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 _SIGNS = ("+", "-", "*", "/", "s/", "%", "s%", "&", "|", "^", "<<", ">>", "s>>", "")
@@ -32,6 +33,7 @@ _HEAD = """
 .map .data array key=4 value=256 max=1 initial=00
 .map table array key=4 value=12 max=5
 .map flows hash key=4 value=12 max=64
+.map recent lru_hash key=8 value=8 max=1024
 .section xdp
 .program random
         r7 = *(u32 *)(r1 +0)
@@ -54,6 +56,23 @@ _FUNCTION = """
 more:   r3 = r1
         r3 *= r2
         r0 += r3
+        exit
+.function twice
+        *(u64 *)(r10 -16) = r1
+        r6 = r2
+        call mix
+        r7 = r0
+        r1 = *(u64 *)(r10 -16)
+        r2 = r6
+        r2 ^= 0x55
+        call mix
+        r0 += r7
+        exit
+.function exchange
+        r0 = *(u64 *)(r1 +0)
+        *(u64 *)(r1 +0) = r2
+        r0 ^= r3
+        *(u16 *)(r1 +2) = r0
         exit
 """
 
@@ -229,6 +248,69 @@ def _call(out: _Writer, random: Random) -> None:
     _refill(out, random)
 
 
+def _deep_call(out: _Writer, random: Random) -> None:
+    """A function that calls another, and keeps what it needs in saved registers and on its own stack."""
+    out.put(f"r1 = r{_register(random)}", f"r2 = r{_register(random, 1)}", "call twice")
+    _refill(out, random)
+
+
+def _call_with_pointer(out: _Writer, random: Random) -> None:
+    """A function that works on the caller's stack, or on the data section."""
+    place = random.choice((("r10", -8 * random.randint(1, 8)), ("r6", 8 * random.randrange(15))))
+    values = [_register(random, 1), _register(random, 1, 2)]
+    out.put(f"r2 = r{values[0]}", f"r3 = r{values[1]}", f"r1 = {place[0]}", f"r1 += {place[1]}", "call exchange")
+    _refill(out, random)
+
+
+def _spill(out: _Writer, random: Random) -> None:
+    """A pointer on the stack and back; or a number over a part of where it was."""
+    base, offset, size = random.choice((("r6", random.randrange(100), 120), ("r7", random.randrange(40), 56)))
+    out.put(f"r9 = {base}", f"r9 += {offset}", "*(u64 *)(r10 -120) = r9", "r9 = 0", "r9 = *(u64 *)(r10 -120)")
+    _access(out, random, "r9", random.randrange(size - offset - 8), random.choice((1, 2, 4, 8)))
+    if random.random() < 0.5:
+        bits = random.choice((8, 16, 32, 64))
+        value, dst = _register(random), _register(random)
+        out.put("r9 = 0", "*(u64 *)(r10 -120) = r9", f"*(u{bits} *)(r10 -{random.choice((120, 116))}) = r{value}" if bits < 64
+                else f"*(u64 *)(r10 -120) = r{value}", f"r{dst} = *(u64 *)(r10 -120)")  # fmt: skip
+
+
+def _one_of_two(out: _Writer, random: Random) -> None:
+    """A pointer to one of two places in the data section or on the stack, by a number that is not known."""
+    other, end = out.label(), out.label()
+    places = [random.choice((("r6", 8 * random.randrange(13)), ("r10", -8 * random.randint(2, 8)))) for _ in range(2)]
+    out.put(
+        f"if {random.choice('rw')}{_register(random)} {random.choice(_CONDITIONS)} {_imm(random)} goto {other}",
+        f"r9 = {places[0][0]}", f"r9 += {places[0][1]}", f"goto {end}",
+        f"{other}:", f"r9 = {places[1][0]}", f"r9 += {places[1][1]}", f"{end}:",
+    )  # fmt: skip
+    size = random.choice((1, 2, 4, 8))  # the verifier wants the stack's accesses aligned
+    _access(out, random, "r9", size * random.randrange(8 // size), size)
+
+
+def _distance(out: _Writer, random: Random) -> None:
+    """Pointers into one region, subtracted and compared."""
+    index, dst, skip = _register(random), _register(random), out.label()
+    sign = random.choice(("==", "!=", ">", "<="))
+    out.put(
+        f"r{index} &= 31", "r9 = *(u64 *)(r10 -80)", f"r9 += r{index}", f"if r9 {sign} r7 goto {skip}",
+        f"r{dst} = {_imm(random)}", f"{skip}:", f"r{dst} ^= r{index}", "r9 -= r7", f"r{dst} += r9",
+    )  # fmt: skip
+
+
+def _recent(out: _Writer, random: Random) -> None:
+    """An LRU map: looked up with a key of two words, and written where that finds nothing."""
+    key, value = _register(random), _register(random)
+    absent, end = out.label(), out.label()
+    out.put(
+        f"r{key} &= 3", f"*(u32 *)(r10 -128) = r{key}", "*(u32 *)(r10 -124) = 7", f"*(u64 *)(r10 -136) = r{value}",
+        "r2 = r10", "r2 += -128", "r1 = map[recent]", "call bpf_map_lookup_elem", f"if r0 == 0 goto {absent}",
+        "r1 = *(u64 *)(r0 +0)", f"r1 += {_imm(random)}", "*(u64 *)(r0 +0) = r1", f"goto {end}", f"{absent}:",
+        "r2 = r10", "r2 += -128", "r3 = r10", "r3 += -136", "r4 = 0", "r1 = map[recent]", "call bpf_map_update_elem", f"{end}:",
+        f"r0 = {_imm(random)}",
+    )  # fmt: skip
+    _refill(out, random)
+
+
 def _key(out: _Writer, random: Random) -> str:
     """A key at -96 and r1 the map; returns its name."""
     name, key = random.choice(("table", "flows")), _register(random)
@@ -264,8 +346,10 @@ def _delete(out: _Writer, random: Random) -> None:
 
 
 Step = Callable[[_Writer, Random], None]
-_PLAIN: tuple[Step, ...] = (_alu, _alu, _alu, _unary, _wide, _stack, _data, _data_at, _packet, _packet_at, _length)
-_CALLS: tuple[Step, ...] = (_call, _lookup, _update, _delete)
+_PLAIN: tuple[Step, ...] = (
+    _alu, _alu, _alu, _unary, _wide, _stack, _data, _data_at, _packet, _packet_at, _length, _spill, _one_of_two, _distance,
+)  # fmt: skip
+_CALLS: tuple[Step, ...] = (_call, _lookup, _update, _delete, _deep_call, _call_with_pointer, _recent)
 STEPS: Mapping[str, Step] = {step.__name__.lstrip("_"): step for step in (*_PLAIN, *_CALLS, _branch, _loop)}
 
 
@@ -287,6 +371,7 @@ def run_input(random: Random) -> RunInput:
     """A packet and contents for every map, of random and of edge values."""
     data = struct.pack("<32Q", *(number(random) for _ in range(32)))
     table = {index.to_bytes(4, "little"): random.randbytes(12) for index in range(5)}
+    recent = {struct.pack("<II", random.randrange(4), 7): random.randbytes(8) for _ in range(2)}
     flows = {random.randrange(8).to_bytes(4, "little"): random.randbytes(12) for _ in range(4)}
     packet = random.randbytes(random.choice((64, 65, 71, 100)))
-    return RunInput(packet, maps={".data": {bytes(4): data}, "table": table, "flows": flows})
+    return RunInput(packet, maps={".data": {bytes(4): data}, "table": table, "flows": flows, "recent": recent})

@@ -60,8 +60,8 @@ class Parting:
         return max(len(self.reference.lines), len(self.candidate.lines)) > self.common
 
 
-def trace(program: Program, obj: Object | None, given: RunInput) -> Trace:
-    """A run on the interpreter, line by line."""
+def trace(program: Program, obj: Object | None, given: RunInput, side: str = "") -> Trace:
+    """A run on the interpreter, line by line; `side` is what the input calls the program's own stack."""
     code, texts = Code(program), _line_texts(obj)
     lines: list[Line] = []
     seen: list[Place] = []
@@ -79,7 +79,7 @@ def trace(program: Program, obj: Object | None, given: RunInput) -> Trace:
             packet.append(True)
 
     try:
-        output = concrete.run(program, given, observe=observe, budget=TRACE_INSNS)
+        output = concrete.run(program, given, observe=observe, budget=TRACE_INSNS, side=side)
     except Unmodelled as stopped:
         return Trace(tuple(lines), None, True, str(stopped))
     return Trace(tuple(lines), output, bool(packet))
@@ -87,7 +87,7 @@ def trace(program: Program, obj: Object | None, given: RunInput) -> Trace:
 
 def parting(reference: tuple[Program, Object | None], candidate: tuple[Program, Object | None], given: RunInput) -> Parting:
     """Both runs, and how long they go the same way."""
-    first, second = trace(*reference, given), trace(*candidate, given)
+    first, second = trace(*reference, given, "reference"), trace(*candidate, given, "candidate")
     texts = [
         [re.sub(rf"\b{re.escape(program.name)}(?=\()", "", line.text) for line in side.lines]
         for side, (program, _) in ((first, reference), (second, candidate))

@@ -58,13 +58,13 @@ WRONG = {
     "no_exit": ("b700000000000000", "", "malformed-bytecode"),
     "jump": ("05000500000000009500000000000000", "", "malformed-bytecode"),
     "call": ("85100000050000009500000000000000", "", "malformed-bytecode"),
-    "helper": ("85000000050000009500000000000000", "", "run-not-modelled"),
+    "helper": ("85000000060000009500000000000000", "", "run-not-modelled"),
     "map": ("1811000003000000000000000000000085000000010000009500000000000000", "", "run-not-modelled"),
     "past_the_memory": ("71100100000000009500000000000000", "aa", "run-fault"),
     "past_the_stack": ("7a0a0000000000009500000000000000", "", "run-fault"),
     "endless_calls": ("85100000ffffffff9500000000000000", "", "run-fault"),
     "endless_loop": ("0500ffff000000009500000000000000", "", "run-too-long"),
-    "pointer": ("bf100000000000009500000000000000", "aa", "run-not-modelled"),
+    "any_address": ("b701000078563412711000000000000095000000000000 00".replace(" ", ""), "aa", "run-fault"),
 }
 
 

@@ -89,4 +89,47 @@ VECTORS = (
     ),
     Vector("the_caller_s_stack", "stdw [%r10-8], 7\nmov %r1, %r10\ncall local f\nexit\nf: ldxdw %r0, [%r1-8]\nexit", 7),
     Vector("recursion", "mov %r1, 5\ncall local f\nexit\nf: mov %r0, %r1\njeq %r1, 0, +2\nsub %r1, 1\ncall local f\nexit", 0),
+    # addresses are numbers
+    Vector("distance_of_pointers", "mov %r2, %r1\nadd %r2, 3\nsub %r2, %r1\nmov %r0, %r2\nexit", 3, "00 11 22 33"),
+    Vector("pointer_taken_apart", "mov %r2, %r1\nxor %r2, -1\nxor %r2, -1\nldxb %r0, [%r2+1]\nexit", 0x22, "11 22"),
+    Vector(
+        "pointer_in_two_halves",
+        "mov %r2, %r1\nrsh %r2, 32\nlsh %r2, 32\nmov32 %r3, %r1\nor %r2, %r3\nldxb %r0, [%r2]\nexit",
+        0x11,
+        "11 22",
+    ),
+    Vector("pointer_in_memory", "stxdw [%r1], %r10\nldxdw %r2, [%r1]\nstb [%r2-1], 7\nldxb %r0, [%r10-1]\nexit", 7, "00" * 8),
+    Vector(
+        "pointer_to_the_caller_s_stack",
+        "stdw [%r10-8], 5\nmov %r1, %r10\nsub %r1, 8\ncall local f\nldxdw %r0, [%r10-8]\nexit\nf: stdw [%r1], 9\nexit",
+        9,
+    ),
+    Vector("pointers_in_order", "mov %r0, 0\nmov %r2, %r1\nadd %r2, 1\njgt %r1, %r2, +1\nmov %r0, 1\nexit", 1, "aa bb"),
+    # helpers of the suite
+    Vector("helper_0_gathers_bytes", "mov %r1, 1\nmov %r2, 2\nmov %r3, 3\nmov %r4, 4\nmov %r5, 5\ncall 0\nexit", 0x0102030405),
+    Vector("helper_1_frobs", "mov %r6, %r1\nadd %r1, 1\nmov %r2, 2\ncall 1\nldxw %r0, [%r6]\nexit", 0x042B2A01, "01 00 01 04"),
+    Vector("helper_2_keeps_what_calls_keep", "mov %r6, 1\nmov %r9, 2\ncall 2\nmov %r0, %r6\nadd %r0, %r9\nexit", 3),
+    Vector("helper_3_takes_roots", "mov %r1, 65535\ncall 3\nexit", 255),
+    Vector(
+        "helper_4_compares",
+        "stdw [%r10-8], 0x6261\nstdw [%r10-16], 0x6261\nmov %r1, %r10\nsub %r1, 8\nmov %r2, %r10\nsub %r2, 16\ncall 4\nexit",
+        0,
+    ),
+    Vector("helper_5_ends_the_run", "mov %r1, 0\ncall 5\nmov %r0, 2\nexit", 0),
+    Vector("helper_5_goes_on", "mov %r1, -1\ncall 5\nmov %r0, 2\nexit", 2),
+    # corners of the dialect
+    Vector("hex_offset", "ldxb %r0, [%r1+0x2]\nexit", 0x33, "11 22 33"),
+    Vector("negative_hex_offset", "stb [%r10-0x4], 0x7\nldxb %r0, [%r10-4]\nexit", 7),
+    Vector("no_spaces", "mov %r0,1\nadd %r0,%r0\njeq %r0,2,+1\nmov %r0,9\nexit", 2),
+    Vector("label_before_an_insn", "mov %r0, 0\nja out\nmov %r0, 1\nout: exit", 0),
+    Vector("label_on_its_own_line", "mov %r0, 3\nloop:\nsub %r0, 1\njne %r0, 0, loop\nexit", 0),
+    Vector("jump_over_nothing", "mov %r0, 4\nja +0\nexit", 4),
+    Vector("jump_over_a_wide_insn", "mov %r0, 4\nja +2\nlddw %r0, 0x1\nexit", 4),
+    Vector("comments", "# one\nmov %r0, 1 # two\n\n   ; three\nexit // four", 1),
+    Vector("large_immediate", "mov32 %r0, 0xffffffff\nmov %r1, 0x7fffffff\nadd %r0, %r1\nexit", 0x17FFFFFFE),
+    Vector(
+        "immediate_compares_sign_extended",
+        "mov %r0, 0\nlddw %r1, 0xffffffff80000000\njeq %r1, 0x80000000, +1\nexit\nmov %r0, 1\nexit",
+        1,
+    ),
 )
