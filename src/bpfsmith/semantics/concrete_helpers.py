@@ -33,7 +33,13 @@ from bpfsmith.semantics.helpers import HELPERS
 from bpfsmith.semantics.kfuncs import BPF_MAX_LOOPS, KFUNCS
 from bpfsmith.semantics.map_helpers import BPF_LOCAL_STORAGE_GET_F_CREATE
 from bpfsmith.semantics.output_helpers import ProbeRead, Queued, conversions
-from bpfsmith.semantics.packet_helpers import BPF_F_INVALIDATE_HASH, BPF_F_RECOMPUTE_CSUM, ETH_HLEN, MOST_XDP
+from bpfsmith.semantics.packet_helpers import (
+    BPF_F_INVALIDATE_HASH,
+    BPF_F_RECOMPUTE_CSUM,
+    ETH_HLEN,
+    MOST_XDP,
+    SKB_STORES,
+)
 from bpfsmith.semantics.recorded import TAIL_CALL, Argument, Recorded, Steady, recorded
 
 if TYPE_CHECKING:
@@ -389,6 +395,8 @@ def _skb_store_bytes(machine: Machine) -> Value:
     offset, source, size = _copy_arguments(machine)
     flags, packet = machine.scalar(Reg(5)), machine.packet
     raw = machine.read(source, size)
+    _recorded(machine, "bpf_skb_store_bytes", SKB_STORES)
+    machine.made_up.pop("bpf_skb_store_bytes", None)
     if flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH):
         return -EINVAL
     if _short_of_memory(machine) or offset >> 31 or offset + size > packet.whole_length:

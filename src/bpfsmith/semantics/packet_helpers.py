@@ -17,6 +17,7 @@ from bpfsmith.semantics.terms import Term, Terms
 
 ETH_HLEN = 14
 BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH = 1, 2
+SKB_STORES = recorded("ctx u32 in:4 u32 u64")
 MOST_XDP = 0xFFFF
 """The largest offset and length that XDP helpers take (bpf_xdp_pointer)."""
 
@@ -134,8 +135,9 @@ def xdp_store_bytes(call: HelperCall) -> Value:
 
 def skb_store_bytes(call: HelperCall) -> Value:
     """bpf_skb_store_bytes(skb, offset, from, len, flags): makes the bytes linear and writable first, which may fail for want of
-    memory: an input."""
+    memory: an input. Each call is recorded too: its flags say whether skb->csum stays right, which receivers see."""
     t, state = call.t, call.state
+    SKB_STORES(call)
     offset, size, flags = _offset(call), sized(call, call.args[2], call.args[3]), call.number(4)
     known = t.eq(64, t.and_(64, flags, t.const(64, ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH))), t.const(64, 0))
     inside = t.all_of(t.negate(_is_negative(t, offset)), _inside(call, offset, size), _enough_memory(call, known))
