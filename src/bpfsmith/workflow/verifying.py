@@ -1,45 +1,137 @@
-"""`verify`: the kernel's verdict on every program of a file, rejections with the verifier's words at the user's line."""
+"""`verify`: the kernel's verdict on every program of a file, rejections explained at the user's line."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from bpfsmith.diagnostic import Diagnostic, KernelError, Label
-from bpfsmith.gate.load import load_report
-from bpfsmith.isa.insn import slot_starts
-from bpfsmith.isa.program import Program
+from bpfsmith.diagnostic import Diagnostic, InputError, KernelError, Severity, ToolError
+from bpfsmith.gate.load import bare_report, load_report
+from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
-from bpfsmith.kernel.verifier_log import steps
 from bpfsmith.report import Outcome, ProgramReport, Report
-from bpfsmith.source import Span
 from bpfsmith.workflow.compiling import lowered
+from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
+from bpfsmith.workflow.loadable import Choices, loadable
+
+Progress = Callable[[str], None]
 
 
-def verify(paths: list[str], toolchain: Toolchain, *, timed: bool = False) -> Report:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One program as it is loaded, with all maps of its file and what was assumed. `file` is as the user named it, without the
+    program."""
+
+    file: str
+    program: Program
+    opened: BytecodeInput
+    maps: tuple[MapSpec, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unloadable:
+    """A program, or with `name` empty a whole file, that never came before the verifier."""
+
+    file: str
+    diagnostics: tuple[Diagnostic, ...]
+    name: str = ""
+    section: str = ""
+
+
+def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> Iterator[Subject | Unloadable]:
+    """The programs of each file, or the one that FILE:PROGRAM names."""
+    for path in paths:
+        file, wanted = split_program(path)
+        try:
+            opened = open_input(file, toolchain)
+            if isinstance(opened, AppnetInput):
+                opened = lowered(opened, toolchain)
+            programs = opened.programs if wanted is None else (opened.only(wanted),)
+        except ToolError as error:
+            if error.exit_code != 2:
+                raise
+            yield Unloadable(file, error.diagnostics)
+            continue
+        for program in programs:
+            try:
+                ready, maps, assumed = loadable(program, opened.obj, choices)
+            except InputError as error:
+                yield Unloadable(file, error.diagnostics, program.name, program.section)
+                continue
+            yield Subject(file, ready, opened, maps, assumed)
+        if opened.obj is not None and wanted is None:
+            for name, problems in opened.obj.problems.items():
+                yield Unloadable(file, problems, name)
+
+
+def verify(
+    paths: Sequence[str],
+    toolchain: Toolchain,
+    *,
+    timed: bool = False,
+    choices: Choices | None = None,
+    progress: Progress | None = None,
+) -> Report:
     """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names).
 
-    Raises KernelError `bpf-not-permitted` where nothing can be loaded.
+    A program that cannot come before the verifier has the verdict "unloadable". Raises KernelError `bpf-not-permitted` where
+    nothing can be loaded, and the InputError of the only file.
     """
     must_load("so there is no verifier to ask")
     reports: list[ProgramReport] = []
     diagnostics: list[Diagnostic] = []
-    for path in paths:
-        opened, wanted = _open(path, toolchain)
-        programs = opened.programs if wanted is None else (opened.only(wanted),)
-        for program in programs:
-            report, rejected = load_report(program, opened.obj, timed=timed)
-            reports.append(report)
-            if rejected is not None:
-                diagnostics.append(explain_rejection(program, rejected))
-        if opened.obj is not None and wanted is None:
-            diagnostics += [problem for problems in opened.obj.problems.values() for problem in problems]
-    refused = any(report.verdict != "accepted" for report in reports) or any(item.severity == "error" for item in diagnostics)
+    for item in subjects(paths, toolchain, choices or Choices({})):
+        if progress is not None:
+            progress(item.file)
+        if isinstance(item, Unloadable):
+            if not item.name and len(paths) == 1:
+                raise InputError(*item.diagnostics)
+            reports.append(_unloadable(item))
+            diagnostics += item.diagnostics
+            continue
+        report, said = _verdict(item, timed)
+        reports.append(report)
+        diagnostics += (*said, *assumptions(item))
+    refused = any(report.verdict != "accepted" for report in reports)
     outcome = Outcome.REJECTED if refused else Outcome.ACCEPTED
-    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(diagnostics))
+    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(dict.fromkeys(diagnostics)))
+
+
+def _unloadable(item: Unloadable) -> ProgramReport:
+    name, reason = item.name or "(the file)", item.diagnostics[0].message
+    return ProgramReport(name, item.section, 0, verdict="unloadable", reason=reason, file=item.file)
+
+
+def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagnostic, ...]]:
+    program, obj = subject.program, subject.opened.obj
+    try:
+        report, rejected = load_report(program, obj, timed=timed, maps=subject.maps)
+    except ToolError as error:
+        bare = bare_report(program)
+        return replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file), error.diagnostics
+    report = replace(report, file=subject.file)
+    return report, () if rejected is None else (explain(subject, rejected),)
+
+
+def explain(subject: Subject, rejected: Rejected) -> Diagnostic:
+    """The rejection at the user's line."""
+    return explain_rejection(subject.program, rejected, subject.opened.obj)
+
+
+def assumptions(subject: Subject) -> tuple[Diagnostic, ...]:
+    """What was assumed to load a program, as notes."""
+    return tuple(
+        Diagnostic(
+            "assumed-for-loading",
+            f"{subject.file}: {text}",
+            severity=Severity.NOTE,
+            help="`--map NAME=ENTRIES[:VALUE_SIZE]` and `--section NAME` say it otherwise",
+        )
+        for text in subject.assumed
+    )
 
 
 def must_load(consequence: str) -> None:
@@ -54,68 +146,3 @@ def must_load(consequence: str) -> None:
                 help="run as root, or with CAP_BPF and CAP_NET_ADMIN",
             )
         )
-
-
-def _open(path: str, toolchain: Toolchain) -> tuple[BytecodeInput, str | None]:
-    file, wanted = split_program(path)
-    opened = open_input(file, toolchain)
-    if isinstance(opened, AppnetInput):
-        opened = lowered(opened, toolchain)
-    return opened, wanted
-
-
-def explain_rejection(program: Program, rejected: Rejected) -> Diagnostic:
-    """The verifier's complaint at the line of the instruction it was looking at, its words unaltered."""
-    span = _last_span(program, rejected.log)
-    last = list(steps(rejected.log))[-1:]
-    notes = [f"verifier: {line}" for line in rejected.error_lines]
-    notes += [f"at insn {step.slot}: {step.text}" + (f"   ; {step.state}" if step.state else "") for step in last]
-    return Diagnostic(
-        "verifier-rejected",
-        f"the kernel's verifier rejects {program.name}: {rejected.reason}",
-        Label(span, "the verifier stops here") if span else None,
-        notes=tuple(notes),
-        help=_help("\n".join(rejected.error_lines)),
-    )
-
-
-def _last_span(program: Program, log: str) -> Span | None:
-    """Where the last instruction that the log speaks of came from."""
-    slots = [step.slot for step in steps(log)]
-    linked = program.linked()
-    starts = slot_starts(linked)
-    for slot in reversed(slots):
-        if slot in starts[:-1]:
-            span = linked[starts.index(slot)].span
-            if span is not None:
-                return replace(span, path=shown_path(span.path))
-    return None
-
-
-def shown_path(path: str) -> str:
-    """BTF names files by absolute path: as the user would, where the file lies below the working directory."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
-
-
-_HELP = (
-    (r"invalid access to packet", "compare data + offset + size with data_end before this access"),
-    (r"invalid mem access 'map_value_or_null'|'map_value_or_null'", "check what bpf_map_lookup_elem gave against NULL first"),
-    (r"!read_ok|is not readable|R\d+ !read", "set the register (the variable) on every path that leads here"),
-    (r"invalid access to map value|unbounded memory", "mask or compare the index: offset + size must stay inside the value"),
-    (r"invalid bpf_context access", "read only the documented fields of the context, at their full size"),
-    (r"back-edge|infinite loop|too large|too many", "bound the loop, or unroll it"),
-    (r"unreleased reference|Unreleased reference", "release the reference on every path"),
-    (r"bpf_spin_lock|holding a lock", "call helpers before the lock is taken or after it is given back"),
-    (r"invalid stack|invalid indirect.* stack|stack", "initialise the stack bytes that are read, and stay within 512 bytes"),
-    (r"leaks addr|leak", "do not return or store a pointer where a number is expected"),
-    (r"unknown func|program of this type cannot use helper", "use a helper that this program type may call"),
-    (r"GPL", 'license the program "GPL" or do without the GPL-only helper'),
-)  # fmt: skip
-
-
-def _help(reason: str) -> str:
-    """An action for the commonest complaints."""
-    return next((action for pattern, action in _HELP if re.search(pattern, reason)), "see `bpfsmith explain verifier-rejected`")
