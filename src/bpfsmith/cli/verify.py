@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", help=".appnet, .bpf.c, .bpf.o or .s; FILE:PROGRAM picks one of several"
     )
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
+    parser.add_argument("--repair", action="store_true", help="search a change to rejected C that the verifier accepts")
     parser.add_argument("--columns", metavar="A,B,..", help="the columns of the table")
     parser.add_argument("--sort", metavar="A,-B,..", default="", help="sort by columns, - for descending")
     parser.add_argument(
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow import columns
-    from bpfsmith.workflow.verified import choices, printed, save, with_input_errors
+    from bpfsmith.workflow.verified import choices, diffs, printed, save, with_input_errors
     from bpfsmith.workflow.verifying import verify
 
     shown, sort = columns.columns(args.columns), [item for item in args.sort.split(",") if item]
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     saved = columns.saved_rows(args.against) if args.against else None
     chosen = choices(args.map, args.section)
     with working("asking the verifier"):
-        report = verify(args.files, options.toolchain(args), timed=args.time, choices=chosen)
+        report = verify(args.files, options.toolchain(args), timed=args.time, choices=chosen, repair=args.repair)
     print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
     if args.save:
         save(report, args.save, args.files)
@@ -55,4 +56,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in printed(report, args.output_format, saved, shown, sort, args.filter):
             print(line)
+        for text in diffs(report):
+            print(text, end="")
     return with_input_errors(report)

@@ -36,6 +36,8 @@ from bpfsmith.objfile.externs import Extern, ExternKind
 LOG_BRANCHES, LOG_INSNS, LOG_STATS = 1, 2, 4
 BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS = 1 << 4, 1 << 5
 _FIRST_LOG_BYTES = 1 << 16
+_STORY_BYTES = 1 << 22
+"""How much of a refused program's log is wanted: a million insns write more than a hundred times as much."""
 # What libbpf puts in the place of a call of a weak kfunc that is not there: an unknown helper, fine in dead code.
 _POISONED_CALL = 2002000000
 _MAX_LOG_BYTES = (1 << 30) - 1  # UINT_MAX >> 2, kernel/bpf/log.c
@@ -207,12 +209,15 @@ def _with_kernel_symbol(insn: Insn, extern: Extern | None) -> Insn:
     )
 
 
-def _load_with_log(request: syscall.ProgLoad, log_level: int) -> syscall.LogReply:
-    """Load with a log buffer that grows until the log fits; a log that does not fit makes the kernel drop the program."""
+def _load_with_log(request: syscall.ProgLoad, log_level: int, enough: int = _MAX_LOG_BYTES) -> syscall.LogReply:
+    """Load with a log buffer that grows until the log fits; a log that does not fit makes the kernel drop the program.
+
+    Of a log longer than `enough` bytes the end will do. Kernels since 6.4, which say how long it would be, keep that.
+    """
     size = _FIRST_LOG_BYTES if log_level == LOG_STATS else _FIRST_LOG_BYTES << 4
     while True:
         reply = syscall.prog_load(request, log_level, size)
-        if reply.errno != errno.ENOSPC or size >= _MAX_LOG_BYTES:
+        if reply.errno != errno.ENOSPC or size >= _MAX_LOG_BYTES or (size >= enough and reply.log_bytes):
             return reply
         size = min(max(reply.log_bytes + 1, size * 4), _MAX_LOG_BYTES)
 
@@ -221,11 +226,11 @@ def _rejected(program: Program, request: syscall.ProgLoad, reply: syscall.LogRep
     if reply.errno == errno.EPERM and not reply.log:
         raise not_permitted(f"load program {program.name}", reply.errno)
     if not log_level & (LOG_BRANCHES | LOG_INSNS):
-        again = _load_with_log(request, LOG_BRANCHES | LOG_STATS)
+        again = _load_with_log(request, LOG_BRANCHES | LOG_STATS, _STORY_BYTES)
         if again.fd >= 0:  # the verdict may depend on the load of the machine (ENOMEM, EAGAIN), which is no verdict
             os.close(again.fd)
         elif again.log:
-            reply = again
+            reply = replace(reply, log=again.log)
     return Rejected(program, reply.errno, reply.log, error_lines(reply.log))
 
 

@@ -19,10 +19,14 @@ _WRITTEN = re.compile(r"^(?:\([0-9a-f]+\) )?[rw](\d+) (?:=|\+=|-=|\*=|/=|%=|&=|\
 _STACK_STORE = re.compile(r"^(?:lock )?\*\((?:u|s)(\d+) \*\)\(r10 ([+-]\d+)\) = (.*)$")
 _STACK_LOAD = re.compile(r"^[rw]\d+ = \*\((?:u|s)\d+ \*\)\(r10 ([+-]\d+)\)$")
 _COPY = re.compile(r"^[rw](\d+) = (?:\(s\d+\))?([rw])(\d+)$")
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:(?:->|\.)[A-Za-z_]\w*)*")
+_IDENTIFIER = re.compile(r"(?<![\w.>])[A-Za-z_]\w*(?:(?:->|\.)[A-Za-z_]\w*)*")
 _CAST = re.compile(
     r"\(\s*(?:const |volatile |struct |union |unsigned |signed |enum )*\w+(?:\s+\w+)*[\s*]*\*?\s*\)(?=\s*[\w(&*])"
 )
+
+
+_NO_NAMES = frozenset("return if else for while do sizeof const volatile struct".split())
+_OPERATORS = frozenset(("", "=", "+", "-", "*", "/", "|", "&", "^", "++", "--", "<<", ">>", "[", ")"))
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,22 @@ class Case:
         return (text.line(span.line) or "") if text and span else ""
 
     def expression(self, span: Span | None) -> str:
-        """The name or member chain that stands at a place, casts and operators passed over: `eth->h_proto`."""
-        rest = _CAST.sub("", self.line_text(span)[span.column - 1 :]) if span else ""
-        match = _IDENTIFIER.search(rest)
-        return match[0] if match else ""
+        """The name or member chain at a place, casts passed over: clang points at a member's name or at an operator.
+
+        In `eth->h_proto = 0` both places say `eth->h_proto`.
+        """
+        line = self.line_text(span)
+        if span is None or not line:
+            return ""
+        at = span.column - 1
+        chains = list(_IDENTIFIER.finditer(_CAST.sub(lambda found: " " * len(found[0]), line)))
+        around = next((chain for chain in chains if chain.start() <= at < chain.end()), None)
+        if around is not None and around[0] not in _NO_NAMES:
+            return around[0]
+        if line[at : at + 2].rstrip("=") in _OPERATORS:
+            before = [chain for chain in chains if chain.end() <= at and chain[0] not in _NO_NAMES]
+            return before[-1][0] if before else ""
+        return next((chain[0] for chain in chains if chain.start() >= at and chain[0] not in _NO_NAMES), "")
 
 
 def shown_path(path: str) -> str:

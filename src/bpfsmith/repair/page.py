@@ -32,13 +32,13 @@ def page(kind: Kind) -> str:
 The verifier refuses this, at the marked line ([{kind.example}.bpf.c](../../examples/rejected/{kind.example}.bpf.c)):
 
 ```c
-{_variant(source, fixed=False)}
+{_shown(source, fixed=False)}
 ```
 
 and accepts
 
 ```c
-{_variant(source, fixed=True)}
+{_shown(source, fixed=True)}
 ```
 
 ## What to do
@@ -51,8 +51,8 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if text[:1].isalpha() and not text.startswith("char ") else text
 
 
-def _variant(source: str, fixed: bool) -> str:
-    """The program with or without FIXED, from after its includes to before its license."""
+def variant(source: str, fixed: bool) -> str:
+    """The program with or without FIXED, and with the mark of its line only where it is not fixed."""
     out: list[str] = []
     keep = [True]
     for line in source.split("\n"):
@@ -64,5 +64,10 @@ def _variant(source: str, fixed: bool) -> str:
             keep.pop()
         elif all(keep):
             out.append(line.replace(" // <-", "" if fixed else " // <-").rstrip())
-    text = "\n".join(line for line in out if not line.startswith("#include"))
+    return "\n".join(out)
+
+
+def _shown(source: str, fixed: bool) -> str:
+    """A variant from after its includes to before its license."""
+    text = "\n".join(line for line in variant(source, fixed).split("\n") if not line.startswith("#include"))
     return re.sub(r'\nchar _license\[\] SEC\("license"\) = "GPL";\s*$', "", text).strip("\n")

@@ -47,6 +47,12 @@ def printed(
     return columns.table(rows, shown, compared=saved is not None)
 
 
+def diffs(report: Report) -> list[str]:
+    """The changes that were found for rejected programs, as `patch` takes them."""
+    repairs = report.details.get("repairs", [])
+    return [str(item["diff"]) for item in repairs] if isinstance(repairs, list) else []
+
+
 def save(report: Report, path: str, inputs: Sequence[str]) -> None:
     """Writes the run for a later comparison, as its ending says."""
     if path.endswith(".json"):

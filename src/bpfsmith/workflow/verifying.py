@@ -15,6 +15,7 @@ from bpfsmith.workflow.compiling import lowered
 from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
 from bpfsmith.workflow.loadable import Choices, loadable
+from bpfsmith.workflow.repairing import Suggestion, suggest, suggestion_note
 
 Progress = Callable[[str], None]
 
@@ -73,16 +74,19 @@ def verify(
     *,
     timed: bool = False,
     choices: Choices | None = None,
+    repair: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names).
 
-    A program that cannot come before the verifier has the verdict "unloadable". Raises KernelError `bpf-not-permitted` where
-    nothing can be loaded, and the InputError of the only file.
+    A program that cannot come before the verifier has the verdict "unloadable"; with `repair` a change to the C is searched for
+    each that is rejected. Raises KernelError `bpf-not-permitted` where nothing can be loaded, and the InputError of the only
+    file.
     """
     must_load("so there is no verifier to ask")
     reports: list[ProgramReport] = []
     diagnostics: list[Diagnostic] = []
+    suggestions: tuple[Suggestion, ...] = ()
     for item in subjects(paths, toolchain, choices or Choices({})):
         if progress is not None:
             progress(item.file)
@@ -92,12 +96,17 @@ def verify(
             reports.append(_unloadable(item))
             diagnostics += item.diagnostics
             continue
-        report, said = _verdict(item, timed)
+        report, said, rejected = _verdict(item, timed)
         reports.append(report)
         diagnostics += (*said, *assumptions(item))
+        if repair and rejected is not None and item.opened.obj is not None and item.file.endswith(".c"):
+            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, choices or Choices({}))
+            suggestions += (found,) if found else ()
+            diagnostics.append(suggestion_note(found, item.file, item.program.name))
     refused = any(report.verdict != "accepted" for report in reports)
     outcome = Outcome.REJECTED if refused else Outcome.ACCEPTED
-    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(dict.fromkeys(diagnostics)))
+    details = {"repairs": [found.json() for found in suggestions]} if repair else {}
+    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(dict.fromkeys(diagnostics)), details=details)
 
 
 def _unloadable(item: Unloadable) -> ProgramReport:
@@ -105,20 +114,16 @@ def _unloadable(item: Unloadable) -> ProgramReport:
     return ProgramReport(name, item.section, 0, verdict="unloadable", reason=reason, file=item.file)
 
 
-def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagnostic, ...]]:
+def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagnostic, ...], Rejected | None]:
     program, obj = subject.program, subject.opened.obj
     try:
         report, rejected = load_report(program, obj, timed=timed, maps=subject.maps)
     except ToolError as error:
         bare = bare_report(program)
-        return replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file), error.diagnostics
+        unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
+        return unloadable, error.diagnostics, None
     report = replace(report, file=subject.file)
-    return report, () if rejected is None else (explain(subject, rejected),)
-
-
-def explain(subject: Subject, rejected: Rejected) -> Diagnostic:
-    """The rejection at the user's line."""
-    return explain_rejection(subject.program, rejected, subject.opened.obj)
+    return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected
 
 
 def assumptions(subject: Subject) -> tuple[Diagnostic, ...]:
