@@ -1,18 +1,13 @@
 #include <bpfsmith/helpers.h>
 
-struct flow {
-	__u64 packets;
-	__u32 counts[8];
-};
+struct key { __u8 kind; __u32 port; };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
-	__type(key, __u32);
-	__type(value, struct flow);
+	__type(key, struct key);
+	__type(value, __u64);
 } flows SEC(".maps");
-
-struct key { __u8 kind; __u32 port; };
 
 SEC("xdp") int count(struct xdp_md *ctx)
 {
@@ -22,8 +17,9 @@ SEC("xdp") int count(struct xdp_md *ctx)
 #else
 	struct key key; // <-
 #endif
+	key.kind = 6;
 	key.port = ctx->rx_queue_index;
-	bpf_map_delete_elem(&flows, &key.kind);
+	bpf_map_delete_elem(&flows, &key);
 	return XDP_PASS;
 }
 char _license[] SEC("license") = "GPL";

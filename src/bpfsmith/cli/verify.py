@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", help=".appnet, .bpf.c, .bpf.o or .s; FILE:PROGRAM picks one of several"
     )
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
+    parser.add_argument("--kernel", metavar="LIST", help="kernels to ask, such as 5.10,6.1,6.12,host (default: host)")
     parser.add_argument("--repair", action="store_true", help="search a change to rejected C that the verifier accepts")
     parser.add_argument("--columns", metavar="A,B,..", help="the columns of the table")
     parser.add_argument("--sort", metavar="A,-B,..", default="", help="sort by columns, - for descending")
@@ -39,15 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow import columns
+    from bpfsmith.workflow.kernels import requested
     from bpfsmith.workflow.verified import choices, diffs, printed, save, with_input_errors
     from bpfsmith.workflow.verifying import verify
 
     shown, sort = columns.columns(args.columns), [item for item in args.sort.split(",") if item]
     columns.arranged([], sort, args.filter)  # a mistake in them is told before the work, not after
     saved = columns.saved_rows(args.against) if args.against else None
+    kernels = requested(args.kernel)
     chosen = choices(args.map, args.section)
     with working("asking the verifier"):
-        report = verify(args.files, options.toolchain(args), timed=args.time, choices=chosen, repair=args.repair)
+        report = verify(
+            args.files, options.toolchain(args), timed=args.time, choices=chosen, repair=args.repair, kernels=kernels
+        )
     print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
     if args.save:
         save(report, args.save, args.files)

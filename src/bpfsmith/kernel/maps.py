@@ -34,7 +34,7 @@ _PER_CPU = _types("PERCPU_HASH PERCPU_ARRAY LRU_PERCPU_HASH PERCPU_CGROUP_STORAG
 _OF_MAPS = _types("ARRAY_OF_MAPS HASH_OF_MAPS")
 _ARRAYS = _types("ARRAY PERCPU_ARRAY")
 # Types whose keys and values the kernel takes no BTF for; libbpf's bpf_object__create_map has the same list.
-_WITHOUT_BTF = _OF_MAPS | _types(
+WITHOUT_BTF = _OF_MAPS | _types(
     "PERF_EVENT_ARRAY CGROUP_ARRAY STACK_TRACE DEVMAP DEVMAP_HASH CPUMAP XSKMAP SOCKMAP SOCKHASH QUEUE STACK RINGBUF "
     "USER_RINGBUF PROG_ARRAY"
 )
@@ -228,7 +228,7 @@ def _load_btf(obj: Object, resources: ExitStack) -> int:
 
 
 def _open_map(spec: MapSpec, obj: Object | None, btf_fd: int, resources: ExitStack) -> _OpenMap:
-    spec = _adjusted(spec)
+    spec = adjusted(spec)
     fd = _create(spec, obj, btf_fd)
     resources.callback(os.close, fd)
     if spec.initial is not None:
@@ -238,7 +238,7 @@ def _open_map(spec: MapSpec, obj: Object | None, btf_fd: int, resources: ExitSta
     return _OpenMap(spec, fd, _holds(obj, spec, _SPIN_LOCK))
 
 
-def _adjusted(spec: MapSpec) -> MapSpec:
+def adjusted(spec: MapSpec) -> MapSpec:
     """The sizes that libbpf fills in: a perf event array for every CPU, a ring of whole pages by a power of
     two, an arena's address."""
     if spec.type == "BPF_MAP_TYPE_PERF_EVENT_ARRAY" and not spec.max_entries:
@@ -252,7 +252,7 @@ def _adjusted(spec: MapSpec) -> MapSpec:
 
 
 def _create(spec: MapSpec, obj: Object | None, btf_fd: int) -> int:
-    inner_fd = _create(_adjusted(spec.inner), obj, btf_fd) if spec.inner else 0
+    inner_fd = _create(adjusted(spec.inner), obj, btf_fd) if spec.inner else 0
     plain = syscall.MapCreate(
         map_type=MAP_TYPES[spec.type],
         key_size=spec.key_size,
@@ -264,7 +264,7 @@ def _create(spec: MapSpec, obj: Object | None, btf_fd: int) -> int:
         extra=spec.extra,
     )
     typed = plain
-    if btf_fd and spec.value_btf_id and spec.type not in _WITHOUT_BTF:
+    if btf_fd and spec.value_btf_id and spec.type not in WITHOUT_BTF:
         typed = replace(plain, btf_fd=btf_fd, btf_key_type_id=spec.key_btf_id, btf_value_type_id=spec.value_btf_id)
     try:
         try:

@@ -98,16 +98,20 @@ def kfunc_id(name: str) -> int:
     return _must_have(running(), Kind.FUNC, essential_name(name))
 
 
-def attach_target(section: str, types: KernelTypes | None = None) -> int:
-    """The BTF id of what a section attaches to ("fentry/do_unlinkat"), 0 for sections that name no kernel type.
-
-    KernelError `unknown-kernel-function` where the kernel (by default the running one) does not have it.
-    """
+def named_target(section: str) -> tuple[Kind, str] | None:
+    """What a section attaches to ("fentry/do_unlinkat") as kind and name of a kernel's type; None where it names none."""
     stem, _, target = section.removeprefix("?").partition("/")
     prefix, kind = _TARGETS.get(stem.removesuffix(".s"), ("", None))
-    if kind is None or not target:
-        return 0
-    return _must_have(types or running(), kind, prefix + target)
+    return None if kind is None or not target else (kind, prefix + target)
+
+
+def attach_target(section: str) -> int:
+    """The BTF id of what a section attaches to, 0 for sections that name no kernel type.
+
+    KernelError `unknown-kernel-function` where the running kernel does not have it.
+    """
+    named = named_target(section)
+    return _must_have(running(), *named) if named else 0
 
 
 def _must_have(types: KernelTypes, kind: Kind, name: str) -> int:

@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError, KernelError, Severity, ToolError
 from bpfsmith.gate.load import bare_report, load_report
-from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.report import Outcome, ProgramReport, Report
-from bpfsmith.workflow.compiling import lowered
 from bpfsmith.workflow.explaining import explain_rejection
-from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
-from bpfsmith.workflow.loadable import Choices, loadable
+from bpfsmith.workflow.inputs import Toolchain
+from bpfsmith.workflow.kernels import HOST, gathered, on_guests
+from bpfsmith.workflow.loadable import Choices
 from bpfsmith.workflow.repairing import Suggestion, suggest, suggestion_note
+from bpfsmith.workflow.subjects import Subject, Unloadable, subjects
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One program as it is loaded, with all maps of its file and what was assumed. `file` is as the user named it, without the
-    program."""
-
-    file: str
-    program: Program
-    opened: BytecodeInput
-    maps: tuple[MapSpec, ...] = ()
-    assumed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Unloadable:
-    """A program, or with `name` empty a whole file, that never came before the verifier."""
-
-    file: str
-    diagnostics: tuple[Diagnostic, ...]
-    name: str = ""
-    section: str = ""
-
-
-def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> Iterator[Subject | Unloadable]:
-    """The programs of each file, or the one that FILE:PROGRAM names."""
-    for path in paths:
-        file, wanted = split_program(path)
-        try:
-            opened = open_input(file, toolchain)
-            if isinstance(opened, AppnetInput):
-                opened = lowered(opened, toolchain)
-            programs = opened.programs if wanted is None else (opened.only(wanted),)
-        except ToolError as error:
-            if error.exit_code != 2:
-                raise
-            yield Unloadable(file, error.diagnostics)
-            continue
-        for program in programs:
-            try:
-                ready, maps, assumed = loadable(program, opened.obj, choices)
-            except InputError as error:
-                yield Unloadable(file, error.diagnostics, program.name, program.section)
-                continue
-            yield Subject(file, ready, opened, maps, assumed)
-        if opened.obj is not None and wanted is None:
-            for name, problems in opened.obj.problems.items():
-                yield Unloadable(file, problems, name)
 
 
 def verify(
@@ -75,19 +27,24 @@ def verify(
     timed: bool = False,
     choices: Choices | None = None,
     repair: bool = False,
+    kernels: Sequence[str] = (HOST,),
     progress: Progress | None = None,
 ) -> Report:
-    """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names).
+    """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names), on each of `kernels`.
 
     A program that cannot come before the verifier has the verdict "unloadable"; with `repair` a change to the C is searched for
     each that is rejected. Raises KernelError `bpf-not-permitted` where nothing can be loaded, and the InputError of the only
     file.
     """
-    must_load("so there is no verifier to ask")
+    if HOST in kernels:
+        must_load("so there is no verifier to ask")
+    chosen = choices or Choices({})
     reports: list[ProgramReport] = []
     diagnostics: list[Diagnostic] = []
+    by_kernel: list[tuple[str, Diagnostic]] = []
     suggestions: tuple[Suggestion, ...] = ()
-    for item in subjects(paths, toolchain, choices or Choices({})):
+    ready: list[Subject] = []
+    for item in subjects(paths, toolchain, chosen):
         if progress is not None:
             progress(item.file)
         if isinstance(item, Unloadable):
@@ -96,17 +53,36 @@ def verify(
             reports.append(_unloadable(item))
             diagnostics += item.diagnostics
             continue
+        ready.append(item)
+        diagnostics += assumptions(item)
+        if HOST not in kernels:
+            continue
         report, said, rejected = _verdict(item, timed)
-        reports.append(report)
-        diagnostics += (*said, *assumptions(item))
+        reports.append(replace(report, kernel=HOST) if len(kernels) > 1 else report)
+        by_kernel += ((HOST, told) for told in said)
+        if len(kernels) == 1:
+            diagnostics += said
         if repair and rejected is not None and item.opened.obj is not None and item.file.endswith(".c"):
-            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, choices or Choices({}))
+            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
             suggestions += (found,) if found else ()
             diagnostics.append(suggestion_note(found, item.file, item.program.name))
-    refused = any(report.verdict != "accepted" for report in reports)
-    outcome = Outcome.REJECTED if refused else Outcome.ACCEPTED
+    others = [kernel for kernel in kernels if kernel != HOST]
+    if others and ready:
+        for kernel, found_there, said in on_guests(ready, others):
+            reports += (report for _, report in found_there)
+            by_kernel += ((kernel, told) for told in said)
+        diagnostics += gathered(by_kernel)
     details = {"repairs": [found.json() for found in suggestions]} if repair else {}
-    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(dict.fromkeys(diagnostics)), details=details)
+    unique = tuple(dict.fromkeys(diagnostics))
+    return Report("verify", _outcome(reports), programs=tuple(reports), diagnostics=unique, details=details)
+
+
+def _outcome(reports: Sequence[ProgramReport]) -> Outcome:
+    """Rejected where one is; unknown where a guest died before it came to one."""
+    verdicts = {report.verdict for report in reports}
+    if verdicts <= {"accepted"}:
+        return Outcome.ACCEPTED
+    return Outcome.UNKNOWN if verdicts <= {"accepted", "unknown"} else Outcome.REJECTED
 
 
 def _unloadable(item: Unloadable) -> ProgramReport:
