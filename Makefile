@@ -14,7 +14,7 @@ BPF_WORKS = $(BIN)/python -c 'from bpfsmith.kernel import probe; print(int(isins
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(READY)  ## install what is missing: .venv with the pinned packages; as root also python3-venv and iproute2
+setup: $(READY)  ## install what is missing: .venv with the pinned packages; as root also Debian's iproute2, qemu, ..
 	@:
 
 $(READY): pyproject.toml requirements.lock tools/setup.sh

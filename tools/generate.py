@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the C headers that are generated from the package's own definitions; `make tables` runs this.
+"""Write the C headers and the pages that are generated from the package's own definitions; `make tables` runs this.
 
     tools/generate.py [--check]
 
-With --check nothing is written: the exit status is 1 when a committed header is not what its definition gives. (The tables of
+With --check nothing is written: the exit status is 1 when a committed file is not what its definition gives. (The tables of
 helpers and types behind helpers.h come from the kernel's linux/bpf.h: tools/gen_tables.py.)
 """
 
@@ -12,14 +12,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from bpfsmith.appnet.ctext import fixed_header
 from bpfsmith.codegen.headers import INCLUDE_DIR, helpers_header
+from bpfsmith.repair.page import PAGES, page
+from bpfsmith.repair.table import KINDS
 
 GENERATED: Mapping[Path, Callable[[], str]] = {
     INCLUDE_DIR / "bpfsmith" / "helpers.h": helpers_header,
     INCLUDE_DIR / "bpfsmith" / "fixed.h": fixed_header,
+    **{PAGES / f"{kind.id}.md": partial(page, kind) for kind in KINDS},
 }
 """Each generated file and what gives its text."""
 
@@ -31,7 +35,7 @@ def stale(generated: Mapping[Path, Callable[[], str]] = GENERATED) -> dict[Path,
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="write the generated C headers")
+    parser = argparse.ArgumentParser(description="write the generated C headers and pages")
     parser.add_argument("--check", action="store_true", help="write nothing, fail when one is stale")
     options = parser.parse_args()
     found = stale()

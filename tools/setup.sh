@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes .venv: the pinned packages of requirements.lock and, editable, bpfsmith itself. `make setup` runs this when one of them
-# changed. As root on Debian it also installs what no Python package brings: python3-venv, and iproute2 for the network
-# namespaces of tests and demo. A healthy .venv is kept and only brought up to date.
+# changed. As root on Debian it also installs what no Python package brings: python3-venv, iproute2 for the network namespaces
+# of tests and demo, qemu for other kernels, libbpf's headers, bpftool and a C compiler. A healthy .venv is kept and only brought
+# up to date.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,6 +38,14 @@ python=$(find_python) ||
     fail "$python cannot make a .venv: as root, apt-get install python3-venv"
 # Kernel tests and the demo attach programs only in namespaces of their own; compile and prove do without.
 command -v ip >/dev/null || debian iproute2 || say "no ip(8) here: what attaches programs needs iproute2 (apt-get install iproute2)"
+
+# Other kernels are emulated (verify --kernel); libbpf's headers and bpftool are for programs that include <bpf/..> and vmlinux.h.
+need=()
+command -v qemu-system-x86_64 >/dev/null || need+=(qemu-system-x86)
+[ -e /usr/include/bpf/bpf_helpers.h ] || need+=(libbpf-dev)
+[ -x /usr/sbin/bpftool ] || command -v bpftool >/dev/null || need+=(bpftool)
+command -v gcc >/dev/null || need+=(gcc libc6-dev)
+[ ${#need[@]} = 0 ] || debian "${need[@]}" || say "no ${need[*]} here: verify --kernel, and some C programs, need them (apt-get install ${need[*]})"
 
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     say "making .venv (downloads about 170 MB, once)"

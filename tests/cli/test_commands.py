@@ -117,7 +117,7 @@ def test_verify_accepted(there: Path, kernel: None) -> None:
 @pytest.mark.kernel
 def test_verify_rejected_shows_the_line_of_the_c(there: Path, kernel: None) -> None:
     done = bpfsmith("verify", "rejected.bpf.c", cwd=there)
-    assert (done.status, done.ids) == (1, ["verifier-rejected"])
+    assert (done.status, done.ids) == (1, ["verifier-packet-unchecked"])
     assert f"rejected.bpf.c:{REJECTED_LINE}:" in done.err
     assert "return data[10]" in done.err
     assert "invalid access to packet" in done.err

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=module.run, output_format="full")
         verb.add_argument(
             "--output-format",
-            choices=("full", "concise", "json"),
+            choices=getattr(module, "FORMATS", ("full", "concise", "json")),
             default="full",
             help="how results are printed (default: full)",
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json
+from bpfsmith.cli.output import print_diagnostics, print_json, working
 
 NAME = "verify"
 HELP = "ask the kernel's verifier, and explain a rejection at your line"
 EXAMPLE = "bpfsmith verify mine.bpf.c"
+FORMATS = ("full", "concise", "json", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,18 +18,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", help=".appnet, .bpf.c, .bpf.o or .s; FILE:PROGRAM picks one of several"
     )
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
+    parser.add_argument("--kernel", metavar="LIST", help="kernels to ask, such as 5.10,6.1,6.12,host (default: host)")
+    parser.add_argument("--repair", action="store_true", help="search a change to rejected C that the verifier accepts")
+    parser.add_argument("--columns", metavar="A,B,..", help="the columns of the table")
+    parser.add_argument("--sort", metavar="A,-B,..", default="", help="sort by columns, - for descending")
+    parser.add_argument(
+        "--filter",
+        metavar="COND",
+        action="append",
+        default=[],
+        help="rows that hold: processed>1000, verdict=rejected, name~xdp",
+    )
+    parser.add_argument("--save", metavar="RUN.csv|.json", help="write the table into a file, for --against")
+    parser.add_argument("--against", metavar="RUN.csv|.json", help="compare with a saved run: A (saved), B, DIFF, PCT")
+    parser.add_argument("--section", metavar="NAME", help="for programs whose own section names no program type")
+    parser.add_argument(
+        "--map", metavar="NAME=N[:BYTES]", action="append", default=[], help="max_entries and value_size that a map leaves open"
+    )
     options.add_toolchain(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from bpfsmith.workflow.text import program_table
+    from bpfsmith.workflow import columns
+    from bpfsmith.workflow.kernels import requested
+    from bpfsmith.workflow.verified import choices, diffs, printed, save, with_input_errors
     from bpfsmith.workflow.verifying import verify
 
-    report = verify(args.files, options.toolchain(args), timed=args.time)
-    print_diagnostics(report.diagnostics, args.output_format)
+    shown, sort = columns.columns(args.columns), [item for item in args.sort.split(",") if item]
+    columns.arranged([], sort, args.filter)  # a mistake in them is told before the work, not after
+    saved = columns.saved_rows(args.against) if args.against else None
+    kernels = requested(args.kernel)
+    chosen = choices(args.map, args.section)
+    with working("asking the verifier"):
+        report = verify(
+            args.files, options.toolchain(args), timed=args.time, choices=chosen, repair=args.repair, kernels=kernels
+        )
+    print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
+    if args.save:
+        save(report, args.save, args.files)
     if args.output_format == "json":
         print_json(report)
     else:
-        for line in program_table(report.programs, concise=args.output_format == "concise"):
+        for line in printed(report, args.output_format, saved, shown, sort, args.filter):
             print(line)
-    return report.verdict.exit_code
+        for text in diffs(report):
+            print(text, end="")
+    return with_input_errors(report)

@@ -29,10 +29,14 @@ _MESSAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A clang: the command line prefix that starts it, and the include directories it needs for kernel headers."""
+    """A clang: the command line prefix that starts it, and the include directories it needs for kernel headers.
+
+    `fallbacks` are searched after those that the user's flags name.
+    """
 
     command: tuple[str, ...]
     includes: tuple[str, ...]
+    fallbacks: tuple[str, ...] = ()
 
     @classmethod
     def default(cls) -> Compiler:
@@ -70,14 +74,18 @@ class Compiler:
                 path = source
             out = Path(scratch) / "out"
             command = [
-                *self.command, "-target", "bpf", f"-mcpu={cpu}", *_FLAGS, f"-ffile-prefix-map={scratch}=.",
-                f"-D__TARGET_ARCH_{_target_arch()}", f"-I{INCLUDE_DIR}", *(f"-isystem{item}" for item in self.includes), *flags,
-                "-S" if assembly else "-c", str(path), "-o", str(out),
+                *self.command, "-target", "bpf", f"-mcpu={cpu}", *_FLAGS, f"-ffile-prefix-map={scratch}=.", *self.search(),
+                *flags, "-S" if assembly else "-c", str(path), "-o", str(out),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
             if done.returncode or not out.exists():
                 raise InputError(*_diagnostics(done.stderr, str(path), name if isinstance(source, str) else str(path)))
             return out.read_bytes()
+
+    def search(self) -> tuple[str, ...]:
+        """The flags by which headers are found and know the machine."""
+        places = (*(f"-isystem{item}" for item in self.includes), *(f"-idirafter{item}" for item in self.fallbacks))
+        return f"-D__TARGET_ARCH_{_target_arch()}", f"-I{INCLUDE_DIR}", *places
 
 
 @cache
@@ -93,17 +101,29 @@ def _bundled() -> Compiler:
         )
     root = Path(spec.origin).parent
     headers = root / "lib" / "libc" / "include"
-    machine = {"x86_64": "x86", "aarch64": "aarch64"}.get(os.uname().machine, "x86")
-    builtin = root / "lib" / "include"  # stddef.h and the like
-    includes = [headers / "any-linux-any", headers / f"{machine}-linux-any", builtin]
-    libbpf = [Path("/usr/include/bpf")]
-    system = [str(item.parent) for item in libbpf if item.is_dir()]
-    return Compiler((str(root / "zig"), "clang", "-nostdinc"), (*(str(item) for item in includes), *system))
+    uapi = {"x86_64": "x86", "aarch64": "aarch64"}.get(os.uname().machine, "x86")
+    first = (root / "lib" / "include", headers / "any-linux-any", headers / f"{uapi}-linux-any")
+    # Then a C library's, for what programs include by habit (arpa/inet.h), and libbpf's where they are installed.
+    last = (headers / f"{os.uname().machine}-linux-musl", headers / "generic-musl", *_libbpf_headers())
+    return Compiler((str(root / "zig"), "clang", "-nostdinc"), tuple(map(str, first)), tuple(map(str, last)))
+
+
+def _libbpf_headers() -> tuple[Path, ...]:
+    """For <bpf/bpf_helpers.h>, and for the "bpf_helpers.h" of older programs."""
+    found = next((place for place in (Path("/usr/include"), Path("/usr/local/include")) if (place / "bpf").is_dir()), None)
+    return (found, found / "bpf") if found else ()
 
 
 def _target_arch() -> str:
     """libbpf's name of this machine's architecture, for PT_REGS macros."""
     return {"x86_64": "x86", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+
+
+def _header_help(text: str) -> str:
+    """Which package a missing header comes in."""
+    if text.startswith(("'bpf/", "'bpf_")) and text.endswith("file not found"):
+        return "install libbpf's headers: apt-get install libbpf-dev"
+    return ""
 
 
 def _diagnostics(stderr: str, path: str, shown: str) -> list[Diagnostic]:
@@ -116,7 +136,7 @@ def _diagnostics(stderr: str, path: str, shown: str) -> list[Diagnostic]:
         where = shown if match["path"] == path else match["path"]
         span = Span(where, int(match["line"]), int(match["column"]))
         if match["kind"] in ("error", "fatal error"):
-            found.append(Diagnostic("c-error", match["text"], Label(span), Severity.ERROR))
+            found.append(Diagnostic("c-error", match["text"], Label(span), Severity.ERROR, help=_header_help(match["text"])))
     if not found:
         text = stderr.strip() or "clang gave no message"
         found.append(Diagnostic("c-error", "clang failed", notes=tuple(text.splitlines()[:12])))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bpfsmith.diagnostic import KernelError
-from bpfsmith.isa.program import Program
+from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.kernel import jit, testrun
 from bpfsmith.kernel.load import Accepted, Rejected, load
 from bpfsmith.kernel.maps import open_maps
@@ -20,18 +21,22 @@ def load_report(
     obj: Object | None,
     *,
     before: Program | None = None,
+    maps: Sequence[MapSpec] | None = None,
     rounds: int = QUICK_ROUNDS,
     timed: bool = True,
 ) -> tuple[ProgramReport, Rejected | None]:
     """Loads a program without attaching it, and times it where test runs can; with the rejection when there was one.
 
-    `before` is a program of the same object that is run once first (an element's init). Raises KernelError when bpf(2) is not
-    permitted.
+    `before` is a program of the same object that is run once first (an element's init); `maps` stand for the object's. Raises
+    KernelError when bpf(2) is not permitted.
     """
-    bare = ProgramReport(program.name, program.section, insn_count(program))
-    with open_maps(obj or program, obj=obj) as maps, load(program, maps) as outcome:
+    bare = bare_report(program)
+    specs = maps if maps is not None else obj.maps if obj else program.maps
+    with open_maps(specs, obj=obj) as opened, load(program, opened) as outcome:
         if not isinstance(outcome, Accepted):
-            return replace(bare, verdict="rejected", reason=outcome.reason), outcome
+            stats = outcome.stats
+            counted = replace(bare, processed_insns=stats.processed_insns, states=stats.total_states) if stats else bare
+            return replace(counted, verdict="rejected", reason=outcome.reason), outcome
         accepted = replace(
             bare,
             verdict="accepted",
@@ -41,13 +46,14 @@ def load_report(
             processed_insns=outcome.processed_insns,
             states=outcome.stats.total_states,
             peak_states=outcome.stats.peak_states,
+            max_states_per_insn=outcome.stats.max_states_per_insn,
             stack_depth=max(outcome.stats.stack_depth) if outcome.stats.stack_depth else None,
             load_ms=round(outcome.load_ms, 2),
         )
         if not timed:
             return accepted, None
         if before is not None:
-            with load(before, maps) as first:
+            with load(before, opened) as first:
                 if isinstance(first, Accepted):
                     testrun.run(first)
         try:
@@ -59,6 +65,11 @@ def load_report(
             replace(accepted, run_ns=timing.min_ns, run_spread_ns=timing.spread_ns, floor_ns=measured.floor.min_ns),
             None,
         )
+
+
+def bare_report(program: Program) -> ProgramReport:
+    """What is known of a program before it is loaded."""
+    return ProgramReport(program.name, program.section, insn_count(program))
 
 
 def insn_count(program: Program) -> int:

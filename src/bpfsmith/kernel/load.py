@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from bpfsmith.diagnostic import Diagnostic, KernelError
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import (
     BPF_CALL,
     BPF_JMP,
+    BPF_PSEUDO_BTF_ID,
     BPF_PSEUDO_KFUNC_CALL,
     BPF_PSEUDO_MAP_FD,
     BPF_PSEUDO_MAP_VALUE,
@@ -24,13 +26,20 @@ from bpfsmith.isa.progtype import ProgramType, for_section
 from bpfsmith.kernel import syscall
 from bpfsmith.kernel.errors import errno_name, not_permitted
 from bpfsmith.kernel.maps import MapSet
+from bpfsmith.kernel.symbols import addresses
 from bpfsmith.kernel.verifier_log import Stats, error_lines, parse_stats
-from bpfsmith.kernel.vmlinux import attach_target, kfunc_id
+from bpfsmith.kernel.vmlinux import attach_target, essential_name, kfunc_id, running
+from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.objfile.btf_load import ProgramInfo
+from bpfsmith.objfile.externs import Extern, ExternKind
 
 LOG_BRANCHES, LOG_INSNS, LOG_STATS = 1, 2, 4
 BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS = 1 << 4, 1 << 5
 _FIRST_LOG_BYTES = 1 << 16
+_STORY_BYTES = 1 << 22
+"""How much of a refused program's log is wanted: a million insns write more than a hundred times as much."""
+# What libbpf puts in the place of a call of a weak kfunc that is not there: an unknown helper, fine in dead code.
+_POISONED_CALL = 2002000000
 _MAX_LOG_BYTES = (1 << 30) - 1  # UINT_MAX >> 2, kernel/bpf/log.c
 
 
@@ -91,6 +100,11 @@ class Rejected:
     error_lines: tuple[str, ...]
 
     @property
+    def stats(self) -> Stats | None:
+        """What the verifier counted until it stopped, where it got that far."""
+        return parse_stats(self.log)
+
+    @property
     def reason(self) -> str:
         """One line: the verifier's last word, or the errno when it had none."""
         return self.error_lines[-1] if self.error_lines else errno_name(self.errno)
@@ -111,18 +125,20 @@ def load(program: Program, maps: MapSet, *, log_level: int = LOG_STATS, flags: i
     program_type = for_section(program.section)
     linked = program.linked()
     info = maps.object.info_for(program) if maps.object and maps.btf_fd else ProgramInfo()
+    target, attach_type = _attachment(program, program_type, maps)
     request = syscall.ProgLoad(
         prog_type=program_type.number,
         insns=encode(_resolved(insn, maps) for insn in linked),
         license=program.license,
         name=program.name,
-        expected_attach_type=program_type.attach_number,
+        expected_attach_type=attach_type,
         flags=flags | load_flags(program_type),
         kernel_version=maps.object.kernel_version if maps.object else 0,
         btf_fd=maps.btf_fd,
         func_info=info.func_info,
         line_info=info.line_info,
-        attach_btf_id=attach_target(program.section),
+        core_relos=info.core_relos,
+        attach_btf_id=target,
     )
     started = time.perf_counter()
     reply = _load_with_log(request, log_level | LOG_STATS)
@@ -130,6 +146,14 @@ def load(program: Program, maps: MapSet, *, log_level: int = LOG_STATS, flags: i
     if reply.fd < 0:
         return _rejected(program, request, reply, log_level)
     return _accepted(program, program_type, linked, reply, load_ms)
+
+
+def _attachment(program: Program, kind: ProgramType, maps: MapSet) -> tuple[int, int]:
+    """attach_btf_id and expected_attach_type; those of a struct_ops program are the struct and the member it implements."""
+    implements = maps.object.struct_ops.get(program.name) if maps.object else None
+    if implements is None:
+        return attach_target(program.section), kind.attach_number
+    return running().member(*implements)
 
 
 def load_flags(kind: ProgramType) -> int:
@@ -143,17 +167,57 @@ def _resolved(insn: Insn, maps: MapSet) -> Insn:
         return insn
     if insn.is_wide and insn.src_reg in (BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE):
         return replace(insn, imm=insn.imm & ~0xFFFFFFFF | maps.fd(insn.symbol))
+    extern = maps.object.externs.get(insn.symbol) if maps.object else None
+    if insn.is_wide and insn.src_reg == BPF_PSEUDO_BTF_ID:
+        return _with_kernel_symbol(insn, extern)
     if insn.opcode == BPF_JMP | BPF_CALL and insn.src_reg == BPF_PSEUDO_KFUNC_CALL:
-        return replace(insn, imm=kfunc_id(insn.symbol))
+        found = running().id(Kind.FUNC, essential_name(insn.symbol))
+        if found is None and extern is not None and extern.weak:
+            return replace(insn, src_reg=0, imm=_POISONED_CALL)
+        return replace(insn, imm=found or kfunc_id(insn.symbol))
     return insn
 
 
-def _load_with_log(request: syscall.ProgLoad, log_level: int) -> syscall.LogReply:
-    """Load with a log buffer that grows until the log fits; a log that does not fit makes the kernel drop the program."""
+def _signed(address: int) -> int:
+    """64 bits as an Insn's imm has them."""
+    return (address ^ 1 << 63) - (1 << 63)
+
+
+def _with_kernel_symbol(insn: Insn, extern: Extern | None) -> Insn:
+    """A typed ksym by its BTF id, a plain one by its address, a weak one that the kernel lacks as 0.
+
+    KernelError `unknown-kernel-symbol`.
+    """
+    name = insn.symbol or ""
+    if extern is not None and extern.kind == ExternKind.ADDRESS:
+        found = addresses().get(name)
+        if found is not None or extern.weak:
+            return replace(insn, src_reg=0, imm=_signed(found or 0))
+    elif extern is not None:
+        type_id = running().id(Kind.FUNC if extern.kind == ExternKind.FUNCTION else Kind.VAR, essential_name(name))
+        if type_id is not None:
+            return replace(insn, imm=type_id)
+        if extern.weak:
+            return replace(insn, src_reg=0, imm=0)
+    raise KernelError(
+        Diagnostic(
+            "unknown-kernel-symbol",
+            f"this kernel has no symbol {name} that programs can use",
+            notes=("searched in /sys/kernel/btf/vmlinux and /proc/kallsyms",),
+            help="check the name, or declare it __weak and test it before use",
+        )
+    )
+
+
+def _load_with_log(request: syscall.ProgLoad, log_level: int, enough: int = _MAX_LOG_BYTES) -> syscall.LogReply:
+    """Load with a log buffer that grows until the log fits; a log that does not fit makes the kernel drop the program.
+
+    Of a log longer than `enough` bytes the end will do. Kernels since 6.4, which say how long it would be, keep that.
+    """
     size = _FIRST_LOG_BYTES if log_level == LOG_STATS else _FIRST_LOG_BYTES << 4
     while True:
         reply = syscall.prog_load(request, log_level, size)
-        if reply.errno != errno.ENOSPC or size >= _MAX_LOG_BYTES:
+        if reply.errno != errno.ENOSPC or size >= _MAX_LOG_BYTES or (size >= enough and reply.log_bytes):
             return reply
         size = min(max(reply.log_bytes + 1, size * 4), _MAX_LOG_BYTES)
 
@@ -162,11 +226,11 @@ def _rejected(program: Program, request: syscall.ProgLoad, reply: syscall.LogRep
     if reply.errno == errno.EPERM and not reply.log:
         raise not_permitted(f"load program {program.name}", reply.errno)
     if not log_level & (LOG_BRANCHES | LOG_INSNS):
-        again = _load_with_log(request, LOG_BRANCHES | LOG_STATS)
+        again = _load_with_log(request, LOG_BRANCHES | LOG_STATS, _STORY_BYTES)
         if again.fd >= 0:  # the verdict may depend on the load of the machine (ENOMEM, EAGAIN), which is no verdict
             os.close(again.fd)
         elif again.log:
-            reply = again
+            reply = replace(reply, log=again.log)
     return Rejected(program, reply.errno, reply.log, error_lines(reply.log))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.tables import MAP_TYPES
 from bpfsmith.kernel import syscall
 from bpfsmith.kernel.errors import errno_name, not_permitted
+from bpfsmith.kernel.symbols import configuration, kconfig_values
+from bpfsmith.objfile.externs import KCONFIG_SECTION
 from bpfsmith.objfile.maps import KERNEL_OBJECTS, holds_kernel_object
 from bpfsmith.objfile.object import Object
 
@@ -31,7 +34,7 @@ _PER_CPU = _types("PERCPU_HASH PERCPU_ARRAY LRU_PERCPU_HASH PERCPU_CGROUP_STORAG
 _OF_MAPS = _types("ARRAY_OF_MAPS HASH_OF_MAPS")
 _ARRAYS = _types("ARRAY PERCPU_ARRAY")
 # Types whose keys and values the kernel takes no BTF for; libbpf's bpf_object__create_map has the same list.
-_WITHOUT_BTF = _OF_MAPS | _types(
+WITHOUT_BTF = _OF_MAPS | _types(
     "PERF_EVENT_ARRAY CGROUP_ARRAY STACK_TRACE DEVMAP DEVMAP_HASH CPUMAP XSKMAP SOCKMAP SOCKHASH QUEUE STACK RINGBUF "
     "USER_RINGBUF PROG_ARRAY"
 )
@@ -39,6 +42,8 @@ _WITHOUT_BTF = _OF_MAPS | _types(
 _RESETTABLE = _ARRAYS | frozenset(
     f"BPF_MAP_TYPE_{n}" for n in ("HASH", "LRU_HASH", "PERCPU_HASH", "LRU_PERCPU_HASH", "LPM_TRIE")
 )
+# Where an arena would lie in userspace that does not say; programs load only when it is known.
+_ARENA_ADDRESS = 1 << 44
 _SPIN_LOCK = frozenset({"bpf_spin_lock"})
 
 
@@ -184,13 +189,21 @@ def open_maps(source: Object | Program | Iterable[MapSpec], *, obj: Object | Non
         btf_fd = _load_btf(obj, resources) if obj and obj.loadable_btf else 0
         maps: dict[str, _OpenMap] = {}
         for spec in specs:
-            maps[spec.name] = _open_map(spec, obj, btf_fd, resources)
+            maps[spec.name] = _open_map(_of_this_kernel(spec, obj), obj, btf_fd, resources)
         opened = MapSet(obj, btf_fd, maps, resources)
         for name, item in maps.items():
             if item.spec.type in _OF_MAPS:
                 for index, inner in item.spec.entries:
                     opened.put_fd(name, index, maps[inner].fd)
         return MapSet(obj, btf_fd, maps, resources.pop_all())
+
+
+def _of_this_kernel(spec: MapSpec, obj: Object | None) -> MapSpec:
+    """The .kconfig section with the values of the running kernel, constants from then on; other maps as they are."""
+    if spec.name != KCONFIG_SECTION or obj is None or obj.btf is None:
+        return spec
+    values = kconfig_values(obj.externs, obj.btf, configuration(), platform.release())
+    return replace(spec, initial=values, frozen=True)
 
 
 def _load_btf(obj: Object, resources: ExitStack) -> int:
@@ -215,7 +228,7 @@ def _load_btf(obj: Object, resources: ExitStack) -> int:
 
 
 def _open_map(spec: MapSpec, obj: Object | None, btf_fd: int, resources: ExitStack) -> _OpenMap:
-    spec = _adjusted(spec)
+    spec = adjusted(spec)
     fd = _create(spec, obj, btf_fd)
     resources.callback(os.close, fd)
     if spec.initial is not None:
@@ -225,18 +238,21 @@ def _open_map(spec: MapSpec, obj: Object | None, btf_fd: int, resources: ExitSta
     return _OpenMap(spec, fd, _holds(obj, spec, _SPIN_LOCK))
 
 
-def _adjusted(spec: MapSpec) -> MapSpec:
-    """The sizes that libbpf fills in: a perf event array for every CPU, a ring of whole pages by a power of two."""
+def adjusted(spec: MapSpec) -> MapSpec:
+    """The sizes that libbpf fills in: a perf event array for every CPU, a ring of whole pages by a power of
+    two, an arena's address."""
     if spec.type == "BPF_MAP_TYPE_PERF_EVENT_ARRAY" and not spec.max_entries:
         return replace(spec, max_entries=possible_cpus())
     if spec.type in ("BPF_MAP_TYPE_RINGBUF", "BPF_MAP_TYPE_USER_RINGBUF"):
         pages = max(1, -(-spec.max_entries // mmap.PAGESIZE))
         return replace(spec, max_entries=mmap.PAGESIZE << (pages - 1).bit_length())
+    if spec.type == "BPF_MAP_TYPE_ARENA" and not spec.extra:
+        return replace(spec, extra=_ARENA_ADDRESS)
     return spec
 
 
 def _create(spec: MapSpec, obj: Object | None, btf_fd: int) -> int:
-    inner_fd = _create(_adjusted(spec.inner), obj, btf_fd) if spec.inner else 0
+    inner_fd = _create(adjusted(spec.inner), obj, btf_fd) if spec.inner else 0
     plain = syscall.MapCreate(
         map_type=MAP_TYPES[spec.type],
         key_size=spec.key_size,
@@ -248,7 +264,7 @@ def _create(spec: MapSpec, obj: Object | None, btf_fd: int) -> int:
         extra=spec.extra,
     )
     typed = plain
-    if btf_fd and spec.value_btf_id and spec.type not in _WITHOUT_BTF:
+    if btf_fd and spec.value_btf_id and spec.type not in WITHOUT_BTF:
         typed = replace(plain, btf_fd=btf_fd, btf_key_type_id=spec.key_btf_id, btf_value_type_id=spec.value_btf_id)
     try:
         try:

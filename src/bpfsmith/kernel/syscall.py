@@ -55,7 +55,8 @@ class MapCreate:
 
 @dataclass(frozen=True, slots=True)
 class ProgLoad:
-    """What BPF_PROG_LOAD takes; `insns`, `func_info` and `line_info` are arrays of the uapi structs as bytes."""
+    """What BPF_PROG_LOAD takes; `insns`, `func_info`, `line_info` and `core_relos` are arrays of the uapi structs as
+    bytes."""
 
     prog_type: int
     insns: bytes
@@ -67,6 +68,7 @@ class ProgLoad:
     btf_fd: int = 0
     func_info: bytes = b""
     line_info: bytes = b""
+    core_relos: bytes = b""
     attach_btf_id: int = 0
 
 
@@ -373,6 +375,7 @@ def prog_load(request: ProgLoad, log_level: int = 0, log_size: int = 0) -> LogRe
     """BPF_PROG_LOAD. `log_level` is a set: 1 states at branches, 2 at every insn, 4 statistics."""
     insns, license_ = _Buffer(request.insns), _Buffer(request.license.encode() + b"\0")
     func_info, line_info, log = _Buffer(request.func_info), _Buffer(request.line_info), _Buffer(b"", log_size)
+    core_relos = _Buffer(request.core_relos)
     attr = _ProgLoadAttr(
         prog_type=request.prog_type,
         insn_cnt=insns.size // 8,
@@ -393,6 +396,9 @@ def prog_load(request: ProgLoad, log_level: int = 0, log_size: int = 0) -> LogRe
         line_info=line_info.address,
         line_info_cnt=line_info.size // 16,
         attach_btf_id=request.attach_btf_id,
+        core_relos=core_relos.address,
+        core_relo_cnt=core_relos.size // 16,
+        core_relo_rec_size=16 if core_relos.size else 0,
     )
     fd, error = _fd_or_errno(Command.PROG_LOAD, attr)
     return LogReply(fd, error, log.text(), attr.log_true_size)

@@ -79,7 +79,8 @@ def steps(log: str) -> Iterator[Step]:
 
 def error_lines(log: str) -> tuple[str, ...]:
     """The lines in which the verifier says why it refused the program, unaltered: the last ones that narrate no step."""
-    lines = log.splitlines()
+    # Some complaints of the kernel's lack their newline.
+    lines = re.sub(r"(?<=\S)(?=verification time \d+ usec$)", "\n", log, flags=re.MULTILINE).splitlines()
     end = next((i for i, line in enumerate(lines) if line.startswith(("processed ", "verification time "))), len(lines))
     start = end
     while start > 0 and not _NARRATION.match(lines[start - 1]):

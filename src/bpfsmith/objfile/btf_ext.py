@@ -63,13 +63,15 @@ class CoreKind(IntEnum):
 class CoreRelo:
     """The insn at `insn_offset` holds a property (`kind`) of local type `type_id` that another kernel may have otherwise.
 
-    `access` is the path into the type, as indices with the leading one for the pointer itself: "0:1:2".
+    `access` is the path into the type, as indices with the leading one for the pointer itself: "0:1:2"; `access_string` is
+    where it lies among the BTF's strings.
     """
 
     insn_offset: int
     type_id: int
     access: str
     kind: CoreKind
+    access_string: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def parse_btf_ext(data: bytes, btf: Btf) -> BtfExt:
 
 def _core_relo(btf: Btf, insn_offset: int, type_id: int, access: int, kind: int) -> CoreRelo:
     try:
-        return CoreRelo(insn_offset, type_id, btf.string(access), CoreKind(kind))
+        return CoreRelo(insn_offset, type_id, btf.string(access), CoreKind(kind), access)
     except ValueError:
         raise malformed(f"CO-RE relocation kind {kind} is unknown") from None
 

@@ -33,23 +33,26 @@ from bpfsmith.objfile.btf import (
     Void,
 )
 from bpfsmith.objfile.btf_codec import encode_btf
-from bpfsmith.objfile.btf_ext import LineInfo
+from bpfsmith.objfile.btf_ext import CoreRelo, LineInfo
 from bpfsmith.source import Span
 
 _FUNC_INFO = struct.Struct("<II")  # struct bpf_func_info
 _LINE_INFO = struct.Struct("<IIII")  # struct bpf_line_info
-FUNC_INFO_BYTES, LINE_INFO_BYTES = _FUNC_INFO.size, _LINE_INFO.size
+_CORE_RELO = struct.Struct("<IIII")  # struct bpf_core_relo
+FUNC_INFO_BYTES, LINE_INFO_BYTES, CORE_RELO_BYTES = _FUNC_INFO.size, _LINE_INFO.size, _CORE_RELO.size
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramInfo:
-    """What the kernel is told of a program beside its insns: arrays of struct bpf_func_info and struct bpf_line_info.
+    """What the kernel is told of a program beside its insns: arrays of struct bpf_func_info, bpf_line_info and bpf_core_relo.
 
-    Offsets in them count slots of the linked program. Either is empty when the kernel would refuse it as incomplete.
+    Offsets in the first two count slots of the linked program, and bytes in the third. The first two are empty when the kernel
+    would refuse them as incomplete.
     """
 
     func_info: bytes = b""
     line_info: bytes = b""
+    core_relos: bytes = b""
 
 
 def with_section_sizes(btf: Btf, sizes: Mapping[str, int]) -> Btf:
@@ -166,6 +169,11 @@ def _line_records(insns: tuple[Insn, ...], lines: Mapping[tuple[str, int], LineI
         record = lines.get((span.path, span.line))
         if record is not None:
             yield slot, replace(record, column=span.column)
+
+
+def core_record(relo: CoreRelo, function_start: int) -> bytes:
+    """A relocation of a function that starts `function_start` bytes into the linked program."""
+    return _CORE_RELO.pack(function_start + relo.insn_offset, relo.type_id, relo.access_string, relo.kind)
 
 
 def _pack_line(slot: int, record: LineInfo) -> bytes:

@@ -14,6 +14,7 @@ from bpfsmith.isa.encoding import decode
 from bpfsmith.isa.insn import (
     BPF_CALL,
     BPF_JMP,
+    BPF_PSEUDO_BTF_ID,
     BPF_PSEUDO_FUNC,
     BPF_PSEUDO_KFUNC_CALL,
     BPF_PSEUDO_MAP_FD,
@@ -22,9 +23,10 @@ from bpfsmith.isa.insn import (
     slot_starts,
 )
 from bpfsmith.isa.program import is_subprogram_reference
-from bpfsmith.objfile.btf import Btf, Func
+from bpfsmith.objfile.btf import Btf, DeclTag, Func
 from bpfsmith.objfile.btf_ext import BtfExt, CoreRelo, LineInfo
 from bpfsmith.objfile.elf import R_BPF_64_32, R_BPF_64_64, SHF_EXECINSTR, ElfFile, Relocation, Section, Symbol, not_an_object
+from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, ExternKind
 from bpfsmith.objfile.maps import DefinedMap, is_data
 from bpfsmith.source import Span
 
@@ -36,7 +38,8 @@ _CALL = BPF_JMP | BPF_CALL
 class Function:
     """One function as it stands in its section. `type_id` is its Func in the BTF (0: none).
 
-    `core_relos` have instruction offsets from the start of the function, in bytes. `problems` say why it cannot be loaded.
+    `core_relos` have instruction offsets from the start of the function, in bytes. `callbacks` are functions that
+    its declaration names (`exception_callback:` tags). `problems` say why it cannot be loaded.
     """
 
     name: str
@@ -45,17 +48,20 @@ class Function:
     is_global: bool
     type_id: int = 0
     core_relos: tuple[CoreRelo, ...] = ()
+    callbacks: tuple[str, ...] = ()
     problems: tuple[Diagnostic, ...] = ()
 
 
 Place = tuple[int, int]  # section index, byte offset
 
 
-def read_functions(elf: ElfFile, btf: Btf | None, ext: BtfExt, maps: Sequence[DefinedMap], path: str) -> tuple[Function, ...]:
+def read_functions(
+    elf: ElfFile, btf: Btf | None, ext: BtfExt, maps: Sequence[DefinedMap], externs: Mapping[str, Extern], path: str
+) -> tuple[Function, ...]:
     """Every function of the object in the order of its sections; one that lies outside its section is `not-a-bpf-object`."""
     ranges = [found for section in elf.sections.values() for found in _ranges(elf, section, path)]
     names = _unique_names(ranges)
-    targets = _Targets(names, {(item.section, item.offset): item.spec.name for item in maps}, elf.sections)
+    targets = _Targets(names, {(item.section, item.offset): item.spec.name for item in maps}, elf.sections, externs)
     functions = []
     for place in ranges:
         section = elf.sections[place.section]
@@ -74,6 +80,7 @@ def read_functions(elf: ElfFile, btf: Btf | None, ext: BtfExt, maps: Sequence[De
                     for relo in ext.core_relos.get(section.name, ())
                     if place.start <= relo.insn_offset < place.end
                 ),
+                callbacks=_callbacks(btf, _type_id(btf, ext, section, place)),
                 problems=tuple(problems),
             )
         )
@@ -117,6 +124,13 @@ def _type_id(btf: Btf | None, ext: BtfExt, section: Section, place: _Range) -> i
         if info.insn_offset == place.start:
             return info.type_id
     return (btf.find(Func, place.symbol.name) if btf else None) or 0
+
+
+def _callbacks(btf: Btf | None, type_id: int) -> tuple[str, ...]:
+    """What `__exception_cb(name)` on a function names; libbpf appends it like a callee."""
+    prefix = "exception_callback:"
+    tags = (item for item in btf.types if isinstance(item, DeclTag)) if btf and type_id else ()
+    return tuple(tag.name.removeprefix(prefix) for tag in tags if tag.target == type_id and tag.name.startswith(prefix))
 
 
 def _spans(lines: Sequence[LineInfo], btf: Btf, place: _Range) -> dict[int, Span | None]:
@@ -166,6 +180,7 @@ class _Targets:
     functions: Mapping[Place, str]
     maps: Mapping[Place, str]
     sections: Mapping[int, Section]
+    externs: Mapping[str, Extern]
 
     def relocated(self, insn: Insn, relocation: Relocation) -> Insn:
         """The insn with what its relocation points at, Documentation/bpf/llvm_reloc.rst."""
@@ -181,14 +196,14 @@ class _Targets:
 
     def _call(self, insn: Insn, symbol: Symbol) -> Insn:
         if symbol.section is None:
-            if symbol.is_weak or not symbol.is_undefined:
+            if not symbol.is_undefined:
                 raise _extern(symbol)
             return replace(insn, src_reg=BPF_PSEUDO_KFUNC_CALL, imm=0, symbol=symbol.name)
         return self._to_function(insn, (symbol.section, symbol.value + SLOT * (insn.imm + 1)), f"a call of {symbol.name}")
 
     def _address(self, insn: Insn, symbol: Symbol) -> Insn:
         if symbol.section is None:
-            raise _extern(symbol)
+            return self._extern_address(insn, symbol)
         section = self.sections.get(symbol.section)
         addend = insn.imm & 0xFFFFFFFF
         place = symbol.section, symbol.value + addend
@@ -199,6 +214,15 @@ class _Targets:
         if section and section.flags & SHF_EXECINSTR:
             return self._to_function(replace(insn, src_reg=BPF_PSEUDO_FUNC), place, f"the address of {symbol.name}")
         raise _bad_relocation(f"{symbol.name} in section {section.name if section else symbol.section}")
+
+    def _extern_address(self, insn: Insn, symbol: Symbol) -> Insn:
+        """A kconfig value lies in a map of its own; a symbol of the kernel's stays a name until it is loaded."""
+        extern = self.externs.get(symbol.name)
+        if extern is None:
+            raise _extern(symbol)
+        if extern.kind == ExternKind.KCONFIG:
+            return replace(insn, src_reg=BPF_PSEUDO_MAP_VALUE, imm=extern.offset << 32, symbol=KCONFIG_SECTION)
+        return replace(insn, src_reg=BPF_PSEUDO_BTF_ID, imm=0, symbol=symbol.name)
 
     def _to_function(self, insn: Insn, place: Place, what: str) -> Insn:
         name = self.functions.get(place)
@@ -212,8 +236,8 @@ def _extern(symbol: Symbol) -> _Unresolved:
         Diagnostic(
             "unsupported-extern",
             f"the program uses {symbol.name}, which the object declares but does not define",
-            notes=("externs of kind __kconfig, __ksym (variables and weak functions) are filled in by libbpf at load time",),
-            help=f"define {symbol.name} in the object, or pass it in a const volatile variable",
+            notes=("only what is marked __kconfig or __ksym is filled in when the program is loaded",),
+            help=f"define {symbol.name} in the object, link the file that defines it, or mark it __kconfig or __ksym",
         )
     )
 

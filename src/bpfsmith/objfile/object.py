@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, InputError, Unsupported
-from bpfsmith.isa.insn import Insn
+from bpfsmith.isa.insn import Insn, slot_starts
 from bpfsmith.isa.program import MapSpec, Program, Subprogram, is_subprogram_reference
-from bpfsmith.objfile.btf import Btf, DataSec, Var
+from bpfsmith.objfile.btf import Btf, DataSec, Struct, Var
 from bpfsmith.objfile.btf_codec import parse_btf
 from bpfsmith.objfile.btf_ext import BtfExt, CoreRelo, LineInfo, parse_btf_ext
-from bpfsmith.objfile.btf_load import ProgramInfo, loadable_btf, program_info, with_section_sizes
+from bpfsmith.objfile.btf_load import ProgramInfo, core_record, loadable_btf, program_info, with_section_sizes
 from bpfsmith.objfile.code import Function, read_functions
 from bpfsmith.objfile.elf import (
     R_BPF_64_ABS32,
@@ -24,6 +24,7 @@ from bpfsmith.objfile.elf import (
     Section,
     read_elf,
 )
+from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, kconfig_map, read_externs
 from bpfsmith.objfile.maps import DefinedMap, is_data, read_maps
 
 
@@ -55,6 +56,9 @@ class Object:
     functions: Mapping[str, Function] = field(default_factory=dict)
     problems: Mapping[str, tuple[Diagnostic, ...]] = field(default_factory=dict)
     lines: Mapping[tuple[str, int], LineInfo] = field(default_factory=dict)
+    externs: Mapping[str, Extern] = field(default_factory=dict)
+    struct_ops: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Programs that implement a member of a kernel's struct, by name: the struct and the member."""
 
     def program(self, name: str) -> Program:
         """The program called `name`.
@@ -112,7 +116,20 @@ class Object:
         """The function and line records for loading `program`: one of this object's, or a rewritten form of one."""
         if self.btf is None:
             return ProgramInfo()
-        return program_info(program, {name: function.type_id for name, function in self.functions.items()}, self.lines)
+        type_ids = {name: function.type_id for name, function in self.functions.items()}
+        info = program_info(program, type_ids, self.lines)
+        return replace(info, core_relos=self._core_records(program))
+
+    def _core_records(self, program: Program) -> bytes:
+        """The CO-RE relocations that the kernel is to apply; none in a rewritten function, whose offsets moved."""
+        records: list[bytes] = []
+        start = 0
+        for name, insns in ((program.name, program.insns), *((sub.name, sub.insns) for sub in program.subprograms)):
+            function = self.functions.get(name)
+            if function is not None and function.insns == insns:
+                records += (core_record(relo, start) for relo in function.core_relos)
+            start += slot_starts(insns)[-1] * 8
+        return b"".join(records)
 
     def core_relos(self, program: Program) -> Mapping[str, tuple[CoreRelo, ...]]:
         """The CO-RE relocations of each function of `program` that has any; offsets from the function's start in bytes."""
@@ -138,8 +155,13 @@ def read_object(source: str | Path | bytes) -> Object:
     data = source if isinstance(source, bytes) else _read_file(Path(source))
     elf = read_elf(data, path)
     btf, ext = _read_types(elf)
+    externs = read_externs(elf, btf)
     maps = read_maps(elf, btf, path)
-    functions = {function.name: function for function in read_functions(elf, btf, ext, maps, path)}
+    functions = {function.name: function for function in read_functions(elf, btf, ext, maps, externs, path)}
+    kconfig = kconfig_map(externs)
+    if kconfig is not None:
+        kconfig = replace(kconfig, value_btf_id=(btf.find(DataSec, KCONFIG_SECTION) if btf else None) or 0)
+        maps = (*maps, DefinedMap(kconfig, 0, 0))
     license_ = _c_string(elf.section("license"))
     programs: list[Program] = []
     problems: dict[str, tuple[Diagnostic, ...]] = {}
@@ -161,6 +183,8 @@ def read_object(source: str | Path | bytes) -> Object:
         functions=functions,
         problems=problems,
         lines=_line_table(btf, ext),
+        externs=externs,
+        struct_ops=dict(_struct_ops(elf, btf)),
     )
 
 
@@ -213,7 +237,8 @@ def _reached(entry: Function, functions: Mapping[str, Function]) -> tuple[Functi
 
 
 def _callees(function: Function) -> list[str]:
-    return [insn.symbol for insn in function.insns if insn.symbol and is_subprogram_reference(insn)]
+    called = [insn.symbol for insn in function.insns if insn.symbol and is_subprogram_reference(insn)]
+    return called + list(function.callbacks)
 
 
 def _program(entry: Function, reached: tuple[Function, ...], maps: tuple[DefinedMap, ...], license_: str) -> Program:
@@ -228,6 +253,23 @@ def _program(entry: Function, reached: tuple[Function, ...], maps: tuple[Defined
         subprograms=tuple(Subprogram(function.name, function.insns, function.is_global) for function in reached[1:]),
         license=license_,
     )
+
+
+def _struct_ops(elf: ElfFile, btf: Btf | None) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Which program the members of the structs in .struct_ops point to: a relocation where the pointer stands."""
+    names = {(symbol.section, symbol.value): symbol.name for symbol in elf.symbols if symbol.kind == "STT_FUNC"}
+    for section in elf.sections.values():
+        datasec = btf.get(DataSec, section.name) if btf and section.name in (".struct_ops", ".struct_ops.link") else None
+        for variable in datasec.variables if datasec and btf else ():
+            entry = btf[variable.type_id] if btf else None
+            struct_type = btf.resolved(entry.type_id) if btf and isinstance(entry, Var) else None
+            if not isinstance(struct_type, Struct):
+                continue
+            places = {variable.offset + member.bit_offset // 8: member.name for member in struct_type.members}
+            for relocation in section.relocations:
+                program = names.get((relocation.symbol.section, relocation.symbol.value))
+                if relocation.offset in places and program:
+                    yield program, (struct_type.name.partition("___")[0], places[relocation.offset])
 
 
 def _c_string(section: Section | None) -> str:

@@ -14,7 +14,7 @@ from bpfsmith.isa.disasm import disassemble
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.decode import hexdump
 from bpfsmith.semantics.concrete import Machine
-from bpfsmith.workflow.verifying import shown_path
+from bpfsmith.workflow.explaining import shown_path
 from bpfsmith.workflow.watching import Code, Place, registers_text, value_text
 
 COMMANDS = """\

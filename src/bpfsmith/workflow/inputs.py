@@ -16,6 +16,7 @@ from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.codegen.clang import DEFAULT_CPU, Compiler
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.isa.program import Program
+from bpfsmith.kernel.header import header_directory
 from bpfsmith.objfile.object import Object, read_object
 
 
@@ -28,8 +29,14 @@ class Toolchain:
     flags: tuple[str, ...] = ()
 
     def compile(self, source: str | Path, name: str = "program.bpf.c") -> bytes:
+        """The object of a file, or of C text called `name`. A vmlinux.h that is not there is made from the kernel's types."""
         compiler = Compiler.at(self.clang) if self.clang else Compiler.default()
-        return compiler.compile(source, cpu=self.cpu, flags=self.flags, name=name)
+        try:
+            return compiler.compile(source, cpu=self.cpu, flags=self.flags, name=name)
+        except InputError as error:
+            if not any(item.message == "'vmlinux.h' file not found" for item in error.diagnostics):
+                raise
+        return compiler.compile(source, cpu=self.cpu, flags=(*self.flags, f"-idirafter{header_directory()}"), name=name)
 
     def compile_generated(self, c_text: str, name: str) -> bytes:
         """Our own C: a variable called `log` in it is no function of the C library."""

@@ -87,33 +87,6 @@ def check_lines(checked: Checked, concise: bool = False) -> Iterator[str]:
     yield from verdict_lines("verdict", checked.verdict, checked.words, concise)
 
 
-_COLUMNS = (
-    ("program", "name"), ("section", "section"), ("verdict", "verdict"), ("insns", "insns"), ("xlated", "xlated_slots"),
-    ("processed", "processed_insns"), ("states", "states"), ("peak", "peak_states"), ("stack", "stack_depth"),
-    ("load ms", "load_ms"), ("jited B", "jited_bytes"), ("run ns", "run_ns"), ("floor ns", "floor_ns"),
-)  # fmt: skip
-
-
-def program_table(programs: Sequence[ProgramReport], concise: bool = False) -> list[str]:
-    """One line a program; columns that nobody fills are left out."""
-    if concise:
-        return [f"{program.name} {program.verdict} {program.reason or ''}".rstrip() for program in programs]
-    shown = [(title, name) for title, name in _COLUMNS if any(getattr(program, name) is not None for program in programs)]
-    rows = [[title for title, _ in shown]]
-    rows += [
-        ["-" if getattr(program, name) is None else str(getattr(program, name)) for _, name in shown] for program in programs
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(shown))]
-
-    def line(row: list[str]) -> str:
-        cells = (
-            cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  ".join(cells).rstrip()
-
-    return [line(row) for row in rows]
-
-
 def listing_lines(programs: Sequence[Program], concise: bool = False) -> Iterator[str]:
     """The disassembly of programs, with the source line where it changes; concise leaves the source out."""
     for program in programs:

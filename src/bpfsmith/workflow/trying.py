@@ -30,8 +30,9 @@ from bpfsmith.workflow.compiling import lowered
 from bpfsmith.workflow.conformance import hex_bytes, stopped_run
 from bpfsmith.workflow.debugger import Quit, observing
 from bpfsmith.workflow.describe import FLAT_KEY, Vocabulary
+from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, split_program
-from bpfsmith.workflow.verifying import explain_rejection, must_load
+from bpfsmith.workflow.verifying import must_load
 from bpfsmith.workflow.watching import Call, Code, Recorder
 
 PAYLOAD = b"hello from bpfsmith"

@@ -1,45 +1,118 @@
-"""`verify`: the kernel's verdict on every program of a file, rejections with the verifier's words at the user's line."""
+"""`verify`: the kernel's verdict on every program of a file, rejections explained at the user's line."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from bpfsmith.diagnostic import Diagnostic, KernelError, Label
-from bpfsmith.gate.load import load_report
-from bpfsmith.isa.insn import slot_starts
-from bpfsmith.isa.program import Program
+from bpfsmith.diagnostic import Diagnostic, InputError, KernelError, Severity, ToolError
+from bpfsmith.gate.load import bare_report, load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
-from bpfsmith.kernel.verifier_log import steps
 from bpfsmith.report import Outcome, ProgramReport, Report
-from bpfsmith.source import Span
-from bpfsmith.workflow.compiling import lowered
-from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input, split_program
+from bpfsmith.workflow.explaining import explain_rejection
+from bpfsmith.workflow.inputs import Toolchain
+from bpfsmith.workflow.kernels import HOST, gathered, on_guests
+from bpfsmith.workflow.loadable import Choices
+from bpfsmith.workflow.repairing import Suggestion, suggest, suggestion_note
+from bpfsmith.workflow.subjects import Subject, Unloadable, subjects
+
+Progress = Callable[[str], None]
 
 
-def verify(paths: list[str], toolchain: Toolchain, *, timed: bool = False) -> Report:
-    """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names).
+def verify(
+    paths: Sequence[str],
+    toolchain: Toolchain,
+    *,
+    timed: bool = False,
+    choices: Choices | None = None,
+    repair: bool = False,
+    kernels: Sequence[str] = (HOST,),
+    progress: Progress | None = None,
+) -> Report:
+    """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names), on each of `kernels`.
 
-    Raises KernelError `bpf-not-permitted` where nothing can be loaded.
+    A program that cannot come before the verifier has the verdict "unloadable"; with `repair` a change to the C is searched for
+    each that is rejected. Raises KernelError `bpf-not-permitted` where nothing can be loaded, and the InputError of the only
+    file.
     """
-    must_load("so there is no verifier to ask")
+    if HOST in kernels:
+        must_load("so there is no verifier to ask")
+    chosen = choices or Choices({})
     reports: list[ProgramReport] = []
     diagnostics: list[Diagnostic] = []
-    for path in paths:
-        opened, wanted = _open(path, toolchain)
-        programs = opened.programs if wanted is None else (opened.only(wanted),)
-        for program in programs:
-            report, rejected = load_report(program, opened.obj, timed=timed)
-            reports.append(report)
-            if rejected is not None:
-                diagnostics.append(explain_rejection(program, rejected))
-        if opened.obj is not None and wanted is None:
-            diagnostics += [problem for problems in opened.obj.problems.values() for problem in problems]
-    refused = any(report.verdict != "accepted" for report in reports) or any(item.severity == "error" for item in diagnostics)
-    outcome = Outcome.REJECTED if refused else Outcome.ACCEPTED
-    return Report("verify", outcome, programs=tuple(reports), diagnostics=tuple(diagnostics))
+    by_kernel: list[tuple[str, Diagnostic]] = []
+    suggestions: tuple[Suggestion, ...] = ()
+    ready: list[Subject] = []
+    for item in subjects(paths, toolchain, chosen):
+        if progress is not None:
+            progress(item.file)
+        if isinstance(item, Unloadable):
+            if not item.name and len(paths) == 1:
+                raise InputError(*item.diagnostics)
+            reports.append(_unloadable(item))
+            diagnostics += item.diagnostics
+            continue
+        ready.append(item)
+        diagnostics += assumptions(item)
+        if HOST not in kernels:
+            continue
+        report, said, rejected = _verdict(item, timed)
+        reports.append(replace(report, kernel=HOST) if len(kernels) > 1 else report)
+        by_kernel += ((HOST, told) for told in said)
+        if len(kernels) == 1:
+            diagnostics += said
+        if repair and rejected is not None and item.opened.obj is not None and item.file.endswith(".c"):
+            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
+            suggestions += (found,) if found else ()
+            diagnostics.append(suggestion_note(found, item.file, item.program.name))
+    others = [kernel for kernel in kernels if kernel != HOST]
+    if others and ready:
+        for kernel, found_there, said in on_guests(ready, others):
+            reports += (report for _, report in found_there)
+            by_kernel += ((kernel, told) for told in said)
+        diagnostics += gathered(by_kernel)
+    details = {"repairs": [found.json() for found in suggestions]} if repair else {}
+    unique = tuple(dict.fromkeys(diagnostics))
+    return Report("verify", _outcome(reports), programs=tuple(reports), diagnostics=unique, details=details)
+
+
+def _outcome(reports: Sequence[ProgramReport]) -> Outcome:
+    """Rejected where one is; unknown where a guest died before it came to one."""
+    verdicts = {report.verdict for report in reports}
+    if verdicts <= {"accepted"}:
+        return Outcome.ACCEPTED
+    return Outcome.UNKNOWN if verdicts <= {"accepted", "unknown"} else Outcome.REJECTED
+
+
+def _unloadable(item: Unloadable) -> ProgramReport:
+    name, reason = item.name or "(the file)", item.diagnostics[0].message
+    return ProgramReport(name, item.section, 0, verdict="unloadable", reason=reason, file=item.file)
+
+
+def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagnostic, ...], Rejected | None]:
+    program, obj = subject.program, subject.opened.obj
+    try:
+        report, rejected = load_report(program, obj, timed=timed, maps=subject.maps)
+    except ToolError as error:
+        bare = bare_report(program)
+        unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
+        return unloadable, error.diagnostics, None
+    report = replace(report, file=subject.file)
+    return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected
+
+
+def assumptions(subject: Subject) -> tuple[Diagnostic, ...]:
+    """What was assumed to load a program, as notes."""
+    return tuple(
+        Diagnostic(
+            "assumed-for-loading",
+            f"{subject.file}: {text}",
+            severity=Severity.NOTE,
+            help="`--map NAME=ENTRIES[:VALUE_SIZE]` and `--section NAME` say it otherwise",
+        )
+        for text in subject.assumed
+    )
 
 
 def must_load(consequence: str) -> None:
@@ -54,68 +127,3 @@ def must_load(consequence: str) -> None:
                 help="run as root, or with CAP_BPF and CAP_NET_ADMIN",
             )
         )
-
-
-def _open(path: str, toolchain: Toolchain) -> tuple[BytecodeInput, str | None]:
-    file, wanted = split_program(path)
-    opened = open_input(file, toolchain)
-    if isinstance(opened, AppnetInput):
-        opened = lowered(opened, toolchain)
-    return opened, wanted
-
-
-def explain_rejection(program: Program, rejected: Rejected) -> Diagnostic:
-    """The verifier's complaint at the line of the instruction it was looking at, its words unaltered."""
-    span = _last_span(program, rejected.log)
-    last = list(steps(rejected.log))[-1:]
-    notes = [f"verifier: {line}" for line in rejected.error_lines]
-    notes += [f"at insn {step.slot}: {step.text}" + (f"   ; {step.state}" if step.state else "") for step in last]
-    return Diagnostic(
-        "verifier-rejected",
-        f"the kernel's verifier rejects {program.name}: {rejected.reason}",
-        Label(span, "the verifier stops here") if span else None,
-        notes=tuple(notes),
-        help=_help("\n".join(rejected.error_lines)),
-    )
-
-
-def _last_span(program: Program, log: str) -> Span | None:
-    """Where the last instruction that the log speaks of came from."""
-    slots = [step.slot for step in steps(log)]
-    linked = program.linked()
-    starts = slot_starts(linked)
-    for slot in reversed(slots):
-        if slot in starts[:-1]:
-            span = linked[starts.index(slot)].span
-            if span is not None:
-                return replace(span, path=shown_path(span.path))
-    return None
-
-
-def shown_path(path: str) -> str:
-    """BTF names files by absolute path: as the user would, where the file lies below the working directory."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
-
-
-_HELP = (
-    (r"invalid access to packet", "compare data + offset + size with data_end before this access"),
-    (r"invalid mem access 'map_value_or_null'|'map_value_or_null'", "check what bpf_map_lookup_elem gave against NULL first"),
-    (r"!read_ok|is not readable|R\d+ !read", "set the register (the variable) on every path that leads here"),
-    (r"invalid access to map value|unbounded memory", "mask or compare the index: offset + size must stay inside the value"),
-    (r"invalid bpf_context access", "read only the documented fields of the context, at their full size"),
-    (r"back-edge|infinite loop|too large|too many", "bound the loop, or unroll it"),
-    (r"unreleased reference|Unreleased reference", "release the reference on every path"),
-    (r"bpf_spin_lock|holding a lock", "call helpers before the lock is taken or after it is given back"),
-    (r"invalid stack|invalid indirect.* stack|stack", "initialise the stack bytes that are read, and stay within 512 bytes"),
-    (r"leaks addr|leak", "do not return or store a pointer where a number is expected"),
-    (r"unknown func|program of this type cannot use helper", "use a helper that this program type may call"),
-    (r"GPL", 'license the program "GPL" or do without the GPL-only helper'),
-)  # fmt: skip
-
-
-def _help(reason: str) -> str:
-    """An action for the commonest complaints."""
-    return next((action for pattern, action in _HELP if re.search(pattern, reason)), "see `bpfsmith explain verifier-rejected`")

@@ -145,8 +145,8 @@ def test_an_unknown_name_lists_the_known_ones(rich: Object, getter: str, id_: st
 
 def test_an_extern_bars_its_program_and_no_other() -> None:
     source = """
-    extern int CONFIG_HZ __attribute__((section(".kconfig")));
-    SEC("xdp") int needs(struct xdp_md *c) { return CONFIG_HZ; }
+    extern int elsewhere;
+    SEC("xdp") int needs(struct xdp_md *c) { return elsewhere; }
     SEC("xdp") int free(struct xdp_md *c) { return 2; }
     """
     obj = read_object(compile_c(source))
@@ -157,6 +157,31 @@ def test_an_extern_bars_its_program_and_no_other() -> None:
     label = caught.value.diagnostics[0].primary
     assert label is not None
     assert label.span.line == 3
+
+
+def test_values_of_the_kernels_configuration_lie_in_a_map_of_their_own() -> None:
+    source = """
+    extern u32 LINUX_KERNEL_VERSION __attribute__((section(".kconfig")));
+    extern u64 CONFIG_HZ __attribute__((section(".kconfig"), weak));
+    SEC("xdp") int f(struct xdp_md *c) { return LINUX_KERNEL_VERSION + CONFIG_HZ; }
+    """
+    obj = read_object(compile_c(source))
+    assert obj.map(".kconfig").value_size == 12
+    assert {(e.name, e.weak, e.size) for e in obj.externs.values()} == {
+        ("LINUX_KERNEL_VERSION", False, 4),
+        ("CONFIG_HZ", True, 8),
+    }
+    assert [spec.name for spec in obj.program("f").maps] == [".kconfig"]
+
+
+def test_a_symbol_of_the_kernels_stays_a_name() -> None:
+    source = """
+    extern const void bpf_prog_fops __attribute__((section(".ksyms")));
+    SEC("xdp") int f(struct xdp_md *c) { return (u64)&bpf_prog_fops >> 32; }
+    """
+    obj = read_object(compile_c(source))
+    assert [insn.symbol for insn in obj.program("f").insns if insn.is_wide] == ["bpf_prog_fops"]
+    assert str(obj.externs["bpf_prog_fops"].kind) == "ksym"
 
 
 def test_a_kernel_function_stays_a_call_by_name() -> None:

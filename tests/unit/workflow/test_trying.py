@@ -161,7 +161,7 @@ def test_what_the_verifier_rejects_does_not_run(run: Try) -> None:
     (run.here / "bad.s").write_text(".section xdp\nr0 = *(u8 *)(r1 +1000)\nexit\n")
     status, _, err = run("bad.s", "--engine", "kernel")
     assert status == 1
-    assert "error[verifier-rejected]" in err
+    assert "error[verifier-context-access]" in err
 
 
 def test_variables_have_their_names(run: Try) -> None:

@@ -1,0 +1,29 @@
+#include <bpfsmith/helpers.h>
+
+struct guarded { struct bpf_spin_lock lock; __u32 packets; };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct guarded);
+} total SEC(".maps");
+
+SEC("tc") int count(struct __sk_buff *ctx)
+{
+	__u32 zero = 0;
+	struct guarded *all = bpf_map_lookup_elem(&total, &zero);
+	if (!all)
+		return 0;
+#ifdef FIXED
+	__u32 draw = bpf_get_prandom_u32();
+	bpf_spin_lock(&all->lock);
+	all->packets += draw;
+#else
+	bpf_spin_lock(&all->lock);
+	all->packets += bpf_get_prandom_u32(); // <-
+#endif
+	bpf_spin_unlock(&all->lock);
+	return 0;
+}
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,28 @@
+#include <bpfsmith/helpers.h>
+
+struct values { __u32 slot[16]; };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct values);
+} table SEC(".maps");
+
+SEC("xdp") int pick(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct values *all = bpf_map_lookup_elem(&table, &zero);
+	if (!all)
+		return XDP_PASS;
+	__u32 i = ctx->rx_queue_index;
+#ifdef FIXED
+	if (i >= 16)
+		return XDP_PASS;
+#else
+	if (i > 16) // <-
+		return XDP_PASS;
+#endif
+	return all->slot[i];
+}
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,199 @@
+"""The bpf(2) calls that load programs, as bytes that the loader of a guest replays (guest_loader.c).
+
+    u32 step, then its fields: u32 or u64, little-endian; bytes as u32 length and contents.
+    1 BTF    slot, count, the alternatives (the first that the kernel takes is used)
+    2 MAP    slot, number, type, key_size, value_size, max_entries, flags, u64 extra, slot of the inner map, slot of the BTF,
+             key and value type ids, name, contents of its only element, frozen
+    3 PUT    slot of a map of maps, index, slot of the inner map
+    4 PROG   number, type, expected_attach_type, flags, kernel version, slot of the BTF, name, license, insns, fixups,
+             func_info, line_info, core_relos, kind and name of what it attaches to, member of a struct_ops struct
+    5 CLOSE  forget everything
+
+Names of the kernel's own (kfuncs, ksyms, attach targets) stay names: the guest looks them up in its BTF.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bpfsmith.isa import insn as isa
+from bpfsmith.isa.encoding import encode
+from bpfsmith.isa.insn import Insn, slot_starts
+from bpfsmith.isa.program import MapSpec, Program
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.isa.tables import MAP_TYPES
+from bpfsmith.kernel.load import load_flags
+from bpfsmith.kernel.maps import WITHOUT_BTF, adjusted
+from bpfsmith.kernel.symbols import kconfig_values
+from bpfsmith.kernel.vmlinux import essential_name, named_target
+from bpfsmith.objfile.btf import Btf, DeclTag, Enum, Float, Func, Int, Struct, Typedef, TypeTag
+from bpfsmith.objfile.btf_codec import Kind, encode_btf, parse_btf
+from bpfsmith.objfile.btf_load import ProgramInfo
+from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, ExternKind
+from bpfsmith.objfile.object import Object
+
+_BTF, _MAP, _PUT, _PROG, _CLOSE = 1, 2, 3, 4, 5
+_FIX_MAP, _FIX_KFUNC, _FIX_VARIABLE, _FIX_ADDRESS = 1, 2, 3, 4
+_NONE, _WEAK = 0xFFFFFFFF, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is known of the guest's kernel beforehand: its release and its configuration."""
+
+    release: str
+    configuration: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One program to be loaded under a number, with every map of its file."""
+
+    number: int
+    program: Program
+    maps: tuple[MapSpec, ...]
+    obj: Object | None
+
+
+def plan(loads: Sequence[Load], target: Target) -> bytes:
+    """The steps for all programs, each with maps of its own. KernelError for kconfig values that the kernel does not have."""
+    return b"".join(_steps(item, target) for item in loads)
+
+
+def _u32(*values: int) -> bytes:
+    return struct.pack(f"<{len(values)}I", *(value & 0xFFFFFFFF for value in values))
+
+
+def _bytes(data: bytes) -> bytes:
+    return _u32(len(data)) + data
+
+
+def _steps(item: Load, target: Target) -> bytes:
+    obj = item.obj
+    btf = _NONE
+    out = b""
+    if obj is not None and obj.loadable_btf is not None:
+        btf = 0
+        forms = (obj.loadable_btf, *_older(obj.loadable_btf))
+        out += _u32(_BTF, 0, len(forms)) + b"".join(_bytes(form) for form in forms)
+    slots: dict[str, int] = {}
+    following = 0
+    for spec in item.maps:
+        inner = _NONE
+        if spec.inner is not None:
+            out += _map(following, item.number, adjusted(spec.inner), btf, _NONE)
+            inner, following = following, following + 1
+        out += _map(following, item.number, _of_kernel(adjusted(spec), obj, target), btf, inner)
+        slots[spec.name], following = following, following + 1
+    for spec in item.maps:
+        if spec.type.endswith("_OF_MAPS"):
+            out += b"".join(_u32(_PUT, slots[spec.name], index, slots[name]) for index, name in spec.entries if name in slots)
+    return out + _program(item, btf, slots) + _u32(_CLOSE)
+
+
+def _of_kernel(spec: MapSpec, obj: Object | None, target: Target) -> MapSpec:
+    if spec.name != KCONFIG_SECTION or obj is None or obj.btf is None:
+        return spec
+    return replace(spec, initial=kconfig_values(obj.externs, obj.btf, target.configuration, target.release), frozen=True)
+
+
+def _map(slot: int, number: int, spec: MapSpec, btf: int, inner: int) -> bytes:
+    typed = btf if spec.value_btf_id and spec.type not in WITHOUT_BTF else _NONE
+    sizes = (spec.key_size, spec.value_size, spec.max_entries, spec.flags)
+    return (
+        _u32(_MAP, slot, number, MAP_TYPES[spec.type], *sizes)
+        + struct.pack("<Q", spec.extra)
+        + _u32(inner, typed, spec.key_btf_id, spec.value_btf_id)
+        + _bytes(spec.name.encode()[:15] + b"\0" if spec.name.replace("_", "").isalnum() else b"data\0")
+        + _bytes(spec.initial or b"")
+        + _u32(int(spec.frozen))
+    )
+
+
+def _program(item: Load, btf: int, slots: Mapping[str, int]) -> bytes:
+    program, obj = item.program, item.obj
+    kind = for_section(program.section)
+    info = obj.info_for(program) if obj is not None and btf != _NONE else ProgramInfo()
+    linked = program.linked()
+    fixups = [
+        fixup
+        for insn, at in zip(linked, slot_starts(linked), strict=False)
+        if insn.symbol is not None and (fixup := _fixup(insn, at, slots, obj.externs if obj else {}))
+    ]
+    implements = obj.struct_ops.get(program.name) if obj else None
+    if implements is not None:
+        attach: tuple[int, str, str] = (int(Kind.STRUCT), implements[0], implements[1])
+    else:
+        named = named_target(program.section)
+        attach = (int(named[0]), named[1], "") if named else (0, "", "")
+    return (
+        _u32(_PROG, item.number, kind.number, kind.attach_number, load_flags(kind), obj.kernel_version if obj else 0, btf)
+        + _bytes(program.name.encode()[:15] + b"\0" if program.name.replace("_", "").isalnum() else b"program\0")
+        + _bytes(program.license.encode() + b"\0")
+        + _bytes(encode(replace(insn, imm=insn.imm & ~0xFFFFFFFF) if insn.symbol and insn.is_wide else insn for insn in linked))
+        + _u32(len(fixups))
+        + b"".join(fixups)
+        + _bytes(info.func_info)
+        + _bytes(info.line_info)
+        + _bytes(info.core_relos)
+        + _u32(attach[0])
+        + _bytes(attach[1].encode() + b"\0" if attach[1] else b"")
+        + _bytes(attach[2].encode() + b"\0" if attach[2] else b"")
+    )
+
+
+def _fixup(insn: Insn, at: int, slots: Mapping[str, int], externs: Mapping[str, Extern]) -> bytes:
+    """What the guest fills into an insn: a map's descriptor, an id, an address."""
+    name = insn.symbol or ""
+    extern = externs.get(name)
+    weak = _WEAK if extern is not None and extern.weak else 0
+    if insn.is_wide and insn.src_reg in (isa.BPF_PSEUDO_MAP_FD, isa.BPF_PSEUDO_MAP_VALUE):
+        return _u32(_FIX_MAP, at, 0, slots[name]) + _bytes(b"")
+    if insn.is_wide and insn.src_reg == isa.BPF_PSEUDO_BTF_ID and extern is not None:
+        if extern.kind == ExternKind.ADDRESS:
+            return _u32(_FIX_ADDRESS, at, weak, 0) + _bytes(name.encode() + b"\0")
+        which = Kind.FUNC if extern.kind == ExternKind.FUNCTION else Kind.VAR
+        return _u32(_FIX_VARIABLE, at, weak, which) + _bytes(essential_name(name).encode() + b"\0")
+    if insn.opcode == isa.BPF_JMP | isa.BPF_CALL and insn.src_reg == isa.BPF_PSEUDO_KFUNC_CALL:
+        return _u32(_FIX_KFUNC, at, weak, 0) + _bytes(essential_name(name).encode() + b"\0")
+    return b""
+
+
+def _older(data: bytes) -> tuple[bytes, ...]:
+    """The BTF without what kernels before 6.0, and before 5.13, do not know; type ids stay.
+
+    libbpf replaces the same kinds (bpf_object__sanitize_btf).
+    """
+    btf = parse_btf(data)
+    return encode_btf(_without(btf, _before_6_0)), encode_btf(_without(btf, _before_5_13))
+
+
+def _without(btf: Btf, form: Callable[[Btf, object], object]) -> Btf:
+    types = tuple(form(btf, item) for item in btf.types)
+    return replace(btf, types=types)  # type: ignore[arg-type]
+
+
+def _before_6_0(btf: Btf, item: object) -> object:
+    match item:
+        case Enum(is_enum64=True, name=name, size=size):
+            return Struct(name, size, (), is_union=True)
+        case _:
+            return item
+
+
+def _before_5_13(btf: Btf, item: object) -> object:
+    match item:
+        case Enum(is_enum64=True, name=name, size=size):
+            return Struct(name, size, (), is_union=True)
+        case Float(name=name, size=size):
+            return Struct(name, size, ())
+        case DeclTag():
+            return Int("tag", 4, 32)
+        case TypeTag(target=target):
+            return Typedef("tag", target)
+        case Func(name=name, proto=proto):
+            return Func(name, proto, item.linkage)
+        case _:
+            return item

@@ -1,0 +1,203 @@
+"""Programs loaded on another kernel: qemu boots it with nothing but our loader, which says what its verifier answers.
+
+The guest is emulated (no /dev/kvm needed), has no disk and no network, and powers off when it is done. Its words come by a
+second serial line. Times measured in it mean nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from bpfsmith.diagnostic import Diagnostic, KernelError
+from bpfsmith.kernel.cache import cache_directory
+from bpfsmith.kernel.images import Image
+from bpfsmith.kernel.plan import Load, Target, plan
+
+_LOADER = Path(__file__).with_name("guest_loader.c")
+_QEMU = "qemu-system-x86_64"
+_MACHINE = (
+    "-M", "q35,usb=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-cx16", "-nodefaults", "-no-user-config",
+    "-display", "none", "-no-reboot", "-m", "768", "-smp", "1",
+)  # fmt: skip
+_BOOT_SECONDS, _PROGRAM_SECONDS = 90, 20
+_RECORD = re.compile(
+    rb"PROG (?P<number>\d+) (?P<errno>\d+) (?P<load_us>\d+) (?P<xlated>\d+) (?P<jited>\d+) (?P<log>\d+)\n"
+    rb"|MISSING (?P<without>\d+) (?P<name>[^\n]*)\n|NOCORE (?P<nocore>\d+)\n|MAP (?P<map>\d+) (?P<map_errno>\d+)\n"
+    rb"|KERNEL (?P<release>\S+)\n|DONE\n|FAULT (?P<fault>[^\n]*)\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestVerdict:
+    """What a guest's kernel says of a program. `errno` is 0 for an accepted one; `log` is the end of the verifier's.
+
+    `missing` says what kept the program from its verifier: a name that this kernel does not have, a map that it cannot make.
+    """
+
+    number: int
+    errno: int = 0
+    log: str = ""
+    xlated_bytes: int = 0
+    jited_bytes: int = 0
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRun:
+    """All verdicts of one boot. `died` is None when the guest came to its end, else the last words of its console."""
+
+    release: str
+    verdicts: dict[int, GuestVerdict]
+    died: str | None = None
+
+
+def load_in(image: Image, loads: Sequence[Load]) -> GuestRun:
+    """Boots a kernel once and loads every program in it.
+
+    KernelError `no-qemu` where it is not installed. Whatever happens, no process and no file is left behind.
+    """
+    qemu = shutil.which(_QEMU)
+    if qemu is None:
+        raise KernelError(
+            Diagnostic(
+                "no-qemu",
+                f"programs are loaded on other kernels in a virtual machine, and {_QEMU} is not installed",
+                help="apt-get install qemu-system-x86, or ask for `--kernel host` only",
+            )
+        )
+    with tempfile.TemporaryDirectory(prefix="bpfsmith-vm-") as scratch:
+        steps = plan(loads, Target(image.release, image.configuration))
+        initrd, answers, console = (Path(scratch) / name for name in ("initrd", "answers", "console"))
+        initrd.write_bytes(cpio({"init": (0o100755, loader().read_bytes()), "plan": (0o100644, steps)}))
+        command = [
+            *_tied(), qemu, *_MACHINE, "-kernel", str(image.vmlinuz), "-initrd", str(initrd),
+            "-serial", f"file:{console}", "-serial", f"file:{answers}",
+            "-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off",
+        ]  # fmt: skip
+        timed_out = _run_machine(command, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads))
+        said = answers.read_bytes() if answers.exists() else b""
+        words = console.read_text(errors="replace") if console.exists() else ""
+    return _read(said, words, image, timed_out)
+
+
+def _tied() -> tuple[str, ...]:
+    """A prefix that ends the machine with us, also when we are killed."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
+
+
+def _run_machine(command: Sequence[str], seconds: float) -> bool:
+    """Runs qemu to its end; True when it had to be stopped."""
+    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        machine.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        if machine.poll() is None:
+            machine.kill()
+            machine.wait()
+
+
+def _read(said: bytes, console: str, image: Image, timed_out: bool) -> GuestRun:
+    verdicts: dict[int, GuestVerdict] = {}
+    release, died = image.release, "it ended before its work was done"
+    maps: dict[int, int] = {}
+    fault: str | None = died
+    at = 0
+    while match := _RECORD.search(said, at):
+        at = match.end()
+        if match["number"]:
+            log = said[at : at + int(match["log"])]
+            at += len(log)
+            if len(log) < int(match["log"]):
+                break
+            number = int(match["number"])
+            verdicts[number] = GuestVerdict(
+                number, int(match["errno"]), log.decode("utf-8", "replace"), int(match["xlated"]), int(match["jited"])
+            )
+        elif match["without"]:
+            number = int(match["without"])
+            what = (
+                f"map errno {maps[number]}"
+                if match["name"] == b"a map or symbol" and number in maps
+                else match["name"].decode()
+            )
+            verdicts.setdefault(number, GuestVerdict(number, missing=what))
+        elif match["nocore"]:
+            number = int(match["nocore"])
+            verdicts[number] = GuestVerdict(number, missing="CO-RE relocations, which kernels apply since 5.17")
+        elif match["map"]:
+            maps[int(match["map"])] = int(match["map_errno"])
+        elif match["release"]:
+            release = match["release"].decode()
+        elif match["fault"]:
+            fault = match["fault"].decode()
+        else:
+            fault = None
+    if fault is not None:
+        last = [line.strip() for line in console.splitlines() if line.strip()][-3:]
+        fault = "; ".join(("it did not come to its end in time" if timed_out else fault, *last))
+    return GuestRun(release, verdicts, fault)
+
+
+def loader() -> Path:
+    """The guest's only program, compiled once into the cache: by the machine's C compiler, or else by the bundled one."""
+    key = hashlib.sha256(_LOADER.read_bytes()).hexdigest()[:16]
+    target = cache_directory("guest") / f"loader-{key}"
+    if target.exists():
+        return target
+    scratch = target.with_suffix(".new")
+    said = ""
+    for command in _compilers():
+        done = subprocess.run(
+            [*command, "-O2", "-s", "-o", str(scratch), str(_LOADER)], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and scratch.exists():
+            scratch.replace(target)
+            return target
+        said = done.stderr
+    raise KernelError(
+        Diagnostic(
+            "no-guest-loader",
+            "the loader for virtual machines cannot be compiled",
+            notes=tuple(said.strip().splitlines()[:4]),
+            help="install a C compiler (apt-get install gcc libc6-dev), or the package ziglang",
+        )
+    )
+
+
+def _compilers() -> Iterator[tuple[str, ...]]:
+    native = shutil.which("gcc") or shutil.which("cc")
+    if native and platform.machine() == "x86_64":
+        yield (native, "-static")
+    spec = find_spec("ziglang")
+    if spec is not None and spec.origin is not None:
+        yield (str(Path(spec.origin).parent / "zig"), "cc", "-target", "x86_64-linux-musl", "-static")
+
+
+def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
+    """An initramfs: mode and contents by name, with /dev/console, which the kernel opens for init.
+
+    Format "newc": Documentation/driver-api/early-userspace/buffer-format.rst.
+    """
+    entries = [("dev", 0o40755, b"", 0, 0), ("dev/console", 0o20600, b"", 5, 1)]
+    entries += [(name, mode, data, 0, 0) for name, (mode, data) in files.items()]
+    entries.append(("TRAILER!!!", 0, b"", 0, 0))
+    out = bytearray()
+    for number, (name, mode, data, major, minor) in enumerate(entries, 1):
+        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, major, minor, len(name) + 1, 0)
+        out += b"070701" + b"".join(b"%08X" % value for value in fields) + name.encode() + b"\0"
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return bytes(out)

@@ -1,0 +1,1 @@
+"""Rejected programs: why, at which line of the source, and changes that the verifier accepts."""

@@ -1,0 +1,168 @@
+"""Candidates that bound a number: an index before it is added to a pointer, a size before a helper gets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from bpfsmith.repair import ctext
+from bpfsmith.repair.case import history
+from bpfsmith.repair.patch import Edit, Patch, substituted
+
+if TYPE_CHECKING:
+    from bpfsmith.repair.propose import Site
+
+_BARRIER = 'asm volatile("" : "+r"({}));'
+
+
+def index(site: Site) -> Iterator[Patch]:
+    """A check of the index before the access, or a mask; where a check is there already, one less."""
+    yield from _stricter(site)
+    line = site.lines[site.span.line - 1]
+    for array, subscript in _subscripts(line, site.span.column):
+        length = _length(site, array)
+        if length is None:
+            continue
+        for name, edits in _named(site, array, subscript):
+            yield from _checks(site, name, length, edits)
+    added = site.found.story.names.get("index", "")
+    limit = _steps(site)
+    if re.fullmatch(r"[A-Za-z_]\w*", added) and limit is not None:
+        yield from _checks(site, added, str(limit), ())
+
+
+def _stricter(site: Site) -> Iterator[Patch]:
+    primary = site.found.story.primary.span
+    if primary is None or primary.line == site.span.line or primary.path != site.span.path:
+        return
+    line = site.lines[primary.line - 1]
+    for old, new in ((r"(?<![<>=-])>(?!=|>)", ">="), (r"(?<![<>])<=", "<")):
+        changed = re.sub(old, new, line, count=1)
+        if changed != line and re.search(r"\b(?:if|for|while)\b", line):
+            yield Patch("the check excludes the length itself", (Edit(primary.line, (changed,), 1),))
+
+
+def _subscripts(line: str, column: int) -> Iterator[tuple[str, str]]:
+    """The array accesses on a line, those at or after a column first."""
+    found = [
+        (m.start(), m[1], m[2]) for m in re.finditer(r"([A-Za-z_]\w*(?:(?:->|\.)\w+)*)\s*\[((?:[^\[\]]|\[[^\[\]]*\])+)\]", line)
+    ]
+    for _, array, subscript in sorted(found, key=lambda item: (item[0] + len(item[1]) < column - 1, item[0])):
+        if not re.fullmatch(r"\s*\d+\s*", subscript):
+            yield array, subscript.strip()
+
+
+def _length(site: Site, array: str) -> str | None:
+    """The number of elements: by sizeof where the array is one, else what the verifier's sizes allow."""
+    last = re.split(r"->|\.", array)[-1]
+    is_member = array != last and re.search(rf"\b{last}\s*\[", site.text.replace(array, ""))
+    declared = site.function.declared(array) if array == last else None
+    if is_member or (declared and re.search(rf"\b{array}\s*\[", site.lines[declared - 1])):
+        return f"sizeof({array}) / sizeof({array}[0])"
+    limit = _steps(site)
+    return str(limit) if limit is not None else None
+
+
+def _steps(site: Site) -> int | None:
+    """How many strides of the index fit into the object, from the verifier's words and the shifts on the path."""
+    words = " ".join(site.found.case.words)
+    stated = re.search(r"(?:value_size|mem_size)=(\d+)", words)
+    last = site.found.case.trace.last
+    base = re.search(r"\(r(\d+) ([+-]\d+)\)", last.text) if last else None
+    total = int(stated[1]) if stated else None
+    if total is None and last is not None and base is not None:
+        held = last.before.get(f"R{base[1]}")
+        for fact in ("vs", "sz"):
+            total = total or (held.number(fact) if held else None)
+        if held is not None and held.kind == "fp" and held.number("off") is not None:
+            total = -(held.number("off") or 0)
+    if total is None or base is None or last is None:
+        return None
+    width = re.search(r"\*\((?:u|s)(\d+) \*\)", last.text)
+    size = int(width[1]) // 8 if width else 1
+    stride = 1
+    for where, visit, _ in history(site.found.case, f"R{base[1]}", len(site.found.case.visits) - 1):
+        added = re.match(r"^r\d+ \+= r(\d+)$", visit.text)
+        for _, earlier, _ in history(site.found.case, f"R{added[1]}", where) if added else ():
+            if shift := re.match(r"^[rw]\d+ <<= (\d+)$", earlier.text):
+                stride <<= min(int(shift[1]), 16)
+            elif times := re.match(r"^[rw]\d+ \*= (\d+)$", earlier.text):
+                stride *= int(times[1])
+    fits = (total - max(int(base[2]), 0) - size) // stride + 1
+    return fits if fits > 0 else None
+
+
+def _named(site: Site, array: str, subscript: str) -> Iterator[tuple[str, tuple[Edit, ...]]]:
+    """The index as a variable: itself, or a new one that takes the expression's place."""
+    if re.fullmatch(r"[A-Za-z_]\w*", subscript):
+        yield subscript, ()
+        return
+    edit = substituted(site.lines, site.span.line, f"[{subscript}]", "[bounded]")
+    if edit:
+        yield "bounded", (site.before(f"__u32 bounded = {subscript};"), edit)
+
+
+def _checks(site: Site, name: str, length: str, edits: tuple[Edit, ...]) -> Iterator[Patch]:
+    """Checks and masks of a variable, after what makes it."""
+    title = f"a bound on {name} before the access"
+    leave = site.function.leave(site.span.line)
+    check = (f"if ((__u64){name} >= {length})", f"\t{leave}")
+    signed = (f"if ({name} < 0 || {name} >= (int)({length}))", f"\t{leave}")
+    barrier = _BARRIER.format(name)
+    made = tuple(edit for edit in edits if not edit.removed)
+    rest = tuple(edit for edit in edits if edit.removed)
+    prefix = tuple(line.strip() for edit in made for line in edit.text)
+    for text in (check, (barrier, *check), signed, (barrier, *signed)):
+        yield Patch(title, (site.before(*prefix, *text), *rest))
+    if length.isdecimal() and int(length) & (int(length) - 1) == 0:
+        yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {int(length) - 1};"), *rest))
+
+
+def size(site: Site) -> Iterator[Patch]:
+    """The size of a helper's buffer as its upper bound, and 0 or 1 as its lower."""
+    case = site.found.case
+    arguments = ctext.arguments(case, site.span)
+    number = site.found.match.groupdict().get("reg") if site.found.match else None
+    at = int(number) if number else 0
+    kind = site.found.kind.id if site.found.kind else ""
+    if kind in ("verifier-stack-out-of-bounds", "verifier-map-value-too-small"):
+        yield from _shrunk(site, arguments)
+        return
+    if not 2 <= at <= len(arguments):
+        return
+    given = arguments[at - 1]
+    buffer = re.sub(r"^\s*&\s*", "", arguments[at - 2])
+    pointer = site.function.declared(buffer) if re.fullmatch(r"\w+", buffer) else None
+    is_pointer = pointer is not None and re.search(rf"\*\s*{buffer}\b", site.lines[pointer - 1])
+    most = f"sizeof({'*' if is_pointer else ''}{buffer})"
+    name = given
+    prefix: tuple[str, ...] = ()
+    rest: tuple[Edit, ...] = ()
+    if not re.fullmatch(r"[A-Za-z_]\w*", given):
+        edit = substituted(site.lines, site.span.line, given, "bounded")
+        if edit is None:
+            return
+        name, prefix, rest = "bounded", (f"__u64 bounded = {given};",), (edit,)
+    leave = site.function.leave(site.span.line)
+    barrier = _BARRIER.format(name)
+    low = "== 0" if kind == "verifier-helper-size-zero" else "< 0"
+    if kind == "verifier-helper-size-zero":
+        yield Patch("no empty buffer", (site.before(*prefix, f"if ({name} == 0)", f"\t{leave}"), *rest))
+    both = f"if ({name} {low} || {name} > (long){most})"
+    clamp = (f"if ((__u64){name} > {most})", f"\t{name} = {most};")
+    check = (f"if ((__u64){name} > {most})", f"\t{leave}")
+    for text in (clamp, (barrier, *clamp), check, (barrier, *check), (both, f"\t{leave}"), (barrier, both, f"\t{leave}")):
+        yield Patch(f"a bound on {name} before the call", (site.before(*prefix, *text), *rest))
+    yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {most} - 1;"), *rest))
+
+
+def _shrunk(site: Site, arguments: list[str]) -> Iterator[Patch]:
+    """A constant size that is too large for the variable before it: the variable's own."""
+    for buffer, given in pairwise(arguments):
+        name = re.sub(r"^\s*&\s*", "", buffer)
+        if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name) and re.fullmatch(r"\w+|sizeof\s*\(.*\)", given):
+            edit = substituted(site.lines, site.span.line, given, f"sizeof({name})")
+            if edit and given != f"sizeof({name})":
+                yield Patch("no more bytes than the variable has", (edit,))

@@ -1,0 +1,233 @@
+"""C text, looked at line by line: declarations, assignments, early returns, loops. No parser: a compiler has the last word.
+
+Everything here is a search in the user's file that may find nothing; what it finds is shown, or tried and then compiled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bpfsmith.repair.case import Case, read_text
+from bpfsmith.source import Span
+
+_KEYWORDS = frozenset("return if else for while do goto break continue switch case default sizeof typedef".split())
+_RETURN = re.compile(r"\breturn\s+([A-Za-z_0-9]+|-\d+)\s*;|\b(goto\s+\w+|break|continue)\s*;")
+
+
+def lines(case: Case, span: Span | None) -> list[str]:
+    """The lines of a span's file, comments and strings blanked."""
+    text = read_text(span.path) if span else case.source
+    return blanked(text.text).split("\n") if text else []
+
+
+def blanked(text: str) -> str:
+    """C text with the insides of comments and strings as spaces, at the same places."""
+
+    def spaces(match: re.Match[str]) -> str:
+        found = match[0]
+        if found.startswith(("'", '"')):
+            return found[0] + " " * (len(found) - 2) + found[-1]
+        return re.sub(r"[^\n]", " ", found)
+
+    return re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', spaces, text, flags=re.DOTALL)
+
+
+def find_line(case: Case, pattern: str, holding: str = "") -> Span | None:
+    """The first line of the program's file that matches, as a span of the match; one that holds a text is preferred."""
+    text = case.source
+    found: list[Span] = []
+    for number, line in enumerate(text.text.split("\n") if text else [], 1):
+        match = re.search(pattern, line)
+        if match and text:
+            span = Span(text.path, number, match.start() + 1, number, match.end() + 1)
+            if holding in line:
+                return span
+            found.append(span)
+    return found[0] if found else None
+
+
+def assigned(case: Case, span: Span | None) -> str | None:
+    """The variable that the statement at a span gives a value to: `struct flow *f = lookup(..)` says `f`."""
+    found = lines(case, span)
+    if span is None or not 1 <= span.line <= len(found):
+        return None
+    for number in (span.line, span.line - 1):
+        match = re.search(r"([A-Za-z_]\w*(?:(?:->|\.)\w+)*)\s*=(?!=)", found[number - 1]) if number >= 1 else None
+        if match:
+            return match[1]
+    return None
+
+
+def function_range(case: Case, span: Span) -> tuple[int, int]:
+    """First and last line (from 1) of the function around a span: from the last closing brace at column 0 to the next."""
+    found = lines(case, span)
+    start = next((n + 1 for n in range(span.line - 1, 0, -1) if found[n - 1].startswith("}")), 1)
+    end = next((n for n in range(span.line, len(found) + 1) if found[n - 1].startswith("}")), len(found))
+    return start, end
+
+
+def declaration(case: Case, span: Span | None, name: str | None) -> Span | None:
+    """Where the function around a span declares a local variable."""
+    if span is None or not name:
+        return None
+    found = lines(case, span)
+    if not 1 <= span.line <= len(found):
+        return None
+    start, _ = function_range(case, span)
+    declares = re.compile(
+        rf"^\s*(?:(?:static|const|volatile|register)\s+)*((?:struct|union|enum)\s+\w+|\w+)[\w\s*]*?[\s*]({re.escape(name)})\s*(?:[=;,\[]|$)"
+    )
+    several = re.compile(rf"^\s*((?:struct|union|enum)\s+\w+|\w+)\s[^()]*?\b({re.escape(name)})\b\s*[=;,\[]")
+    for number in range(min(span.line, len(found)), start - 1, -1):
+        match = declares.match(found[number - 1]) or several.match(found[number - 1])
+        if match and match[1].split()[0] not in _KEYWORDS:
+            return Span(span.path, number, match.start(2) + 1, number, match.end(2) + 1)
+    return None
+
+
+def arguments(case: Case, span: Span | None) -> list[str]:
+    """The arguments of the call at a span, as text."""
+    found = lines(case, span)
+    if span is None or not 1 <= span.line <= len(found):
+        return []
+    text = "\n".join(found[span.line - 1 : span.line + 8])[max(span.column - 1, 0) :]
+    start = text.find("(")
+    if start < 0:
+        return []
+    depth, parts, at = 0, [], start + 1
+    for position in range(start, len(text)):
+        char = text[position]
+        depth += (char in "([{") - (char in ")]}")
+        if (char == "," and depth == 1) or depth == 0:
+            parts.append(text[at:position].strip())
+            at = position + 1
+        if depth == 0:
+            break
+    return parts
+
+
+def pointed_argument(case: Case, span: Span | None, register: str | None) -> str | None:
+    """The local variable whose address is passed in a register: `&key` in `bpf_map_lookup_elem(&flows, &key)`."""
+    parts = arguments(case, span)
+    number = int(register) if register and register.isdecimal() else 0
+    if 1 <= number <= len(parts):
+        match = re.match(r"^(?:\([^)]*\)\s*)?&?\s*([A-Za-z_]\w*)", parts[number - 1])
+        if match:
+            return match[1]
+    return None
+
+
+def size_argument(case: Case, span: Span | None, register: str) -> str | None:
+    """The text of the argument that a register holds."""
+    parts = arguments(case, span)
+    number = int(register[1:]) if register[1:].isdecimal() else 0
+    return parts[number - 1] if 1 <= number <= len(parts) else None
+
+
+def first_map_argument(case: Case, span: Span | None) -> str:
+    for part in arguments(case, span):
+        match = re.match(r"^&\s*(\w+)$", part)
+        if match:
+            return match[1]
+    return ""
+
+
+def index_name(case: Case, added: Span | None, loaded: Span | None) -> str | None:
+    """What the user calls an index: what stands in brackets where it is added, or what its value was given to."""
+    text = case.line_text(added)
+    if added is not None:
+        match = re.search(r"\[\s*([A-Za-z_]\w*(?:(?:->|\.)\w+)*)\s*\]", text)
+        if match:
+            return match[1]
+    return assigned(case, loaded)
+
+
+def early_return(case: Case, span: Span | None) -> str:
+    """How the function around a place leaves early: the statement of the nearest `if (..)` before it, `return 0;` otherwise."""
+    found = lines(case, span)
+    if span is None or not found:
+        return "return 0;"
+    start, end = function_range(case, span)
+    before = range(min(span.line, len(found)) - 1, start - 1, -1)
+    for number in (*before, *range(span.line + 1, end + 1)):
+        match = _RETURN.search(found[number - 1])
+        is_conditional = bool(match) and (
+            re.search(r"\bif\s*\(", found[number - 1]) or re.search(r"\bif\s*\(.*\)\s*\{?\s*$", found[number - 2])
+        )
+        if match and is_conditional and match[2] not in ("break", "continue"):
+            return match[0].strip()
+    for number in range(end, start - 1, -1):
+        match = re.search(r"\breturn\s+([A-Z][A-Z_0-9]+|-?\d+)\s*;", found[number - 1])
+        if match:
+            return match[0]
+    return "return 0;"
+
+
+def returning(case: Case, span: Span) -> Span | None:
+    """The return statement that an `if` at a span leads to: in its block, or the statement after it."""
+    found = lines(case, span)
+    for number in range(span.line, min(span.line + 8, len(found)) + 1):
+        line = found[number - 1]
+        if match := re.search(r"\breturn\b", line):
+            return Span(span.path, number, match.start() + 1, number, match.end() + 1)
+        if "}" in line and number > span.line:
+            return None
+    return None
+
+
+def loop_head(case: Case, span: Span | None) -> Span | None:
+    """The innermost loop around a place, by braces, or on its own line."""
+    if span is None:
+        return None
+    found = lines(case, span)
+    if not 1 <= span.line <= len(found):
+        return None
+    start, _ = function_range(case, span)
+    depth = 0
+    for number in range(span.line, start - 1, -1):
+        line = found[number - 1]
+        if number != span.line:
+            depth += line.count("}") - line.count("{")
+        match = re.search(r"\b(?:for|while|do)\b", line)
+        if match and (number == span.line or depth < 0 or (depth == 0 and number == span.line - 1)):
+            return Span(span.path, number, match.start() + 1, number, match.end() + 1)
+        depth = max(depth, 0) if depth > 0 else (0 if depth < 0 and not match else depth)
+    return None
+
+
+def section_line(case: Case) -> Span | None:
+    """The SEC(..) line of the program."""
+    name = re.escape(case.program.name)
+    text = case.source
+    found = text.text.split("\n") if text else []
+    for number, line in enumerate(found, 1):
+        if re.search(rf"\b{name}\s*(?:\(|,)", line):
+            for above in range(number, max(number - 3, 0), -1):
+                match = re.search(r"SEC\([^)]*\)", found[above - 1])
+                if match and text:
+                    return Span(text.path, above, match.start() + 1, above, match.end() + 1)
+    return None
+
+
+def map_type_line(case: Case, definition: Span) -> Span | None:
+    """The `__uint(type, ..)` of the definition that ends at a span."""
+    found = lines(case, definition)
+    for number in range(definition.line, max(definition.line - 12, 0), -1):
+        match = re.search(r"__uint\(\s*type\s*,[^)]*\)|\.type\s*=\s*\w+", found[number - 1])
+        if match:
+            return Span(definition.path, number, match.start() + 1, number, match.end() + 1)
+    return None
+
+
+def local_arrays(case: Case) -> Iterator[tuple[int, Span]]:
+    """The arrays of the file's functions with their lengths."""
+    text = case.source
+    for number, line in enumerate(blanked(text.text).split("\n") if text else [], 1):
+        match = re.match(r"^\s+(?:struct\s+)?\w+(?:\s+\w+)*\s+\**(\w+)\s*\[\s*(\d+)\s*\]", line)
+        if match and text:
+            yield int(match[2]), Span(text.path, number, match.start(1) + 1, number, match.end(1) + 1)
+
+
+def largest_local(case: Case) -> Span | None:
+    return max(local_arrays(case), default=(0, None), key=lambda item: item[0])[1]

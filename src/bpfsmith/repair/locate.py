@@ -1,0 +1,392 @@
+"""Locators: from the verifier's path and the file's text to the line where the change belongs, and the story that led there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from bpfsmith.kernel.verifier_trace import Register, Visit
+from bpfsmith.repair import ctext
+from bpfsmith.repair.case import Case, history, origin, written
+from bpfsmith.repair.kind import Locator, Place, Story
+from bpfsmith.source import Span
+
+Match = re.Match[str]
+
+
+def _last(case: Case) -> Visit | None:
+    return case.trace.last
+
+
+def _end(case: Case) -> int:
+    """The index of the refused insn among the visits."""
+    return len(case.visits) - 1
+
+
+def _register(match: Match) -> str:
+    number = match.groupdict().get("reg")
+    return f"R{number}" if number else ""
+
+
+def access(text: str) -> Locator:
+    """The refused insn's own line is where the change belongs."""
+
+    def locate(case: Case, match: Match) -> Story:
+        span = last_span(case)
+        return Story(Place(span, text), names={"name": case.expression(span) or "it"})
+
+    return locate
+
+
+def last_span(case: Case) -> Span | None:
+    """The line of the refused insn, or of the last one before it that has any."""
+    for visit in reversed(case.visits):
+        span = case.span(visit)
+        if span is not None:
+            return span
+    return case.function_span
+
+
+def packet(case: Case, match: Match) -> Story:
+    """A read past what was compared with data_end: no check, one of too few bytes, or one of another pointer."""
+    at = last_span(case)
+    need = int(match["off"]) + int(match["size"])
+    checks = _packet_checks(case)
+    names = {"need": str(need), "name": case.expression(at) or "the pointer"}
+    reached = int(match["range"])
+    variable = match["id"] != "0"
+    if reached and checks:
+        where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0])
+        return Story(
+            Place(where, f"this check proves {reached} bytes"),
+            (Place(at, f"{need} bytes are read up to here"),),
+            names={**names, "have": str(reached), "check": "this check"},
+        )
+    others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
+    added = _variable_addition(case, _register(match)) if variable else None
+    if added is not None:
+        others = (*others, Place(added, "a variable offset is added here, after which nothing is proved"))
+    return Story(Place(at, "no check against data_end covers this"), others, names=names)
+
+
+def _packet_checks(case: Case) -> list[tuple[Span | None, int]]:
+    """The comparisons with data_end on the path, each with the bytes that it proves."""
+    found: list[tuple[Span | None, int]] = []
+    for visit in case.visits:
+        if not visit.text.startswith("if "):
+            continue
+        names = re.findall(r"\br(\d+)\b", visit.text)
+        if any(visit.before.get(f"R{n}", _NONE).kind == "pkt_end" for n in names):
+            ranges = [visit.after[f"R{n}"].number("r") or 0 for n in names if visit.after.get(f"R{n}", _NONE).kind == "pkt"]
+            found.append((case.span(visit), max(ranges, default=0)))
+    return found
+
+
+_NONE = Register("none")
+
+
+def _variable_addition(case: Case, name: str) -> Span | None:
+    for _, visit, _ in history(case, name, _end(case)):
+        if re.match(r"^r\d+ \+= r\d+$", visit.text):
+            return case.span(visit)
+    return None
+
+
+def null(case: Case, match: Match) -> Story:
+    """A pointer that a call gave and nobody compared with NULL."""
+    at, name = last_span(case), _register(match) or "R0"
+    made = origin(case, name, _end(case))
+    call = made[1] if made else None
+    what = _callee(call)
+    variable = ctext.assigned(case, case.span(call)) or case.expression(at) or "the pointer"
+    others = (Place(case.span(call), f"{what} may give NULL here"),) if call else ()
+    place = f"`{variable}` may still be NULL here"
+    return Story(Place(at, place), others, names={"name": variable, "call": what, "return": ctext.early_return(case, at)})
+
+
+def _callee(visit: Visit | None) -> str:
+    found = re.match(r"call (\w+)", visit.text) if visit else None
+    return found[1] if found else "the call"
+
+
+def index(case: Case, match: Match) -> Story:
+    """A variable offset that may leave its object: the check of it, if there was one, else the access."""
+    at, name = last_span(case), _register(match) or _pointer(case)
+    variable = _index_of(case, name)
+    names = {"name": case.expression(at) or "it", "index": "the index", "limit": "its size"}
+    for key in ("value_size", "size", "off"):
+        if key in match.groupdict():
+            names[key] = match[key]
+    if variable is None:
+        return Story(Place(at, "the access goes past the end"), names=names)
+    where, register_name, added = variable
+    check = _last_check(case, register_name, where)
+    loaded = origin(case, register_name, where)
+    names["index"] = ctext.index_name(case, case.span(added), case.span(loaded[1]) if loaded else None) or "the index"
+    others = [Place(case.span(loaded[1]), "its value comes from here, without bounds")] if loaded else []
+    if check is not None:
+        visit, bound = check
+        names["bound"] = str(bound)
+        return Story(
+            Place(case.span(visit), f"this check lets up to {bound} through"), (Place(at, "too far for here"),), names=names
+        )
+    return Story(Place(at, "nothing bounds the offset here"), tuple(others), names=names)
+
+
+def _pointer(case: Case) -> str:
+    """The register of the refused access: as the verifier's words have it, else the insn's base."""
+    told = re.search(r"\bR(\d+) (?:min|max|unbounded)", " ".join(case.words))
+    last = case.trace.last
+    found = told or (re.search(r"\(r(\d+) ", last.text) if last else None)
+    return f"R{found[1]}" if found else ""
+
+
+def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
+    """Where a register was added to a pointer: the visit's index, the register, the insn."""
+    for where, visit, _ in history(case, pointer, _end(case)):
+        added = re.match(r"^r\d+ [+-]= r(\d+)$", visit.text)
+        if added is None:
+            continue
+        other, own = f"R{added[1]}", written(visit) or ""
+        # In `r1 += r2` either may be the pointer.
+        scalar = own if visit.before.get(own, _NONE).kind == "scalar" else other
+        return where, scalar, visit
+    return None
+
+
+def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
+    """The last comparison of a value, or of what it was computed from, that bounded it from above."""
+    aliases = {name} | {source for _, _, source in history(case, name, before)}
+    steps = list(history(case, name, before))
+    first = steps[-1][0] if steps else 0
+    for where in range(before - 1, first, -1):
+        visit = case.visits[where]
+        compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (?:0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
+        if compared is None or f"R{compared[1]}" not in aliases:
+            continue
+        bound = visit.after.get(f"R{compared[1]}", _NONE).largest
+        if bound is not None and bound < 1 << 31:
+            return visit, bound
+    return None
+
+
+def scalar_pointer(case: Case, match: Match) -> Story:
+    """A number where a pointer is needed: what made it."""
+    at, name = last_span(case), _register(match)
+    made = origin(case, name, _end(case))
+    variable = case.expression(at) or "it"
+    if made is None:
+        return Story(Place(at, "this is no pointer for the verifier"), names={"name": variable})
+    said = "its value was made here, as a number"
+    if made[1].text.startswith("call "):
+        said = f"{_callee(made[1])} gives a number here"
+    elif "*(" in made[1].text:
+        said = "it was read from memory here: the verifier knows no type for it"
+    return Story(Place(at, "this is no pointer for the verifier"), (Place(case.span(made[1]), said),), names={"name": variable})
+
+
+def stale_packet(case: Case, match: Match) -> Story:
+    """A packet pointer from before a call that moves the packet."""
+    at, name = last_span(case), _register(match)
+    mover = invalidator(case, name)
+    variable = case.expression(at) or "the pointer"
+    where = case.span(mover[1]) if mover else None
+    return Story(
+        Place(at, f"`{variable}` was made before that call"),
+        (Place(where, f"{_callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
+        names={"name": variable, "call": _callee(mover[1] if mover else None)},
+    )
+
+
+def invalidator(case: Case, name: str) -> tuple[int, Visit] | None:
+    """The call before which a register, or what it was copied from, was a packet pointer, and after which it is none."""
+    moves = re.compile(
+        r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
+        r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
+    )
+    names = {name} | {source for _, _, source in history(case, name, _end(case))}
+    for where in range(_end(case) - 1, -1, -1):
+        visit = case.visits[where]
+        if moves.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
+            return where, visit
+    return None
+
+
+def stack_argument(case: Case, match: Match) -> Story:
+    """Bytes of a local variable that nobody wrote: its declaration is where they can be."""
+    at = last_span(case)
+    variable = ctext.pointed_argument(case, at, match.groupdict().get("reg"))
+    declared = ctext.declaration(case, at, variable) if variable else None
+    names = {"name": variable or "the variable"}
+    where = Place(at, f"{match.groupdict().get('size', 'all')} bytes of it are read here")
+    if declared is None:
+        return Story(replace(where, text="bytes that were never written are read here"), names=names)
+    return Story(Place(declared, f"`{variable}` is not wholly initialised here"), (where,), names=names)
+
+
+def uninitialised(case: Case, match: Match) -> Story:
+    """A register that no insn on this path wrote: the variable's declaration, or a function without a return value."""
+    at, name = last_span(case), _register(match)
+    last = _last(case)
+    if last is not None and last.text == "exit":
+        return Story(Place(at, "the function ends here without a value"), names={"name": "the return value"})
+    variable = case.expression(at)
+    clobber = next((v for v in reversed(case.visits[:-1]) if v.text.startswith("call ")), None)
+    if clobber is not None and name in ("R1", "R2", "R3", "R4", "R5") and name in clobber.before:
+        told = Place(case.span(clobber), f"{_callee(clobber)} leaves nothing in r1 to r5")
+        return Story(Place(at, f"{name.lower()} holds nothing here"), (told,), names={"name": name.lower()})
+    declared = ctext.declaration(case, at, variable.split("->")[0].split(".")[0]) if variable else None
+    if declared is not None and "=" not in case.line_text(declared):
+        return Story(
+            Place(declared, f"`{variable}` is not set on every path"), (Place(at, "it is used here"),), names={"name": variable}
+        )
+    return Story(Place(at, "nothing was written to it on this path"), names={"name": variable or name.lower()})
+
+
+def size_argument(case: Case, match: Match) -> Story:
+    """The length that a helper is given: where its bound was made or lost."""
+    at, name = last_span(case), _register(match)
+    variable = ctext.size_argument(case, at, name) or "the size"
+    made = origin(case, name, _end(case))
+    check = _last_check(case, name, _end(case))
+    others = [Place(case.span(made[1]), "its value comes from here")] if made else []
+    primary = Place(at, f"`{variable}` has no bounds here that the verifier knows")
+    if check is not None and case.span(check[0]) != at:
+        others = [Place(case.span(check[0]), f"this check leaves it {_range(check[0], name)}"), *others]
+    register = _last(case).before.get(name) if _last(case) else None  # type: ignore[union-attr]
+    facts = (f"{name} is {register.text}",) if register else ()
+    return Story(primary, tuple(others), facts, {"name": variable, "return": ctext.early_return(case, at)})
+
+
+def _range(visit: Visit, name: str) -> str:
+    register = visit.after.get(name, _NONE)
+    largest = register.largest
+    return f"at most {largest}" if largest is not None else "without an upper bound"
+
+
+def reference(case: Case, match: Match) -> Story:
+    """A reference that is still held at the end: the path's exit, and where it was taken."""
+    taken = case.span(int(match["slot"])) if match.groupdict().get("slot") else None
+    acquired = next((v for v in case.visits if v.slot == int(match["slot"])), None) if taken else None
+    variable = ctext.assigned(case, taken) or "the reference"
+    release = _RELEASES.get(_callee(acquired), "its release function")
+    branch = _exit_branch(case)
+    names = {"name": variable, "call": _callee(acquired), "release": release}
+    return Story(
+        Place(branch or last_span(case), f"this path ends without giving `{variable}` back"),
+        (Place(taken, f"{_callee(acquired)} takes a reference here"),) if taken else (),
+        names=names,
+    )
+
+
+_RELEASES = {
+    "bpf_sk_lookup_tcp": "bpf_sk_release", "bpf_sk_lookup_udp": "bpf_sk_release", "bpf_skc_lookup_tcp": "bpf_sk_release",
+    "bpf_ringbuf_reserve": "bpf_ringbuf_discard", "bpf_ringbuf_reserve_dynptr": "bpf_ringbuf_discard_dynptr",
+    "bpf_task_acquire": "bpf_task_release", "bpf_task_from_pid": "bpf_task_release", "bpf_cgroup_acquire": "bpf_cgroup_release",
+    "bpf_cgroup_from_id": "bpf_cgroup_release", "bpf_obj_new_impl": "bpf_obj_drop", "bpf_cpumask_create": "bpf_cpumask_release",
+    "bpf_get_task_exe_file": "bpf_put_file", "bpf_kptr_xchg": "the release function of its type",
+    "bpf_xdp_ct_lookup": "bpf_ct_release", "bpf_skb_ct_lookup": "bpf_ct_release", "bpf_iter_num_new": "bpf_iter_num_destroy",
+    "bpf_iter_task_new": "bpf_iter_task_destroy", "bpf_preempt_disable": "bpf_preempt_enable",
+}  # fmt: skip
+
+
+def _exit_branch(case: Case) -> Span | None:
+    """The line that returns on this path: where the result was set, or what the last branch before the common exit leads to."""
+    tail = [visit for visit in case.visits if visit.frame == 0]
+    for visit in reversed(tail):
+        span = case.span(visit)
+        if re.match(r"^[rw]\d+ = -?(?:0x[0-9a-f]+|\d+)$", visit.text) and "return" in case.line_text(span):
+            return span
+        if visit.text.startswith("if ") and span is not None:
+            return ctext.returning(case, span) or span
+    return None
+
+
+def lock(case: Case, match: Match) -> Story:
+    """What happens between taking a lock and giving it back."""
+    taken = next(
+        (v for v in reversed(case.visits) if re.match(r"call (?:bpf_spin_lock|bpf_res_spin_lock|bpf_rcu_read_lock)", v.text)),
+        None,
+    )
+    others = (Place(case.span(taken), "the lock is taken here"),) if taken else ()
+    at_end = case.trace.last is not None and case.trace.last.text == "exit"
+    return Story(Place(_exit_branch(case) if at_end else last_span(case), "here"), others)
+
+
+def return_value(case: Case, match: Match) -> Story:
+    """A result outside what the hook understands: where it was made."""
+    found = next(((v, case.span(v)) for _, v, _ in history(case, "R0", _end(case)) if case.span(v)), None)
+    at = found[1] if found else last_span(case)
+    if "return" not in case.line_text(at) and "return" in case.line_text(last_span(case)):
+        at = last_span(case)
+    return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
+
+
+def function(text: str) -> Locator:
+    """The program's own definition."""
+
+    def locate(case: Case, match: Match) -> Story:
+        at = ctext.section_line(case) or case.function_span
+        return Story(Place(at, text), names={"section": case.program.section})
+
+    return locate
+
+
+def license_line(case: Case, match: Match) -> Story:
+    """The line that states the license, with the call that needs another."""
+    at = ctext.find_line(case, r"SEC\(\s*\"license\"\s*\)|section\(\s*\"license\"", f'"{case.program.license}"')
+    call = Place(last_span(case), "this call needs a GPL-compatible license")
+    if at is None:
+        return Story(
+            replace(call, text="needs a GPL-compatible license, and the file states none"), names={"license": "no license"}
+        )
+    return Story(Place(at, f'the license is "{case.program.license}"'), (call,), names={"license": case.program.license})
+
+
+def map_definition(case: Case, match: Match) -> Story:
+    """A map of the wrong type for a call: its definition."""
+    last = _last(case)
+    kinds = [r for n, r in (last.before.items() if last else ()) if r.kind == "map_ptr"]
+    name = kinds[-1].facts.get("map", "") if kinds else ""
+    name = name or ctext.first_map_argument(case, last_span(case))
+    at = ctext.find_line(case, rf"\b{re.escape(name)}\b.*SEC\(\"\.?maps") if name else None
+    here = Place(last_span(case), f"{_callee(last)} is given it here")
+    names = {"map": name or "the map", "call": _callee(last)}
+    kind = next((s.type for s in case.program.maps if s.name[:15] == name[:15]), "") if name else ""
+    if at is None:
+        return Story(here, names=names)
+    return Story(Place(ctext.map_type_line(case, at) or at, f"`{name}` is a {kind}"), (here,), names=names)
+
+
+def loop(case: Case, match: Match) -> Story:
+    """The loop that does not end: the head of the loop around the most visited lines."""
+    hot = hottest(case)
+    at = case.span(hot[0][0]) if hot else last_span(case)
+    head = ctext.loop_head(case, at)
+    facts = tuple(f"{count} visits: {_where(case.span(slot))}" for slot, count in hot[:3]) if len(case.visits) > 1000 else ()
+    return Story(Place(head or at, "this loop"), (), facts, {"name": case.line_text(head or at).strip()})
+
+
+def _where(span: Span | None) -> str:
+    return f"{span.path}:{span.line}" if span else "an insn without a line"
+
+
+def hottest(case: Case) -> list[tuple[int, int]]:
+    """One slot of each source line and the visits of the line, the most visited first."""
+    counts: dict[tuple[str, int], int] = {}
+    slots: dict[tuple[str, int], int] = {}
+    for visit in case.visits:
+        span = case.span(visit)
+        if span is not None:
+            key = span.path, span.line
+            counts[key] = counts.get(key, 0) + 1
+            slots.setdefault(key, visit.slot)
+    return [(slots[key], count) for key, count in sorted(counts.items(), key=lambda item: -item[1])]
+
+
+def large_variable(case: Case, match: Match) -> Story:
+    """The largest local variable, when the stack is too small."""
+    at = ctext.largest_local(case)
+    return Story(
+        Place(at or case.function_span, "this alone takes most of the stack" if at else "the locals of this do not fit")
+    )

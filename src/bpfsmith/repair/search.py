@@ -1,0 +1,101 @@
+"""Tries changes until the verifier accepts: each on a copy, compiled and loaded; a change may uncover the next rejection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bpfsmith.isa.program import Program
+from bpfsmith.kernel.load import Rejected
+from bpfsmith.objfile.object import Object
+from bpfsmith.repair.diagnose import Diagnosis, diagnose
+from bpfsmith.repair.locate import last_span
+from bpfsmith.repair.patch import Patch
+from bpfsmith.repair.propose import proposals
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a text: the program and its object, and the verifier's refusal where there was one."""
+
+    program: Program
+    obj: Object
+    rejected: Rejected | None
+
+
+Attempt = Callable[[str, str | None], Tried | None]
+"""Compiles a text (for an -mcpu, or the usual one) and loads the program; None where it does not compile or load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A text that the verifier accepts, the changes that led there, and about how many were tried."""
+
+    text: str
+    patches: tuple[Patch, ...]
+    tried: Tried
+    attempts: int
+
+
+@dataclass
+class _Budget:
+    """What is left to be tried. Loads that take long count as several: a million insns take the verifier a second."""
+
+    attempts: float
+
+    def spend(self, seconds: float) -> None:
+        self.attempts -= max(1.0, seconds * 5)
+
+
+MOST_ATTEMPTS, MOST_STEPS = 80, 4
+
+
+def repair(found: Diagnosis, text: str, attempt: Attempt) -> Repair | None:
+    """The first text that is accepted, depth first in the order of the candidates; None where none was found."""
+    budget = _Budget(MOST_ATTEMPTS)
+    got = _search(found, text, None, attempt, (), budget)
+    return None if got is None else Repair(got[0], got[1], got[2], round(MOST_ATTEMPTS - budget.attempts))
+
+
+def _search(
+    found: Diagnosis, text: str, cpu: str | None, attempt: Attempt, so_far: tuple[Patch, ...], budget: _Budget
+) -> tuple[str, tuple[Patch, ...], Tried] | None:
+    progress: list[tuple[Diagnosis, str, str | None, tuple[Patch, ...]]] = []
+    for patch in proposals(found, text):
+        if budget.attempts <= 0:
+            return None
+        changed = patch.apply(text)
+        if changed == text and patch.cpu is None:
+            continue
+        started = time.monotonic()
+        tried = attempt(changed, patch.cpu or cpu)
+        budget.spend(time.monotonic() - started)
+        if tried is None:
+            continue
+        patches = (*so_far, patch)
+        if tried.rejected is None:
+            return changed, patches, tried
+        following = diagnose(tried.program, tried.rejected, tried.obj)
+        if following.kind is not None and _moved(found, following, changed, text) and len(patches) < MOST_STEPS:
+            progress.append((following, changed, patch.cpu or cpu, patches))
+    # Breadth before depth: what one change can do is not done with two.
+    for following, changed, chosen, patches in progress[:4]:
+        got = _search(following, changed, chosen, attempt, patches, budget)
+        if got is not None:
+            return got
+    return None
+
+
+def _moved(before: Diagnosis, after: Diagnosis, changed: str, text: str) -> bool:
+    """Is the new rejection another one: of another kind, or at another statement?"""
+    if before.kind is not after.kind:
+        return True
+    old, new = last_span(before.case), last_span(after.case)
+    if old is None or new is None:
+        return False
+    lines, others = text.split("\n"), changed.split("\n")
+    same_text = (
+        old.line <= len(lines) and new.line <= len(others) and lines[old.line - 1].strip() == others[new.line - 1].strip()
+    )
+    return not same_text or after.case.words != before.case.words

@@ -1,0 +1,59 @@
+"""An older and a newer kernel say what they think of a program, in one boot each. Kernels are kept in the cache."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bpfsmith.diagnostic import KernelError
+from bpfsmith.kernel.images import image
+from bpfsmith.kernel.vm import loader
+from bpfsmith.workflow.inputs import Toolchain
+from bpfsmith.workflow.verifying import verify
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "rejected"
+FENTRY = """
+#include <bpfsmith/helpers.h>
+SEC("fentry/vfs_read") int entry(unsigned long long *ctx) { return 0; }
+SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+char _license[] SEC("license") = "GPL";
+"""
+
+
+@pytest.fixture(scope="module")
+def kernels() -> tuple[str, ...]:
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("no qemu here")
+    versions = ("5.10", "6.12")
+    try:
+        for version in versions:
+            image(version)
+        loader()
+    except KernelError as error:
+        pytest.skip(f"no kernels to be had: {error}")
+    return versions
+
+
+def test_other_kernels_have_verdicts_of_their_own(kernels: tuple[str, ...], tmp_path: Path) -> None:
+    good = tmp_path / "good.bpf.c"
+    good.write_text(FENTRY)
+    bad = EXAMPLES / "stack-argument-uninitialised.bpf.c"
+    report = verify([str(good), str(bad)], Toolchain(), kernels=kernels)
+    verdicts = {(program.kernel, program.name): program.verdict for program in report.programs}
+    assert verdicts == {
+        ("5.10", "entry"): "accepted",
+        ("5.10", "pass"): "accepted",
+        ("5.10", "count"): "rejected",  # bytes that were never written: allowed to privileged programs since 6.3
+        ("6.12", "entry"): "accepted",
+        ("6.12", "pass"): "accepted",
+        ("6.12", "count"): "accepted",
+    }
+    told = next(item for item in report.diagnostics if item.id == "verifier-stack-argument-uninitialised")
+    assert told.message.startswith("kernel 5.10: ")
+    assert told.primary is not None
+    assert "// <-" in bad.read_text().split("\n")[told.primary.span.line - 1]
+    accepted = [program for program in report.programs if program.verdict == "accepted"]
+    assert all(program.processed_insns and program.jited_bytes for program in accepted)
+    assert not list(Path("/tmp").glob("bpfsmith-vm-*"))
