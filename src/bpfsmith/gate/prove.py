@@ -10,7 +10,10 @@ from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel.probe import kernel_release
 from bpfsmith.kernel.testrun import header_bytes
+from bpfsmith.kernel.vmlinux import running_btf
+from bpfsmith.objfile.core_relo import Ambiguous
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics.behaviour import of_program
@@ -67,6 +70,16 @@ NOT_COMPARABLE = frozenset({"program-type", "map-correspondence", "unmodelled-ho
 """Gaps of programs that no input suits both of."""
 
 
+def _for_this_kernel(program: Program, obj: Object | None) -> Program:
+    """The program as this machine's kernel would load it: CO-RE relocations applied."""
+    if obj is None or not obj.core_relos(program):
+        return program
+    types = running_btf()
+    if types is None:
+        raise Unmodelled("no-kernel-types", "the program is relocated by a kernel's types (CO-RE), and there are none here")
+    return obj.relocated(program, types)
+
+
 def _proved(
     reference: Program,
     reference_object: Object | None,
@@ -95,10 +108,15 @@ def _proved(
                 return Unknown("initial-state", f"{spec.name} does not hold the same initial bytes in both objects")
     t = Terms()
     try:
-        first = of_program(t, reference, "reference")
-        second = of_program(t, candidate, "candidate")
+        ours, theirs = _for_this_kernel(reference, reference_object), _for_this_kernel(candidate, candidate_object)
+        first = of_program(t, ours, "reference")
+        second = of_program(t, theirs, "candidate")
+    except Ambiguous as reason:
+        return Unknown("ambiguous-core-relocation", str(reason))
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
+    if ours is not reference or theirs is not candidate:
+        first = replace(first, assumptions=(*first.assumptions, f"types laid out as in kernel {kernel_release()}"))
     packet = udp_packet(b"request")[header_bytes(for_section(candidate.section)) :]
     usual: dict[tuple[str, tuple[int, ...]], int] = {("packet", (at,)): byte for at, byte in enumerate(packet)}
     usual |= {
@@ -107,5 +125,5 @@ def _proved(
         for offset, byte in enumerate(spec.initial or b"")
     }
     in_kernel = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
-    interpreted = interpreter_replayer(reference, candidate) if replay else None
+    interpreted = interpreter_replayer(ours, theirs) if replay else None
     return equiv(t, first, second, Setting(limits, in_kernel, interpreted, packet, usual, try_runs=try_runs))

@@ -28,9 +28,10 @@ from bpfsmith.kernel.errors import errno_name, not_permitted
 from bpfsmith.kernel.maps import MapSet
 from bpfsmith.kernel.symbols import addresses
 from bpfsmith.kernel.verifier_log import Stats, error_lines, parse_stats
-from bpfsmith.kernel.vmlinux import attach_target, essential_name, kfunc_id, running
+from bpfsmith.kernel.vmlinux import attach_target, kfunc_id, running
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.objfile.btf_load import ProgramInfo
+from bpfsmith.objfile.core_relo import essential_name
 from bpfsmith.objfile.externs import Extern, ExternKind
 
 LOG_BRANCHES, LOG_INSNS, LOG_STATS = 1, 2, 4

@@ -27,10 +27,11 @@ from bpfsmith.isa.tables import MAP_TYPES
 from bpfsmith.kernel.load import load_flags
 from bpfsmith.kernel.maps import WITHOUT_BTF, adjusted
 from bpfsmith.kernel.symbols import kconfig_values
-from bpfsmith.kernel.vmlinux import essential_name, named_target
+from bpfsmith.kernel.vmlinux import named_target
 from bpfsmith.objfile.btf import Btf, DeclTag, Enum, Float, Func, Int, Struct, Typedef, TypeTag
 from bpfsmith.objfile.btf_codec import Kind, encode_btf, parse_btf
 from bpfsmith.objfile.btf_load import ProgramInfo
+from bpfsmith.objfile.core_relo import essential_name
 from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, ExternKind
 from bpfsmith.objfile.object import Object
 

@@ -7,7 +7,9 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, KernelError
-from bpfsmith.objfile.btf_codec import Kind, record_bytes
+from bpfsmith.objfile.btf import Btf
+from bpfsmith.objfile.btf_codec import Kind, LazyBtf, record_bytes
+from bpfsmith.objfile.core_relo import essential_name
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _HEADER = struct.Struct("<HBBIIIII")
@@ -88,9 +90,13 @@ def running() -> KernelTypes:
         return KernelTypes(b"")
 
 
-def essential_name(name: str) -> str:
-    """A name without its flavor: objects declare `bpf_task_acquire___v2` to mean one of several forms of a kernel's type."""
-    return name.partition("___")[0]
+@cache
+def running_btf() -> Btf | None:
+    """The running kernel's types, each parsed when it is asked for; None where it has no BTF."""
+    try:
+        return LazyBtf(_BTF.read_bytes())
+    except OSError:
+        return None
 
 
 def kfunc_id(name: str) -> int:

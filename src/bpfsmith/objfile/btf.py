@@ -6,7 +6,7 @@ name says bits. `btf_codec` reads and writes the section.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -198,7 +198,7 @@ NamedT = TypeVar("NamedT", Int, Float, Struct, Enum, Fwd, Typedef, Func, Var, Da
 class Btf:
     """Every type of one object, `types[0]` being void. `strings` is the string section: .BTF.ext points into it too."""
 
-    types: tuple[BtfType, ...] = (Void(),)
+    types: Sequence[BtfType] = (Void(),)
     strings: bytes = b"\0"
 
     def __getitem__(self, type_id: int) -> BtfType:
@@ -220,6 +220,18 @@ class Btf:
             if isinstance(item, Named) and item.name:
                 ids.setdefault((type(item), item.name), type_id)
         return ids
+
+    @cached_property
+    def _all_by_name(self) -> dict[str, list[int]]:
+        ids: dict[str, list[int]] = {}
+        for type_id, item in enumerate(self.types):
+            if isinstance(item, Named) and item.name:
+                ids.setdefault(item.name, []).append(type_id)
+        return ids
+
+    def named(self, name: str) -> Sequence[int]:
+        """The ids of all types of this name, of whatever kind."""
+        return self._all_by_name.get(name, ())
 
     def find(self, kind: type[NamedT], name: str) -> int | None:
         """The id of the first type of this kind and name, None when there is none: `btf.find(Struct, "iphdr")`."""

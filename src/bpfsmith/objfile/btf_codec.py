@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import assert_never
+from typing import assert_never, overload
 
 from bpfsmith.objfile import btf as t
 from bpfsmith.objfile.btf import Btf, BtfType, malformed
@@ -83,6 +83,64 @@ def parse_btf(data: bytes) -> Btf:
         raise malformed("the header points past the end", f"the section has {len(data)} bytes")
     strings = Btf(strings=data[string_start : string_start + string_length])
     return Btf((t.Void(), *_parse_types(data[type_start : type_start + type_length], strings.string)), strings.strings)
+
+
+class LazyBtf(Btf):
+    """A large .BTF section of which few types are wanted: parsed one by one, when they are asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        _, _, _, header_length, type_start, type_length, string_start, string_length = _HEADER.unpack_from(data)
+        start = header_length + string_start
+        super().__init__(_LazyTypes(data, header_length + type_start, type_length, self), data[start : start + string_length])
+
+    def named(self, name: str) -> Sequence[int]:
+        assert isinstance(self.types, _LazyTypes)
+        known = self.types.found.get(name)
+        if known is None:
+            wanted, at = b"\0" + name.encode() + b"\0", -1
+            known = self.types.found[name] = []
+            while (at := self.strings.find(wanted, at + 1)) >= 0:
+                known += self.types.ids.get(at + 1, [])
+        return known
+
+
+class _LazyTypes(Sequence[BtfType]):
+    """The records of a section by id; `ids` has the ids of each name, by its place among the strings."""
+
+    def __init__(self, data: bytes, start: int, length: int, btf: Btf) -> None:
+        self._data, self._btf = data, btf
+        self._starts = [start]
+        self.ids: dict[int, list[int]] = {}
+        self.found: dict[str, list[int]] = {}
+        at, end = start, start + length
+        sizes = {int(kind): (record_bytes(kind, 0), record_bytes(kind, 1) - record_bytes(kind, 0)) for kind in Kind}
+        head, starts, ids = struct.Struct("<II").unpack_from, self._starts, self.ids
+        while at < end:
+            name, info = head(data, at)
+            if name:
+                ids.setdefault(name, []).append(len(starts))
+            starts.append(at)
+            fixed, each = sizes[info >> 24 & 0x1F]
+            at += fixed + each * (info & 0xFFFF)
+        self._end = at
+        self._parsed: dict[int, BtfType] = {0: t.Void()}
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> BtfType: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BtfType]: ...
+    def __getitem__(self, index: int | slice) -> BtfType | Sequence[BtfType]:
+        if isinstance(index, slice):
+            return [self[item] for item in range(*index.indices(len(self)))]
+        known = self._parsed.get(index)
+        if known is None:
+            end = self._starts[index + 1] if index + 1 < len(self._starts) else self._end
+            (known,) = _parse_types(self._data[self._starts[index] : end], self._btf.string)
+            self._parsed[index] = known
+        return known
 
 
 def encode_btf(btf: Btf) -> bytes:

@@ -16,6 +16,7 @@ from bpfsmith.objfile.btf_codec import parse_btf
 from bpfsmith.objfile.btf_ext import BtfExt, CoreRelo, LineInfo, parse_btf_ext
 from bpfsmith.objfile.btf_load import ProgramInfo, core_record, loadable_btf, program_info, with_section_sizes
 from bpfsmith.objfile.code import Function, read_functions
+from bpfsmith.objfile.core_relo import relocate
 from bpfsmith.objfile.elf import (
     R_BPF_64_ABS32,
     R_BPF_64_ABS64,
@@ -119,6 +120,19 @@ class Object:
         type_ids = {name: function.type_id for name, function in self.functions.items()}
         info = program_info(program, type_ids, self.lines)
         return replace(info, core_relos=self._core_records(program))
+
+    def relocated(self, program: Program, kernel: Btf) -> Program:
+        """The program with its CO-RE relocations applied for a kernel with these types; functions that were rewritten, whose
+        offsets moved, stay as they are. Raises `core_relo.Ambiguous`."""
+
+        def applied(name: str, insns: tuple[Insn, ...]) -> tuple[Insn, ...]:
+            function = self.functions.get(name)
+            if self.btf is None or function is None or function.insns != insns or not function.core_relos:
+                return insns
+            return relocate(insns, function.core_relos, self.btf, kernel)
+
+        subprograms = tuple(replace(sub, insns=applied(sub.name, sub.insns)) for sub in program.subprograms)
+        return replace(program, insns=applied(program.name, program.insns), subprograms=subprograms)
 
     def _core_records(self, program: Program) -> bytes:
         """The CO-RE relocations that the kernel is to apply; none in a rewritten function, whose offsets moved."""
