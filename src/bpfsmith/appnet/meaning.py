@@ -288,9 +288,7 @@ class _Step:
                 self.generation += 1
                 env.maps[name] = env.maps[name].insert(t.true, where, contents, t.const(32, self.generation))
             case core.MapDelete(map=name, key=key):
-                self.generation += 1
-                where = self._key(key, env)
-                env.maps[name] = env.maps[name].delete(t.true, where, t.const(32, self.generation))
+                env.maps[name] = env.maps[name].delete(t.true, self._key(key, env))
             case core.Evaluate(value=value):
                 self._expr(value, env)
             case core.Forward() | core.Abort():

@@ -56,6 +56,7 @@ class Accessor:
     accesses: list[Access] = field(default_factory=list)
     obligations: list[Obligation] = field(default_factory=list)
     reserved: dict[Region, int] = field(default_factory=dict)  # ring buffer reservations and their bytes
+    assumed: dict[str, None] = field(default_factory=dict)  # what the run takes for granted, in words
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0
@@ -291,15 +292,21 @@ class Accessor:
                 state.regions[region] = state.memory(region).store(self.t, where, size, value)
 
     def _entry(self, state: State, target: Target) -> Term:
-        """The key of a pointed-to entry; a pointer made before the entry was replaced or deleted is stale."""
+        """The key of a pointed-to entry; a pointer made before the entry was replaced is stale."""
         region = target.region
         assert region is not None
         assert region.key is not None
         assert region.generation is not None
         current = state.maps[region.name].generation(self.t, region.key)
-        stale = self.t.all_of(state.condition, target.guard, self.t.negate(self.t.eq(32, current, region.generation)))
-        what = f"a value pointer of map {region.name} is used after its entry may have been replaced or deleted"
-        self.oblige(stale, "stale-value-pointer", what)
+        gone, reused = state.maps[region.name].deleted(self.t, region.key)
+        here = self.t.all_of(state.condition, target.guard)
+        moved = self.t.negate(self.t.eq(32, current, region.generation))
+        what = (
+            f"a value pointer of map {region.name} is used after its entry was replaced, or deleted and its place taken again"
+        )
+        self.oblige(self.t.all_of(here, self.t.any_of(moved, reused)), "stale-value-pointer", what)
+        if self.t.all_of(here, gone) is not self.t.false:
+            self.assumed[f"{region.name}: no other CPU takes the place of an entry that the run deletes and still uses"] = None
         return region.key
 
     def _log(self, state: State, kind: str, target: Target, where: Term, size: int) -> None:

@@ -157,6 +157,8 @@ def _given(machine: Machine, arguments: tuple[Argument, ...], values: tuple[Valu
     elif kind in ("in", "inout"):
         size = _size(machine, arguments, values, argument)
         raw = machine.read(value, size) if size else b""
+    elif kind.startswith("ctx") and isinstance(value, int):
+        raw = value.to_bytes(8, "little")
     else:
         return []
     return [raw[at : at + 8] for at in range(0, len(raw), 8)]

@@ -224,6 +224,7 @@ class HashMap:
     def __init__(self, spec: MapSpec, given: MapContents | None, ask: Ask = _nothing) -> None:
         self.spec, self.ask = spec, ask
         self.attempts = self.freed = 0
+        self.deleted: list[Region] = []  # entries whose place nothing has taken yet: their bytes are still there
         self.values = {key: self._entry(value) for key, value in (given or {}).items()}
 
     def _entry(self, value: bytes) -> Region:
@@ -250,6 +251,8 @@ class HashMap:
             return 0
         else:
             entry.is_live = False
+        while self.deleted:
+            self.deleted.pop().is_live = False
         self.values[key] = self._entry(value)
         return 0
 
@@ -272,7 +275,7 @@ class HashMap:
         entry = self.values.pop(key, None)
         if entry is None:
             return -ENOENT
-        entry.is_live = False
+        self.deleted.append(entry)
         self.freed += 1
         return 0
 

@@ -114,8 +114,8 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     done = t.negate(t.any_of(full, refused))
     call.touch("update", spec, t.true)  # a refused update has looked, too
     # Of per-CPU maps an entry is overwritten where it is (kernel/bpf/hashtab.c: pcpu_copy_value); others get a new one.
-    generation = None if spec.type in mapmodel.PER_CPU else call.executor.new_generation()
-    state.maps[spec.name] = contents.insert(done, key, value, generation)
+    in_place = spec.type in mapmodel.PER_CPU
+    state.maps[spec.name] = contents.insert(done, key, value, call.executor.new_generation(), in_place)
     error = -EEXIST if mode == BPF_NOEXIST else -ENOENT
     no_room = t.const(64, -E2BIG)
     if spec.type in mapmodel.EVICTING or spec.flags & BPF_F_NO_PREALLOC:
@@ -169,7 +169,7 @@ def _deleted(call: HelperCall, spec: MapSpec, key: Term, found: Term) -> Term:
     t, state = call.t, call.state
     state.next_call(f"map:{spec.name}.freed", found)
     call.touch("update", spec, t.true)  # a delete that finds nothing has looked, too
-    state.maps[spec.name] = state.maps[spec.name].delete(found, key, call.executor.new_generation())
+    state.maps[spec.name] = state.maps[spec.name].delete(found, key)
     return t.ite(64, found, t.const(64, 0), t.const(64, -ENOENT))
 
 
@@ -190,7 +190,7 @@ def storage_get(call: HelperCall) -> Value:
         given = call.args[2]
         nothing = isinstance(given, Term) and given.is_const and given.number == 0
         value = Bytes(lambda offset: t.const(8, 0)) if nothing else _value(call, spec, given)
-        state.maps[spec.name] = contents.insert(made, owner, value, None)
+        state.maps[spec.name] = contents.insert(made, owner, value, call.executor.new_generation(), in_place=True)
         found = t.any_of(found, made)
     call.touch("update" if flags else "load", spec, t.true)
     generation = state.maps[spec.name].generation(t, owner)

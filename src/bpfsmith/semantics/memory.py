@@ -149,8 +149,7 @@ class Bytes:
         if cell is not None:
             start, _, value = cell
             if isinstance(value, Pointer):
-                # The verifier turns a partly read pointer into an unknown number.
-                return t.app(f"pointer-byte.{next(_SERIAL)}", 8)
+                return _address_byte(t)
             low = (at - start) * 8
             return t.extract(value, value.width, low + 7, low)
         return self._below(t, t.const(64, at))
@@ -177,11 +176,10 @@ class Bytes:
             return self._byte(t, _signed(offset))
         result = self._below(t, offset)
         for start, (size, value) in sorted(self.cells.items()):
-            if isinstance(value, Pointer):
-                continue
             for i in range(size):
                 hit = t.eq(64, offset, t.const(64, start + i))
-                result = t.ite(8, hit, t.extract(value, value.width, 8 * i + 7, 8 * i), result)
+                byte = _address_byte(t) if isinstance(value, Pointer) else t.extract(value, value.width, 8 * i + 7, 8 * i)
+                result = t.ite(8, hit, byte, result)
         return result
 
     def store(self, t: Terms, offset: Term, size: int, value: Value) -> Bytes:
@@ -219,6 +217,11 @@ class Bytes:
             case _:
                 base = set()
         return base | {start + i for start, (size, _) in self.cells.items() for i in range(size)}
+
+
+def _address_byte(t: Terms) -> Term:
+    """A byte of a pointer, which the verifier turns into an unknown number."""
+    return t.app(f"pointer-byte.{next(_SERIAL)}", 8)
 
 
 def merge_bytes(t: Terms, condition: Term, a: Bytes, b: Bytes) -> Bytes:
@@ -288,7 +291,8 @@ class _Insert:
     key: Term
     value: Bytes
     before: Entries
-    generation: Term | None  # None: the entry stays where it is
+    generation: Term
+    in_place: bool  # an entry that exists is overwritten where it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -296,7 +300,6 @@ class _Delete:
     guard: Term
     key: Term
     before: Entries
-    generation: Term
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -349,24 +352,24 @@ class HashMap:
         """Which of its lives the entry of `key` is in (32 bits, 0 before the run)."""
         return _generation(t, self.structure, key, {})
 
+    def deleted(self, t: Terms, key: Term) -> tuple[Term, Term]:
+        """Was the entry of `key` deleted during the run, and was something inserted since?"""
+        return _deleted(t, self.structure, key, {})
+
     def load(self, t: Terms, key: Term, offset: Term, size: int) -> Term:
-        """`size` bytes of the entry of `key`, which the caller knows to be present."""
+        """`size` bytes of the entry of `key`, which the caller knows to be present, or to have been when it was deleted."""
         return _load(t, self.entries, key, offset, size, {})
 
-    def insert(self, guard: Term, key: Term, value: Bytes, generation: Term | None) -> HashMap:
-        """`generation` None: an entry that exists is overwritten where it is."""
+    def insert(self, guard: Term, key: Term, value: Bytes, generation: Term, in_place: bool = False) -> HashMap:
+        """`in_place`: an entry that exists is overwritten where it is."""
         return replace(
             self,
-            entries=_Insert(guard, key, value, self.entries, generation),
-            structure=_Insert(guard, key, value, self.structure, generation),
+            entries=_Insert(guard, key, value, self.entries, generation, in_place),
+            structure=_Insert(guard, key, value, self.structure, generation, in_place),
         )
 
-    def delete(self, guard: Term, key: Term, generation: Term) -> HashMap:
-        return replace(
-            self,
-            entries=_Delete(guard, key, self.entries, generation),
-            structure=_Delete(guard, key, self.structure, generation),
-        )
+    def delete(self, guard: Term, key: Term) -> HashMap:
+        return replace(self, entries=_Delete(guard, key, self.entries), structure=_Delete(guard, key, self.structure))
 
     def poke(self, guard: Term, key: Term, offset: Term, size: int, value: Term) -> HashMap:
         return replace(self, entries=_Poke(guard, key, offset, size, value, self.entries))
@@ -431,17 +434,38 @@ def _generation(t: Terms, entries: Entries, key: Term, memo: dict[int, Term]) ->
     match entries:
         case _Start():
             result = t.const(32, 0)
-        case _Insert(generation=None, before=before) | _Poke(before=before):
+        case _Delete(before=before) | _Poke(before=before):
             result = _generation(t, before, key, memo)
-        case (
-            _Insert(guard=guard, key=where, generation=new, before=before)
-            | _Delete(guard=guard, key=where, generation=new, before=before)
-        ):
-            assert new is not None
-            changed = t.all_of(guard, t.eq(key.width, key, where))
-            result = t.ite(32, changed, new, _generation(t, before, key, memo))
+        case _Insert(guard=guard, key=where, generation=new, before=before, in_place=in_place):
+            moved = t.all_of(guard, t.eq(key.width, key, where))
+            if in_place:
+                moved = t.all_of(moved, _deleted(t, before, key, {})[0])
+            result = t.ite(32, moved, new, _generation(t, before, key, memo))
         case _Merged(condition=condition, then=then, other=other):
             result = t.ite(32, condition, _generation(t, then, key, memo), _generation(t, other, key, memo))
+    memo[id(entries)] = result
+    return result
+
+
+def _deleted(t: Terms, entries: Entries, key: Term, memo: dict[int, tuple[Term, Term]]) -> tuple[Term, Term]:
+    known = memo.get(id(entries))
+    if known is not None:
+        return known
+    match entries:
+        case _Start():
+            result = t.false, t.false
+        case _Poke(before=before):
+            result = _deleted(t, before, key, memo)
+        case _Delete(guard=guard, key=where, before=before):
+            gone, reused = _deleted(t, before, key, memo)
+            result = t.any_of(gone, t.all_of(guard, t.eq(key.width, key, where))), reused
+        case _Insert(guard=guard, key=where, before=before):
+            gone, reused = _deleted(t, before, key, memo)
+            other = t.negate(t.all_of(guard, t.eq(key.width, key, where)))
+            result = t.all_of(gone, other), t.all_of(t.any_of(reused, t.all_of(gone, guard)), other)
+        case _Merged(condition=condition, then=then, other=other_side):
+            a, b = _deleted(t, then, key, memo), _deleted(t, other_side, key, memo)
+            result = t.ite(0, condition, a[0], b[0]), t.ite(0, condition, a[1], b[1])
     memo[id(entries)] = result
     return result
 

@@ -7,7 +7,7 @@ world behind them is the same, and so is the next answer.
 An argument is one word of a model's signature:
 
     u64, u32      a number, of which so many bits matter
-    ctx, ctx!     the context, which the helper may read, or change
+    ctx, ctx!     the context, which the helper may read, or change (in tracing programs: an object of the kernel)
     map           a map of the program, part of the call's name
     in:N          memory that is read, of as many bytes as argument N says (from 1)
     out:N         memory that is written, whole, whatever the result is
@@ -235,6 +235,8 @@ def _given(call: HelperCall, arguments: tuple[Argument, ...], index: int, argume
                 for at in range(0, size.limit, 8)
                 for piece in pieces(call, value, at, min(8, size.limit - at), size.varying)
             ]
+        case "ctx" | "ctx!" if isinstance(value, Term):
+            return [(8, value)]  # a socket or another object of the kernel
         case "ctx" | "ctx!":
             here = value.targets[0] if isinstance(value, Pointer) and len(value.targets) == 1 else None
             if here is None or here.region != CTX or here.offset is not t.const(64, 0):

@@ -68,7 +68,6 @@ class Executor(Accessor):
     settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed: its equal
     lock_place: tuple[str, int] | None = None
     snapshots: dict[tuple[str, int], list[tuple[Term, View]]] = field(default_factory=dict)
-    assumed: dict[str, None] = field(default_factory=dict)  # what the run takes for granted, in words
     _functions: dict[str, Function] = field(default_factory=dict)
     _frame: int = 0
     _depth: int = 0

@@ -175,9 +175,30 @@ def test_deletes_answer_as_the_kernel_does() -> None:
     assert outcome(map_call(ARRAY, "bpf_map_delete_elem", 1)).return_value == -errno.EINVAL % (1 << 32)
 
 
-@pytest.mark.parametrize("helper", ["bpf_map_update_elem", "bpf_map_delete_elem"])
-def test_a_pointer_into_an_entry_that_was_given_up_is_not_followed(helper: str) -> None:
-    text = f"""
+REPLACED, DELETED = "call bpf_map_update_elem", "call bpf_map_delete_elem"
+TAKEN = """
+            *(u32 *)(r10 -4) = 2
+            r1 = map[m]
+            r2 = r10
+            r2 += -4
+            r3 = r10
+            r3 += -16
+            r4 = 0
+            call bpf_map_update_elem
+"""
+
+
+@pytest.mark.parametrize("calls", [REPLACED, f"{DELETED}\n{TAKEN}"], ids=["replaced", "deleted and its place taken"])
+def test_a_pointer_into_an_entry_that_was_given_up_is_not_followed(calls: str) -> None:
+    assert gap(used_after(calls), RunInput(PACKET, maps={"m": {ONE: bytes(8)}})) == "stale-value-pointer"
+
+
+def test_the_bytes_of_an_entry_that_was_just_deleted_are_still_there() -> None:
+    assert outcome(used_after(DELETED), RunInput(PACKET, maps={"m": {ONE: b"\x07" + bytes(7)}})).return_value == 7
+
+
+def used_after(calls: str) -> str:
+    return f"""
     {HASH}
     .section xdp
             *(u32 *)(r10 -4) = 1
@@ -194,12 +215,10 @@ def test_a_pointer_into_an_entry_that_was_given_up_is_not_followed(helper: str) 
             r3 = r10
             r3 += -16
             r4 = 0
-            call {helper}
+            {calls}
             r0 = *(u64 *)(r6 +0)
     out:    exit
     """
-    assert gap(text, RunInput(PACKET, maps={"m": {ONE: bytes(8)}})) == "stale-value-pointer"
-    assert outcome(text).return_value == 0
 
 
 def test_values_of_an_array_lie_at_multiples_of_eight() -> None:

@@ -195,10 +195,45 @@ CASES = {
         "bpf_map_delete_elem(&flows, &l); return x & 1;",
         Equal,
     ),
-    "a pointer to the entry itself does not": (
+    "the bytes of an entry that was just deleted": (
         XDP,
         FLOW + "bpf_map_delete_elem(&flows, &k); return *v & 1;",
         FLOW + "__u64 x = *v; bpf_map_delete_elem(&flows, &k); return x & 1;",
+        Equal,
+    ),
+    "an entry that was deleted, and whose place may be taken": (
+        XDP,
+        FLOW + "__u32 l = 2; __u64 n = 3; bpf_map_delete_elem(&flows, &k); bpf_map_update_elem(&flows, &l, &n, 0); "
+        "return *v & 1;",
+        FLOW + "__u32 l = 2; __u64 n = 3, x = *v; bpf_map_delete_elem(&flows, &k); bpf_map_update_elem(&flows, &l, &n, 0); "
+        "return x & 1;",
+        Unknown,
+    ),
+    "an entry that was replaced": (
+        XDP,
+        FLOW + "__u64 n = 3; bpf_map_update_elem(&flows, &k, &n, 0); return *v & 1;",
+        FLOW + "__u64 n = 3, x = *v; bpf_map_update_elem(&flows, &k, &n, 0); return x & 1;",
+        Unknown,
+    ),
+    "an entry that was deleted and made anew": (
+        XDP,
+        FLOW + "__u64 n = 3, *w; bpf_map_delete_elem(&flows, &k); bpf_map_update_elem(&flows, &k, &n, 0); "
+        "w = bpf_map_lookup_elem(&flows, &k); return w ? *w : 9;",
+        FLOW + "__u64 n = 3; bpf_map_delete_elem(&flows, &k); return bpf_map_update_elem(&flows, &k, &n, 0) ? 9 : 3;",
+        Equal,
+    ),
+    "an entry that was deleted is written": (
+        XDP,
+        FLOW + "bpf_map_delete_elem(&flows, &k); *v = 5; return bpf_map_lookup_elem(&flows, &k) ? 3 : 2;",
+        FLOW + "bpf_map_delete_elem(&flows, &k); return 2;",
+        Equal,
+    ),
+    "an entry of this CPU that was deleted and made anew elsewhere": (
+        XDP,
+        "__u32 k = 1; __u64 n = 5, *v = bpf_map_lookup_elem(&own, &k); if (!v) return 1; bpf_map_delete_elem(&own, &k); "
+        "bpf_map_update_elem(&own, &k, &n, 0); return *v;",
+        "__u32 k = 1; __u64 n = 5, *v = bpf_map_lookup_elem(&own, &k); if (!v) return 1; bpf_map_delete_elem(&own, &k); "
+        "bpf_map_update_elem(&own, &k, &n, 0); return 5;",
         Unknown,
     ),
     "a value of this CPU is overwritten where it is": (

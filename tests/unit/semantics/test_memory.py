@@ -103,7 +103,7 @@ def test_a_hash_map_is_a_dict() -> None:
                 symbolic = symbolic.insert(condition, place, bytes_of_value, t.const(32, 1))
                 plain = plain | {where: raw} if holds else plain
             elif kind == "delete":
-                symbolic = symbolic.delete(condition, place, t.const(32, 2))
+                symbolic = symbolic.delete(condition, place)
                 plain = {k: v for k, v in plain.items() if not (holds and k == where)}
             elif kind == "poke":
                 at, size = rng.choice(((0, 8), (0, 4), (4, 4), (2, 2), (7, 1)))
@@ -115,7 +115,7 @@ def test_a_hash_map_is_a_dict() -> None:
                     old = plain[where]
                     plain = plain | {where: old[:at] + raw[:size] + old[at + size :]}
             else:
-                other = symbolic.delete(t.true, place, t.const(32, 3))
+                other = symbolic.delete(t.true, place)
                 symbolic = other.merge(condition, symbolic)
                 plain = {k: v for k, v in plain.items() if not (holds and k == where)}
         for entry in KEYS:
