@@ -37,7 +37,7 @@ def names() -> Iterator[ParameterSet]:
             yield pytest.param(source, program.name, marks=marks, id=f"{source.name.split('.')[0]}-{program.name}")
 
 
-@pytest.mark.parametrize(("source", "name"), names())
+@pytest.mark.parametrize(("source", "name"), list(names()))
 def test_what_differs_is_never_equal(source: Path, name: str) -> None:
     first, second = compiled(source, 0), compiled(source, 1)
     # More atomicity than the reference has is no loss.
