@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bpfsmith.execution import Counterexample
+from bpfsmith.execution import Counterexample, RunInput, RunOutput
 from bpfsmith.gate import prove
 from bpfsmith.gate.differential import Agreement, differential
-from bpfsmith.gate.replay import run_in_kernel
+from bpfsmith.gate.replay import kernel_replayer, run_in_kernel
 from bpfsmith.gate.runs import KernelRuns
 from bpfsmith.isa.asm import assemble
 from bpfsmith.isa.program import Program
@@ -150,3 +150,20 @@ def test_a_check_that_gives_up_says_what_was_run(monkeypatch: pytest.MonkeyPatch
         assert [line.partition(" on kernel ")[0] for line in said.evidence] == ["1,000 random inputs"]
     if isinstance(said, Different):
         assert said.counterexample.notes == ("found by running both, not by proof (solver-limit)",)
+
+
+def test_a_replay_that_shows_no_difference_is_none() -> None:
+    body = """
+        r0 = 2
+        r6 = *(u32 *)(r1 +12)
+        r1 = r6
+        r2 = 0
+        call bpf_redirect
+        r0 = 2
+        exit
+    """
+    program = assembled(body)
+    given, output = RunInput(udp_packet(b"")), RunOutput(2, udp_packet(b""))
+    replay = kernel_replayer(program, None, (program, None))
+    assert replay is not None
+    assert replay(Counterexample(given, "what bpf_redirect is given", output, output)) is None

@@ -24,7 +24,10 @@ from bpfsmith.semantics import concrete
 from bpfsmith.semantics.behaviour import DRAWS
 from bpfsmith.semantics.state import Unmodelled
 
-RUNS, BATCH = 2_000, 200
+RUNS = 2_000
+LEAST_BATCH, BATCH = 20, 200
+"""How many runs follow each other before the maps are filled anew: the more there is to fill, the longer."""
+
 INTERPRETED_RUNS = 200
 BUDGET_S = 3.0
 
@@ -90,7 +93,8 @@ def _in_kernel(
         done = 0
         while done < runs and time.monotonic() < deadline:
             maps = inputs.maps()
-            steps = [_Step(inputs.packet(), inputs.ctx(), inputs.draws(helpers)) for _ in range(min(BATCH, runs - done))]
+            batch = min(runs - done, max(LEAST_BATCH, min(BATCH, 2 * sum(map(len, maps.values())))))
+            steps = [_Step(inputs.packet(), inputs.ctx(), inputs.draws(helpers)) for _ in range(batch)]
             if not _stay_in_step(sides, maps, steps):
                 found = _first_difference(sides, maps, steps)
                 if found is not None:

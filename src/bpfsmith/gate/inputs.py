@@ -30,6 +30,7 @@ POOL = 48
 _LOOKS_UP = frozenset(HELPER_IDS[f"bpf_map_{verb}_elem"] for verb in ("lookup", "update", "delete"))
 _IPV6_FRAME = 54  # test runs of programs on sk_buffs want whole headers of the network layer
 _EDGES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_WIDE_EDGES = (0, 1 << 32, 1 << 63, (1 << 64) - 1, (1 << 63) - 1)
 _ADDRESSES = tuple(f"{net}.{host}" for net in ("192.0.2", "198.51.100", "10.0.0") for host in (1, 2, 77, 255))
 _ADDRESSES6 = tuple(f"2001:db8::{host:x}" for host in (1, 2, 0x77, 0xFFFF))
 _TCP_FLAGS = ("syn", "syn ack", "ack", "psh ack", "fin ack", "rst")
@@ -155,14 +156,22 @@ class Inputs:
         if random.random() < 0.15:
             return bytes(size)
         while len(out) < size:
-            match random.randrange(4):
-                case 0:
-                    out += random.randbytes(4)
-                case 1:
-                    out += (self._number() % (1 << 32)).to_bytes(4, "little")
-                case _:
-                    out += random.randrange(16).to_bytes(4, "little")
+            if random.random() < 0.2:  # where 64 bits end
+                number = random.choice(_WIDE_EDGES) + random.choice((0, 0, 1, -1, 2, -3))
+                out += (number % (1 << 64)).to_bytes(8, "little")
+            else:
+                out += self._half_word() + self._half_word()
         return bytes(out[:size])
+
+    def _half_word(self) -> bytes:
+        random = self.random
+        match random.randrange(4):
+            case 0:
+                return random.randbytes(4)
+            case 1:
+                return (self._number() % (1 << 32)).to_bytes(4, "little")
+            case _:
+                return random.randrange(16).to_bytes(4, "little")
 
     # --- keys ---------------------------------------------------------------------------------------------------------
     def _learn(self, programs: Sequence[Program]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bpfsmith.execution import Counterexample
 from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
-from bpfsmith.isa.program import Program
+from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.kernel.probe import kernel_release
 from bpfsmith.kernel.testrun import header_bytes
@@ -48,6 +48,7 @@ def prove_equal(
     Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
     the Unknown says what was run.
     """
+    reference, candidate = with_maps_of(reference, candidate), with_maps_of(candidate, reference)
     sides = (reference, reference_object, candidate, candidate_object)
 
     def try_runs() -> Counterexample | None:
@@ -61,6 +62,17 @@ def prove_equal(
     if isinstance(found, Counterexample):
         return Different(replace(found, notes=(*found.notes, f"found by running both, not by proof ({verdict.gap})")))
     return replace(verdict, evidence=(*verdict.evidence, found.words()))
+
+
+def with_maps_of(program: Program, other: Program) -> Program:
+    """The program with the other's maps beside its own: what it leaves alone is an outcome too."""
+    own = {spec.name for spec in program.maps}
+    return replace(program, maps=(*program.maps, *(_untyped(spec) for spec in other.maps if spec.name not in own)))
+
+
+def _untyped(spec: MapSpec) -> MapSpec:
+    """The map without the C types, which are numbered in another object."""
+    return replace(spec, key_btf_id=0, value_btf_id=0, inner=_untyped(spec.inner) if spec.inner else None)
 
 
 EARLY_RUNS = 400

@@ -492,10 +492,10 @@ class TestRunner:
         self._call = (*map(ctypes.c_long, command), ctypes.byref(self._attr), ctypes.c_long(ctypes.sizeof(self._attr)))
 
     def run(self, data: bytes, ctx: bytes, repeat: int) -> TestRunReply:
-        """One run. ValueError for input that is longer than the buffers, OSError with the kernel's errno."""
+        """One run. OSError with the kernel's errno, EINVAL too for input that is longer than the buffers."""
         attr, has_data, has_ctx = self._attr, len(data), len(ctx)
         if has_data > self._data_size or has_ctx > self._ctx_size:
-            raise ValueError("the input is longer than the buffers")
+            raise OSError(errno.EINVAL, "the input is longer than the buffers", "BPF_PROG_TEST_RUN")
         attr.repeat = repeat
         attr.data_size_in, attr.data_size_out = has_data, self._data_size if has_data else 0
         attr.data_in, attr.data_out = (self._data_in, self._data_out) if has_data else (0, 0)

@@ -243,7 +243,9 @@ class _Check:
             except Unreplayable as why:
                 reason = str(why)
                 continue
-            if replayed is None and needs and replayer is self.setting.replay:
+            if replayed is None and needs:
+                # Neither can be given everything: that it does not show is no proof that the prover is wrong.
+                reason = "; ".join((*needs, "no run shows it without"))
                 continue
             if replayed is None:
                 raise InternalError(

@@ -159,6 +159,8 @@ def _need(name: str, args: tuple[int, ...], value: int, specs: Mapping[str, MapS
         return None
     if name.startswith("map:"):
         return _map_trouble(name, args, value, specs)
+    if name == "packet" and signed(64, args[0]) < 0:  # what lay there before the packet grew at its head
+        return f"needs that the byte {-signed(64, args[0])} in front of the packet is {value:#x}" if value else None
     if name.startswith("stack:"):
         side = name.removeprefix("stack:").partition(".")[0]
         return f"{UNINITIALISED} of the {side}: byte r10{signed(64, args[0]):+d} is {value:#x}"
