@@ -83,12 +83,34 @@ class Section:
     missing: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What no single measurement tells; found by `fitting` from small programs that were measured whole.
+
+    `hidden` is the share of waiting that the code around a run hides, `call_latency` how much longer a call takes when something
+    waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work, `enter_ns` what
+    entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple instruction, `taken_uops` how
+    many of those a branch that is taken is worth, `div_share` the part of a division's latency in which no other one starts.
+    `error` is the median error on the programs of the fit, as a share.
+    """
+
+    hidden: float = 1.0
+    call_latency: float = 1.5
+    call_ns: float = 0.0
+    enter_ns: float = 0.5
+    uop_cycles: float = 0.35
+    taken_uops: float = 3.0
+    div_share: float = 0.2
+    error: float | None = None
+
+
 @dataclass(frozen=True)
 class Profile:
-    """Measured costs by experiment and case; `path` is the file it was read from, empty for one just made."""
+    """Measured costs by experiment and case, and the fit; `path` is the file it was read from, empty for one just made."""
 
     provenance: Provenance
     experiments: Mapping[str, Section]
+    fit: Fit = field(default_factory=Fit)
     path: str = field(default="", compare=False)
 
     def find(self, experiment: str, case: str) -> Quantity | None:
@@ -106,10 +128,6 @@ class Profile:
         """Was it measured on another machine than this one, as far as can be told?"""
         here = self.provenance
         return here.origin == "shipped" or (here.kernel, here.cpu) != (platform.release(), cpu_model())
-
-    def merged(self, newer: Profile) -> Profile:
-        """This profile with the experiments of `newer` in the place of its own; the provenance is that of `newer`."""
-        return Profile(newer.provenance, {**self.experiments, **newer.experiments})
 
 
 def from_results(results: Iterable[Result], load: float) -> Profile:
@@ -185,6 +203,7 @@ def to_json(profile: Profile) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "provenance": asdict(profile.provenance),
+        "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }
     return (json.dumps(body, indent=1) + "\n").encode()
@@ -226,4 +245,4 @@ def _parsed(body: Any, path: str) -> Profile:
                 raise bad_profile(path, f"{name}, {case}: its values are not numbers")
         findings = tuple(Said(**said) for said in raw["findings"])
         sections[name] = Section(**{**raw, "cases": cases, "findings": findings, "missing": dict(raw["missing"])})
-    return Profile(Provenance(**body["provenance"]), sections, path)
+    return Profile(Provenance(**body["provenance"]), sections, Fit(**body["fit"]), path)

@@ -1,8 +1,8 @@
 """Rounds of samples, and what may be concluded from them: medians with intervals, and orderings that resolve or do not.
 
 Machines are shared and their speed flips by 20 %. So nothing is compared that was not measured in the same rounds, one sample
-of each in every round; a difference counts only where an interval of the paired ratios leaves out 1 by more than two samplings of
-one and the same thing differ (the A/A control).
+of each in every round; a difference counts only where an interval of the paired ratios leaves out 1 by more than two samplings
+of one and the same thing differ (the A/A control).
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from dataclasses import asdict
 
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiments import TABLES, of_tables
+from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
+from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
 from bpfsmith.cost.profile import Profile, Quantity, Section, from_results
 from bpfsmith.diagnostic import Diagnostic, InputError
@@ -59,13 +61,18 @@ def measured(tables: Sequence[str], *, cpu: int | None, pace: float, say: Callab
         )
     load = os.getloadavg()[0]
     with Bench(cpu, say) as bench:
-        return from_results(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
+        profile = from_results(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
+        if "insns" in tables:
+            say("fitting the prediction")
+            profile = with_fit(profile, bench.object(TRAIN_FILE))
+    return profile
 
 
 def profile_report(profile: Profile) -> Report:
     """The envelope; `profile` holds what the file holds."""
     body = {
         "provenance": asdict(profile.provenance),
+        "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }
     return Report("measure", Outcome.DONE, details=body)
