@@ -1,7 +1,7 @@
 """Does it pay to answer requests in the kernel? The break-even of an offload, from costs and a workload.
 
-A request takes `baseline_ns` when a process answers it. With a program in front of it, a share omega of the requests is answered by
-the program and takes rho_fast of that; the others pass it and take 1 + rho_slow. It pays where
+A request takes `baseline_ns` when a process answers it. With a program in front of it, a share omega of the requests is
+answered by the program and takes rho_fast of that; the others pass it and take 1 + rho_slow. It pays where
 
     omega * rho_fast + (1 - omega) * (1 + rho_slow) < 1
 """
@@ -31,9 +31,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """ns a request: `baseline_ns` without offload, `fast_ns` answered in the kernel (None where no path answers), `slow_ns` for
-    what the program and its hook add to a request that passes. `saved_ns` is what pre-processing saves the process. `program_ns`
-    is the mean time in the program itself, over the workload."""
+    """ns a request: `baseline_ns` without offload, `fast_ns` answered in the kernel (None where no path answers), `slow_ns`
+    for what the program and its hook add to a request that passes. `saved_ns` is what pre-processing saves the process.
+    `program_ns` is the mean time in the program itself, over the workload."""
 
     baseline_ns: float
     fast_ns: float | None
@@ -44,8 +44,8 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`hits` is the workload's omega. `break_even` is the omega from which on it pays, None where no omega does; `low` and `high`
-    are that omega when the predicted costs are `MARGIN` better or worse than thought."""
+    """`hits` is the workload's omega. `break_even` is the omega from which on it pays, None where no omega does; `low` and
+    `high` are that omega when the predicted costs are `MARGIN` better or worse than thought."""
 
     kind: Kind
     costs: Costs

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.kernel.netns import Namespace, die_with_parent
 from bpfsmith.objfile.object import Object, read_object
 
+_FIRST = -20  # the highest priority of nice(2)
 PROGRAMS = Path(__file__).parent / "programs"
 FRAME = bytes(12) + b"\x08\x00" + bytes(1486)
 """An all-zero frame of ethertype IPv4, 1500 bytes."""
@@ -95,7 +96,7 @@ class Wire:
 
 
 class Bench:
-    """A context manager. `cpu` is where everything that is timed runs; this process is pinned to it."""
+    """A context manager. `cpu` is where everything that is timed runs; this process is pinned to it, before others."""
 
     def __init__(self, cpu: int | None = None, say: Callable[[str], None] = lambda text: None) -> None:
         self._allowed = os.sched_getaffinity(0)
@@ -110,6 +111,11 @@ class Bench:
         self._scratch = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="bpfsmith-")))
         self._resources.callback(os.sched_setaffinity, 0, self._allowed)
         os.sched_setaffinity(0, {self.cpu})
+        # Before other processes, as far as that is allowed; what is started from here inherits it.
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
+            self._resources.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -207,14 +213,18 @@ def run_ns(accepted: Accepted, frame: bytes = FRAME, tries: int = 5) -> float:
     return min(syscall.prog_test_run(accepted.fd, data, data_out_size=0).return_value for _ in range(tries))
 
 
-def wall_ns(accepted: Accepted, frame: bytes, repeat: int) -> float:
-    """The mean time of `repeat` runs in one test run, the system call in it. Finer than the kernel's own whole ns.
+def wall_ns(accepted: Accepted, frame: bytes, repeat: int, tries: int = 8) -> float:
+    """The mean time of `repeat` runs in one test run, the system call in it, the least of a few. Finer than the kernel's whole
+    ns.
 
     Not for XDP, where more than one run begins and ends with a wait for RCU (bpf_dispatcher_change_prog).
     """
-    started = time.perf_counter_ns()
-    syscall.prog_test_run(accepted.fd, frame, repeat=repeat)
-    return (time.perf_counter_ns() - started) / repeat
+    times = []
+    for _ in range(tries):
+        started = time.perf_counter_ns()
+        syscall.prog_test_run(accepted.fd, frame, repeat=repeat)
+        times.append(time.perf_counter_ns() - started)
+    return min(times) / repeat
 
 
 def cannot(reason: str) -> KernelError:

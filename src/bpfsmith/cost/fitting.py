@@ -64,12 +64,12 @@ def fitted(profile: Profile, runs: Sequence[Run]) -> Fit:
             tried = {**best, name: value}
             if (off := _off(profile, runs, tried)) < least:
                 best, least = tried, off
-    model = Model(profile, Fit(**best))
+    model = Model(replace(profile, fit=Fit(**best)))
     off = statistics.median(error(model.cost(run.program, run.steps).ns, run.measured_ns) for run in runs)
     return Fit(**best, error=round(off, 4))
 
 
 def _off(profile: Profile, runs: Sequence[Run], values: Mapping[str, float]) -> float:
-    model = Model(profile, Fit(**values))
+    model = Model(replace(profile, fit=Fit(**values)))
     errors = [min(error(model.cost(run.program, run.steps).ns, run.measured_ns), 1.0) for run in runs]
     return statistics.mean(errors) + statistics.median(errors)

@@ -1,9 +1,9 @@
 """How long steps take: a small model of the CPU's core, its numbers taken from a cost profile.
 
 Instructions start when what they read is there, a few side by side; the clock of the front end runs on with their number, that
-of results with their latencies. A path takes what the later of the two says, of which a part hides behind the work around it: the
-share that does is fitted (`profile.Fit`) to programs that were measured. This is what llvm-mca does, with the instructions of the
-JIT counted per class instead of decoded.
+of results with their latencies. A path takes what the later of the two says, of which a part hides behind the work around it:
+the share that does is fitted (`profile.Fit`) to programs that were measured. This is what llvm-mca does, with the instructions
+of the JIT counted per class instead of decoded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bpfsmith.cost.profile import Fit, Profile
+from bpfsmith.cost.profile import Profile
 from bpfsmith.cost.steps import Call, Step
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import AluKind, Op, Operand, Reg
@@ -60,10 +60,10 @@ class Model:
     """Costs on the machine of a profile."""
 
     profile: Profile
-    fit: Fit = field(default_factory=Fit)
     usage: Usage = field(default_factory=Usage)
 
     def __post_init__(self) -> None:
+        self.fit = self.profile.fit
         insns = self.profile
         self.cycle = insns.value("insns", "alu_latency", 0.3)
         self.slot = self.cycle * self.fit.uop_cycles

@@ -1,8 +1,8 @@
 """Every path through a program, without running it: a walk with what is known of registers, stack and packet length.
 
 Branches that are decided are followed; at the others the walk forks, the likely side first (helpers succeed, the packet is
-long enough). Loops with constant bounds come out exactly. A branch that stays open in a loop is taken `_PATIENCE` times, then the loop
-is left, and the path says so.
+long enough). Loops with constant bounds come out exactly. A branch that stays open in a loop is taken `_PATIENCE` times, then
+the loop is left, and the path says so.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _TAIL_CALL, _LOOP = HELPER_IDS["bpf_tail_call"], HELPER_IDS["bpf_loop"]
 _FRESH_LOOKUPS = frozenset(
     HELPER_IDS[f"bpf_{name}"]
     for name in (
-        "map_lookup_elem", "map_lookup_percpu_elem", "task_storage_get", "sk_storage_get", "ringbuf_reserve", "inode_storage_get",
-        "cgrp_storage_get",
+        "map_lookup_elem", "map_lookup_percpu_elem", "task_storage_get", "sk_storage_get", "ringbuf_reserve",
+        "inode_storage_get", "cgrp_storage_get",
     )
 )  # fmt: skip
 _ALWAYS_THERE = frozenset(("BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"))
@@ -483,7 +483,8 @@ _READS_ONLY = frozenset(
     HELPER_IDS[f"bpf_{name}"] for name in ("map_lookup_elem", "map_update_elem", "map_delete_elem", "csum_diff")
 )
 _CHANGES_PACKET = frozenset(
-    HELPER_IDS[f"bpf_{name}"] for name in ("xdp_adjust_head", "xdp_adjust_tail", "skb_change_tail", "skb_change_head", "skb_adjust_room")
+    HELPER_IDS[f"bpf_{name}"]
+    for name in ("xdp_adjust_head", "xdp_adjust_tail", "skb_change_tail", "skb_change_head", "skb_adjust_room")
 )  # fmt: skip
 
 

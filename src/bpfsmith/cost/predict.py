@@ -14,7 +14,10 @@ from bpfsmith.source import Span
 
 # What a program returns when it has dealt with the packet itself; everything else goes on to the stack, or to the next program.
 _ANSWERS = frozenset(
-    ("XDP_TX", "XDP_REDIRECT", "XDP_DROP", "TC_ACT_REDIRECT", "TC_ACT_SHOT", "TC_ACT_STOLEN", "TCX_REDIRECT", "TCX_DROP", "SK_DROP")
+    (
+        "XDP_TX", "XDP_REDIRECT", "XDP_DROP", "TC_ACT_REDIRECT", "TC_ACT_SHOT", "TC_ACT_STOLEN", "TCX_REDIRECT", "TCX_DROP",
+        "SK_DROP",
+    )
 )  # fmt: skip
 
 

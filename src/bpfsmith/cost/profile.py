@@ -87,11 +87,11 @@ class Section:
 class Fit:
     """What no single measurement tells; found by `fitting` from small programs that were measured whole.
 
-    `hidden` is the share of waiting that the code around a run hides, `call_latency` how much longer a call takes when something
-    waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work, `enter_ns` what
-    entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple instruction, `taken_uops` how
-    many of those a branch that is taken is worth, `div_share` the part of a division's latency in which no other one starts.
-    `error` is the median error on the programs of the fit, as a share.
+    `hidden` is the share of waiting that the code around a run hides, `call_latency` how much longer a call takes when
+    something waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work,
+    `enter_ns` what entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple
+    instruction, `taken_uops` how many of those a branch that is taken is worth, `div_share` the part of a division's latency
+    in which no other one starts. `error` is the median error on the programs of the fit, as a share.
     """
 
     hidden: float = 1.0

@@ -1,4 +1,5 @@
-"""One way through a program as a list of steps: what is executed, in which order, on which memory. Costs are counted over it."""
+"""One way through a program as a list of steps: what is executed, in which order, on which memory. Costs are counted over
+it."""
 
 from __future__ import annotations
 

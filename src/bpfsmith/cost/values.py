@@ -101,7 +101,12 @@ def decided(kind: Condition, width: int, left: Value, right: Value) -> bool | No
     for pointer, other in ((left, right), (right, left)):
         if isinstance(pointer, Pointer) and other == 0 and not pointer.nullable and kind in (Condition.EQ, Condition.NE):
             return kind is Condition.NE
-    if isinstance(left, Pointer) and isinstance(right, Pointer) and left.kind == right.kind and left.region == right.region:
-        if left.offset is not None and right.offset is not None:
-            return bool(meaning.condition(CONCRETE, kind, 64, left.offset & MASK64, right.offset & MASK64))
-    return None
+    if (
+        not isinstance(left, Pointer)
+        or not isinstance(right, Pointer)
+        or (left.kind, left.region) != (right.kind, right.region)
+    ):
+        return None
+    if left.offset is None or right.offset is None:
+        return None
+    return bool(meaning.condition(CONCRETE, kind, 64, left.offset & MASK64, right.offset & MASK64))

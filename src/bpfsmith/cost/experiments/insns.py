@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from bpfsmith.cost.bench import FRAME, Bench, wall_ns
@@ -12,7 +13,11 @@ from bpfsmith.kernel.maps import open_maps
 
 COPIES = 240
 """How many copies of an instruction (or of a group of them) stand one behind the other."""
-_REPEAT = 2_000
+TURNS, LATENCY_COPIES = 100, 64 * 100
+"""Where each waits for the one before: in a loop, so long that the next run of the program cannot begin in its shadow (a core
+looks some hundred instructions ahead), and so short that its code stays decoded."""
+_REPEAT, _LATENCY_REPEAT = 500, 150
+"""Runs in a test run; the system call around them takes some us, which must not count."""
 
 # What is copied, with {n} its number and {r} one of four registers; what stands before it. One instruction a line.
 _CLASSES: dict[str, tuple[str, str, str]] = {
@@ -34,12 +39,15 @@ _CLASSES: dict[str, tuple[str, str, str]] = {
 }
 
 
-def _text(body: str, before: str) -> str:
+def _text(body: str, before: str, copies: int) -> str:
     lines = ["r6 = r1", "r0 = 1", "r1 = 1", "r2 = 1", "r3 = 1", "r4 = 1", "r5 = 1"]
     lines += [f"*(u64 *)(r10 -{slot}) = r0" for slot in range(8, 72, 8)]
     lines += [before] if before else []
-    for n in range(COPIES if body else 0):
+    turns = TURNS if copies == LATENCY_COPIES else 1
+    lines += [f"r7 = {turns}", "again:"] if turns > 1 else []
+    for n in range(copies // turns if body else 0):
         lines.append(body.format(r=f"r{1 + n % 5}", slot=8 + 8 * (n % 8), n=n))
+    lines += ["r7 += -1", "if r7 != 0 goto again"] if turns > 1 else []
     return "\n".join([*lines, "out:", "r0 = 0", "exit"]) + "\n"
 
 
@@ -48,18 +56,29 @@ def _open(bench: Bench, stack: ExitStack) -> Opened:
     actions: list[Action] = []
     missing: list[Missing] = []
     for name, (_, body, before) in {"floor": ("", "", ""), **_CLASSES}.items():
-        (program,) = assemble(".section tc\n" + _text(body, before), f"{name}.s")
+        copies = _copies(name)
+        (program,) = assemble(".section tc\n" + _text(body, before, copies), f"{name}.s")
         maps = stack.enter_context(open_maps(program))
-        outcome = stack.enter_context(load(program, maps))
+        outcome = load(program, maps)
         if isinstance(outcome, Rejected):
             missing.append(Missing(name, f"this kernel refuses the program: {outcome.reason}"))
         else:
-            actions.append(_sampler(name, outcome))
+            actions.append(_sampler(name, stack.enter_context(outcome), copies))
     return Opened(tuple(actions), tuple(missing))
 
 
-def _sampler(case: str, accepted: Accepted) -> Action:
-    return lambda: {case: wall_ns(accepted, FRAME, _REPEAT) / COPIES}
+def _copies(name: str) -> int:
+    return LATENCY_COPIES if name.endswith("_latency") else COPIES
+
+
+def _sampler(case: str, accepted: Accepted, copies: int) -> Action:
+    def sample() -> Mapping[str, float]:
+        took = wall_ns(accepted, FRAME, _LATENCY_REPEAT if copies == LATENCY_COPIES else _REPEAT, tries=4)
+        if case == "floor":
+            return {"floor": took / COPIES, "floor_latency": took / LATENCY_COPIES}
+        return {case: took / copies}
+
+    return sample
 
 
 EXPERIMENTS = (
@@ -67,7 +86,11 @@ EXPERIMENTS = (
         "insns", "insns", "", "instructions by class, straight-line code", "ns",
         (
             Case("floor", "the program without them", is_floor=True),
-            *(Case(name, title, None, "floor") for name, (title, _, _) in _CLASSES.items()),
+            Case("floor_latency", "the same, over more copies", is_floor=True),
+            *(
+                Case(name, title, None, "floor_latency" if _copies(name) == LATENCY_COPIES else "floor")
+                for name, (title, _, _) in _CLASSES.items()
+            ),
         ),
         _open,
         (

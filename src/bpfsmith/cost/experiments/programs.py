@@ -24,7 +24,7 @@ _TAILS = {
     "tail_calls_unknown": (("unknown_1", 1), ("unknown_2", 2), ("tail_3", 3)),
 }
 _REQUEST = udp_packet(bytes(range(16)) + bytes(48), dport=7)
-_REPEAT = 20_000
+_REPEAT = 2_000
 
 
 def _chain(bench: Bench, stack: ExitStack) -> Opened:

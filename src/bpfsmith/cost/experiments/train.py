@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from bpfsmith.cost.bench import Bench, wall_ns
+from bpfsmith.cost.bench import Bench, cannot, wall_ns
 from bpfsmith.cost.experiment import Action, Case, Experiment, Opened
 from bpfsmith.isa.program import Program
 from bpfsmith.kernel import testrun
@@ -20,7 +20,7 @@ PROGRAMS = (
     "parse", "ip_checksum", "hash_payload", "count_atomic", "count_per_cpu", "find_flow", "two_hosts", "token_bucket", "sample",
     "turn", "mix", "spread", "pseudo_header", "called", "letters", "remember", "fetch", "histogram",
 )  # fmt: skip
-REPEAT = 20_000
+REPEAT = 4_000
 
 
 def side_by_side(
@@ -32,20 +32,22 @@ def side_by_side(
     empty = bench.object("net.bpf.c")
     for section, name in (("xdp", "pass_xdp"), ("tc", "pass_tcx")):
         if any(program.section == section for program, _ in programs):
-            floor = stack.enter_context(
-                load(empty.program(name), stack.enter_context(open_maps(empty.program(name), obj=empty)))
-            )
-            actions[f"floor_{section}"] = _timed(f"floor_{section}", floor, packet)
+            maps = stack.enter_context(open_maps(empty.program(name), obj=empty))
+            actions[f"floor_{section}"] = _timed(f"floor_{section}", _loaded(stack, empty.program(name), maps), packet)
     for program, obj in programs:
         maps = opened[program.name] = stack.enter_context(open_maps(program, obj=obj))
-        actions[program.name] = _timed(program.name, stack.enter_context(load(program, maps)), packet)
+        actions[program.name] = _timed(program.name, _loaded(stack, program, maps), packet)
     return actions, opened
 
 
-def _timed(case: str, outcome: Accepted | Rejected, packet: bytes) -> Action:
+def _loaded(stack: ExitStack, program: Program, maps: MapSet) -> Accepted:
+    outcome = load(program, maps)
     if isinstance(outcome, Rejected):
-        raise ValueError(f"{case}: {outcome.reason}")
+        raise cannot(f"this kernel refuses {program.name}: {outcome.reason}")
+    return stack.enter_context(outcome)
 
+
+def _timed(case: str, outcome: Accepted, packet: bytes) -> Action:
     if outcome.program.section == "xdp":  # see wall_ns
         return lambda: {case: testrun.run(outcome, packet, REPEAT).duration_ns}
     return lambda: {case: wall_ns(outcome, packet, REPEAT)}

@@ -424,7 +424,8 @@ static void serve_tcp(const char *ip, int port, int sockmap_fd, int what)
 	}
 }
 
-/* Closed-loop round trips. Prints p50 p99 mean, the share that the server itself answered, then the median of each stamp
+/* Closed-loop round trips. Prints p50, p99, the mean without the slowest
+ * twentieth, the share that the server itself answered, then the median of each stamp
  * since stamp 0 (-1 where there is none). `kernel_share` percent of requests carry the mark that programs answer. */
 static void ping(int index, unsigned int count, unsigned int bytes, unsigned int kernel_percent)
 {
@@ -454,7 +455,6 @@ static void ping(int index, unsigned int count, unsigned int bytes, unsigned int
 		}
 		uint64_t took = now() - start;
 		samples[i] = took;
-		total += took;
 		served += data[0] >> 7;
 		if (stamps)
 			for (int s = 1; s < STAMPS; s++)
@@ -462,8 +462,11 @@ static void ping(int index, unsigned int count, unsigned int bytes, unsigned int
 					stage[s][staged[s]++] = stamps[s] - stamps[0];
 	}
 	sort(samples, count);
+	unsigned int kept = count - count / 20;
+	for (unsigned int i = 0; i < kept; i++)
+		total += samples[i];
 	printf("%.1f %.1f %.1f %.4f", (double)samples[count / 2], (double)samples[count - 1 - count / 100],
-	       (double)total / count, (double)served / count);
+	       (double)total / kept, (double)served / count);
 	for (int s = 1; s < STAMPS; s++) {
 		sort(stage[s], staged[s]);
 		printf(" %.1f", staged[s] ? (double)stage[s][staged[s] / 2] : -1.0);
