@@ -15,7 +15,7 @@ from bpfsmith.cost.values import MASK64, Names, Pointer, Unknown, Value, alu, de
 from bpfsmith.execution import MapContents
 from bpfsmith.ir import ops
 from bpfsmith.ir.lift import lift
-from bpfsmith.ir.ops import Branch, Condition, Imm, Op, Operand
+from bpfsmith.ir.ops import AtomicKind, Branch, Condition, Imm, Op, Operand
 from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import ProgramType, for_section
@@ -91,7 +91,7 @@ class _State:
     shortest: int = 0
     longest: int = 1 << 30
     lookups: int = 0
-    packet_written: bool = False
+    written: tuple[tuple[int, int], ...] = ()  # of the packet, from and up to
     steps: list[Step] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
@@ -235,7 +235,9 @@ class _Walk:
         returns = HELPERS[number].returns if number in HELPERS else ""
         state.registers[0] = Unknown(("helper", number, self.names.fresh().name)) if returns != "void" else self.names.fresh()
         if number in _CHANGES_PACKET:
-            state.shortest, state.longest, state.packet_written = 0, 1 << 30, True
+            state.shortest, state.longest = 0, 1 << 30
+        if number in _WRITES_PACKET:
+            state.written = _EVERYWHERE
 
     def _loop(self, state: _State, arguments: list[Value]) -> None:
         turns = arguments[0] if isinstance(arguments[0], int) else _PATIENCE
@@ -401,9 +403,11 @@ class _Walk:
                 registers[dst] = self._load(state, op)
             case ops.Store():
                 self._store(state, op)
-            case ops.Atomic(src=src, fetch=fetch):
+            case ops.Atomic(kind=atomic, base=base, offset=offset, size=size, src=src, fetch=fetch):
+                if isinstance(target := registers[base], Pointer):
+                    self._overwritten(state, target, offset, size)
                 if fetch:
-                    registers[src] = self.names.fresh()
+                    registers[0 if atomic is AtomicKind.CMPXCHG else src] = self.names.fresh()
             case ops.LoadSkb():
                 registers[0] = self.names.fresh()
                 self._clobber(state)
@@ -426,7 +430,7 @@ class _Walk:
                 held = state.stack.get((base.region, at))
                 return held[1] if held is not None and held[0] == op.size else self.names.fresh()
             case "packet" if at is not None and base.region is None:
-                if state.packet_written:
+                if any(start < at + op.size and at < end for start, end in state.written):
                     return self.names.fresh()
                 if self.packet is not None and at + op.size <= len(self.packet):
                     value = int.from_bytes(self.packet[at : at + op.size], "little")
@@ -460,19 +464,30 @@ class _Walk:
             return meaning.move_signed(CONCRETE, 64, 8 * op.size, value) if op.signed else value
         return self.names.fresh()
 
+    def _overwritten(self, state: _State, base: Pointer, offset: int, size: int) -> None:
+        """What was known of these bytes holds no longer."""
+        if base.kind == "packet":
+            known = base.offset is not None and base.region is None
+            start = (base.offset or 0) + offset
+            state.written = (*state.written, (start, start + size)) if known else _EVERYWHERE
+        elif base.kind == "stack" and base.offset is None:
+            state.stack.clear()
+        elif base.kind == "stack":
+            assert base.offset is not None
+            at = base.offset + offset
+            for near in range(at - 7, at + size):
+                held = state.stack.get((base.region, near))
+                if held is not None and near + held[0] > at:
+                    del state.stack[(base.region, near)]
+
     def _store(self, state: _State, op: ops.Store) -> None:
         base = state.registers[op.base]
         if not isinstance(base, Pointer):
             return
-        if base.kind == "packet":
-            state.packet_written = self.packet is None
+        self._overwritten(state, base, op.offset, op.size)
         if base.kind != "stack" or base.offset is None:
             return
         at = base.offset + op.offset
-        for near in range(at - 7, at + op.size):
-            held = state.stack.get((base.region, near))
-            if held is not None and near + held[0] > at:
-                del state.stack[(base.region, near)]
         value = _value(state, _operand(state, op.src))
         if isinstance(value, int):
             value &= (1 << 8 * op.size) - 1
@@ -486,6 +501,14 @@ _CHANGES_PACKET = frozenset(
     HELPER_IDS[f"bpf_{name}"]
     for name in ("xdp_adjust_head", "xdp_adjust_tail", "skb_change_tail", "skb_change_head", "skb_adjust_room")
 )  # fmt: skip
+
+
+_WRITES_PACKET = frozenset(
+    number
+    for number, helper in HELPERS.items()
+    if any(word in helper.name for word in ("store_bytes", "adjust", "change", "replace", "vlan", "pull_data", "set_tunnel"))
+)
+_EVERYWHERE = ((-(1 << 30), 1 << 30),)
 
 
 def _address(state: _State, op: Op) -> Hashable | None:

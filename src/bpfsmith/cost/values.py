@@ -28,8 +28,11 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """`offset` bytes into a region; None where it is not known. Kinds: ctx, packet, end (of the packet), stack, map (the map
-    itself), value (of a map), function, other. `nullable`: a lookup gave it, and nobody has looked yet."""
+    """`offset` bytes into a region; a distance that is not known becomes part of the region's name.
+
+    Kinds: ctx, packet, end (of the packet), stack, map (the map itself), value (of a map), function, other. `nullable`: a lookup
+    gave it, and nobody has looked yet.
+    """
 
     kind: str
     region: Hashable = None
@@ -54,7 +57,7 @@ class Names:
 def alu(kind: AluKind, width: int, left: Value, right: Value, names: Names) -> Value:
     """What an instruction computes, as far as it can be told."""
     if kind is AluKind.MOV:
-        return right if width == 64 or not isinstance(right, int) else right & 0xFFFFFFFF
+        return right if width == 64 else _low_half(right, names)
     if isinstance(left, int) and isinstance(right, int):
         mask = (1 << width) - 1
         return int(meaning.alu(CONCRETE, kind, width, left & mask, right & mask)) & mask
@@ -63,16 +66,22 @@ def alu(kind: AluKind, width: int, left: Value, right: Value, names: Names) -> V
     return _named(("alu", kind, width, left, right), names, left, right)
 
 
+def _low_half(value: Value, names: Names) -> Value:
+    match value:
+        case int():
+            return value & 0xFFFFFFFF
+        case Unknown(name=("packet", int(), int(size), False)) if size <= 4:
+            return value  # it has no upper half
+        case _:
+            return _named(("low half", value), names, value)
+
+
 def _moved(kind: AluKind, left: Value, right: Value, names: Names) -> Value:
     if kind is AluKind.ADD and isinstance(right, Pointer) and not isinstance(left, Pointer):
         left, right = right, left
     if isinstance(left, Pointer) and not isinstance(right, Pointer) and kind in (AluKind.ADD, AluKind.SUB):
         if left.offset is None or not isinstance(right, int):
-            return (
-                Pointer(left.kind, (left.region, left.offset, right), 0)
-                if left.kind != "packet"
-                else Pointer("packet", right, None)
-            )
+            return Pointer(left.kind, (left.region, left.offset, kind, right), 0)  # counted from there on
         distance = right if right < 1 << 63 else right - (1 << 64)
         return Pointer(left.kind, left.region, left.offset + (distance if kind is AluKind.ADD else -distance), left.nullable)
     if kind is AluKind.SUB and isinstance(left, Pointer) and isinstance(right, Pointer):

@@ -199,23 +199,23 @@ def _origin(profile: Profile) -> str:
 
 
 def _path_lines(prediction: Prediction) -> Iterator[str]:
+    """Paths with the same outcome that differ by little are one line."""
     count = len(prediction.paths)
     more = "" if prediction.complete else ", and there are more"
     yield f"{count} path{'s' if count != 1 else ''}{more}"
-    largest = prediction.dearest.cost.ns
     yield f"  {'path':>4} {'ns':>8} {'insns':>6}  {'outcome':24} where it leaves path 1"
-    shown = prediction.paths[:SHOWN_PATHS]
-    for index, item in enumerate(shown, 1):
-        yield (
-            f"  {index:4} {number(item.cost.ns):>8} {len(item.path.steps):6}  {item.outcome:24} "
-            f"{_parting(prediction, item) if index > 1 else 'the likely one'}"
-        )
-    if count > len(shown):
-        rest = prediction.paths[SHOWN_PATHS:]
-        low, high = min(item.cost.ns for item in rest), max(item.cost.ns for item in rest)
-        yield f"       {len(rest)} more, {number(low)} to {number(high)} ns; --output-format json lists them"
-    cheapest = prediction.cheapest.cost.ns
-    yield f"  likely {number(prediction.likely.cost.ns)} ns, cheapest {number(cheapest)}, dearest {number(largest)}"
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, item in enumerate(prediction.paths):
+        groups.setdefault((item.outcome, f"{item.cost.ns:.1g}" if index else "likely"), []).append(index)
+    for indices in list(groups.values())[:SHOWN_PATHS]:
+        item = prediction.paths[indices[0]]
+        where = "the likely one" if indices[0] == 0 else _parting(prediction, item)
+        alike = f"  (and {len(indices) - 1} much like it)" if len(indices) > 1 else ""
+        yield f"  {indices[0] + 1:4} {number(item.cost.ns):>8} {len(item.path.steps):6}  {item.outcome:24} {where}{alike}"
+    if len(groups) > SHOWN_PATHS:
+        yield "       and more; --output-format json lists them"
+    cheapest, dearest = prediction.cheapest.cost.ns, prediction.dearest.cost.ns
+    yield f"  likely {number(prediction.likely.cost.ns)} ns, cheapest {number(cheapest)}, dearest {number(dearest)}"
 
 
 def _parting(prediction: Prediction, item: CostedPath) -> str:
