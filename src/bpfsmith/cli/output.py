@@ -24,9 +24,9 @@ def working(what: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A function that says how far long work has come: a changing line on a terminal, a line each elsewhere, on stderr."""
+    """A function that says how far long work has come, on stderr; nothing into a pipe."""
     if not sys.stderr.isatty():
-        yield lambda text: print(text, file=sys.stderr, flush=True)
+        yield lambda text: None
         return
     from rich.console import Console
 

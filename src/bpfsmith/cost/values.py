@@ -30,8 +30,8 @@ class Unknown:
 class Pointer:
     """`offset` bytes into a region; a distance that is not known becomes part of the region's name.
 
-    Kinds: ctx, packet, end (of the packet), stack, map (the map itself), value (of a map), function, other. `nullable`: a lookup
-    gave it, and nobody has looked yet.
+    Kinds: ctx, packet, end (of the packet), stack, map (the map itself), value (of a map), function, other. `nullable`: a
+    lookup gave it, and nobody has looked yet.
     """
 
     kind: str

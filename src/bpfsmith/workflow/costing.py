@@ -194,7 +194,7 @@ def _origin(profile: Profile) -> str:
     where = profile.provenance
     words = f"{where.cpu or where.machine}, kernel {where.kernel}, {where.measured_at[:10]}"
     if where.origin == "shipped":
-        return f"{words}: the shipped profile, measured elsewhere; `bpfsmith measure -o` makes yours"
+        return f"{words}\n  the shipped profile, measured elsewhere: `bpfsmith measure -o profile.json` makes yours"
     return f"{words} ({profile.path})" + (": another machine than this one" if profile.elsewhere else "")
 
 
