@@ -151,7 +151,7 @@ class Bench:
             try:
                 outcome = load(program, maps)
             except KernelError as error:
-                refused[program.name] = error.diagnostics[0].message
+                refused[program.name] = "; ".join((error.diagnostics[0].message, *error.diagnostics[0].notes))
                 continue
             if isinstance(outcome, Rejected):
                 refused[program.name] = f"this kernel refuses the program: {outcome.reason}"

@@ -31,6 +31,13 @@ class _UprobeAttr(ctypes.Structure):
     ]  # fmt: skip
 
 
+class _KprobeAttr(ctypes.Structure):
+    _fields_ = [
+        *_LinkAttr._fields_, ("multi_flags", c_uint32), ("count", c_uint32), ("symbols", c_uint64), ("addresses", c_uint64),
+        ("cookies", c_uint64),
+    ]  # fmt: skip
+
+
 class _TcxAttr(ctypes.Structure):
     _fields_ = [*_LinkAttr._fields_, ("relative_fd", c_uint32), ("padding", c_uint32), ("expected_revision", c_uint64)]
 
@@ -81,6 +88,17 @@ def uprobe(prog_fd: int, path: str, offset: int, pid: int, attach_type: str, *, 
         multi_flags=1 if on_return else 0,  # BPF_F_UPROBE_MULTI_RETURN
         pid=pid,
     )
+    with _open(bpf(Command.LINK_CREATE, attr)) as fd:
+        yield fd
+
+
+@contextmanager
+def kprobe(prog_fd: int, function: str) -> Iterator[int]:
+    """The program (kprobe.multi) at the entry of one kernel function."""
+    name = ctypes.create_string_buffer(function.encode())
+    names = (c_uint64 * 1)(ctypes.addressof(name))
+    kind = ATTACH_TYPES["BPF_TRACE_KPROBE_MULTI"]
+    attr = _KprobeAttr(prog_fd=prog_fd, attach_type=kind, count=1, symbols=ctypes.addressof(names))
     with _open(bpf(Command.LINK_CREATE, attr)) as fd:
         yield fd
 

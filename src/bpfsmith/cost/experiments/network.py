@@ -237,6 +237,73 @@ def _reduction(bench: Bench, stack: ExitStack) -> Opened:
     return Opened(tuple(actions))
 
 
+_PACKETS = (64, 1400)
+
+
+def _packets(bench: Bench, stack: ExitStack) -> Opened:
+    """Datagrams into a process by a socket and by AF_XDP."""
+    net = network(bench, stack, 2, ("to_xsk",))
+    by_socket, by_xsk = net.wires
+    actions: list[Action] = []
+    missing: list[Missing] = []
+    receiver = bench.driver(stack, inside=by_socket.server)
+    to = int(receiver.ask(f"bind {by_socket.server_ip} {PORT}")[0])
+    receiver.ask(f"enter {by_socket.client.path}")
+    sender = int(receiver.ask(f"connect udp {by_socket.server_ip} {PORT}")[0])
+    actions += [_pumped(receiver, f"socket@{size}", sender, to, size) for size in _PACKETS]
+    xskmap = net.loaded.maps.fd("xsks")
+    try:
+        net.attach_xdp("to_xsk", by_xsk)
+        taker = bench.driver(stack, [xskmap], inside=by_xsk.server)
+        taker.ask(f"open-xsk {by_xsk.server_device} {xskmap}")
+        taker.ask(f"enter {by_xsk.client.path}")
+        index = int(taker.ask(f"connect udp {by_xsk.server_ip} {PORT}")[0])
+    except OSError as error:
+        reason = f"the kernel has no such AF_XDP socket: {error.strerror or error}"
+        return Opened(tuple(actions), tuple(Missing(f"af_xdp@{size}", reason) for size in _PACKETS))
+    actions += [_taken(taker, f"af_xdp@{size}", index, size) for size in _PACKETS]
+    return Opened(tuple(actions), tuple(missing))
+
+
+def _taken(driver: Driver, case: str, index: int, size: int) -> Action:
+    def sample() -> Mapping[str, float]:
+        ns, received = driver.ask(f"pump-xsk {index} {_PUMP} {size}")
+        return {case: ns} if received >= 0.99 * _PUMP else {}  # a round in which frames were lost says nothing
+
+    return sample
+
+
+# --- preparing hooks: what an empty program adds ------------------------------------------------------------------------
+def _prepare(bench: Bench, stack: ExitStack) -> Opened:
+    net = network(bench, stack, 6, ("pass_xdp", "pass_tcx", "pass_socket"))
+    actions: list[Action] = []
+    for wire, case in zip(net.wires, ("received", "xdp", "tcx", "socket_filter"), strict=False):
+        receiver = bench.driver(stack, [item.fd for item in net.loaded.programs.values()], inside=wire.server)
+        to = int(receiver.ask(f"bind {wire.server_ip} {PORT}")[0])
+        match case:
+            case "xdp":
+                net.attach_xdp("pass_xdp", wire)
+            case "tcx":
+                net.attach_tcx("pass_tcx", wire)
+            case "socket_filter":
+                receiver.ask(f"filter {to} {net.loaded.fd('pass_socket')}")
+            case _:
+                pass
+        receiver.ask(f"enter {wire.client.path}")
+        sender = int(receiver.ask(f"connect udp {wire.server_ip} {PORT}")[0])
+        actions.append(_pumped(receiver, case, sender, to, _PUMP_BYTES))
+    plain, streamed = net.wires[4:]
+    net.serve_tcp(plain)
+    actions.append(_ping(net, "tcp", net.connect("tcp", plain)))
+    verdict = bench.load(stack, "net.bpf.c", ["pass_sk_skb"])
+    sockmap = _sockmap(bench, stack)
+    links.attach_to_sockmap(verdict.fd("pass_sk_skb"), sockmap, "BPF_SK_SKB_STREAM_VERDICT")
+    driver = bench.driver(stack, [sockmap], inside=streamed.server)
+    driver.ask(f"serve-tcp {streamed.server_ip} {PORT} {sockmap} {_ECHO}")
+    actions.append(_ping(net, "sk_skb", net.connect("tcp", streamed)))
+    return Opened(tuple(actions))
+
+
 # --- bandwidth --------------------------------------------------------------------------------------------------------
 def _bandwidth(bench: Bench, stack: ExitStack) -> Opened:
     net = network(bench, stack, 5, ("pass_xdp", "pass_tcx"))
@@ -318,6 +385,21 @@ EXPERIMENTS = (
         "stamps of CLOCK_MONOTONIC in the programs and in the process; a stamp costs what bpf_ktime_get_ns does",
     ),
     Experiment(
+        "hooks.prepare", "hooks", "Table 1", "what an empty program at a hook adds to a request", "ns",
+        (
+            Case("received", "a datagram received, no program", is_floor=True),
+            Case("tcp", "a round trip over TCP, no program", is_floor=True),
+            Case("xdp", "XDP, native", 38, "received"), Case("tcx", "TC (tcx ingress)", 35, "received"),
+            Case("socket_filter", "socket filter", None, "received"), Case("sk_skb", "sk_skb, stream verdict", 1350, "tcp"),
+        ),
+        _prepare,
+        (
+            Ordering("tcx", "sk_skb", "TC is prepared for faster than sk_skb", "hook"),
+            Ordering("tcx", "xdp", "on veth TC is prepared for faster than native XDP", "driver"),
+        ),
+        "native XDP on veth copies each skb to a page of its own, which the study's network card does not",
+    ),
+    Experiment(
         "hooks.echo", "hooks", "Fig. 3", "round trip of 32 bytes, median, by who answers", "ns",
         (
             Case("xdp", "XDP, native"), Case("xdp_generic", "XDP, generic"), Case("tcx", "TC (tcx ingress)"),
@@ -364,6 +446,15 @@ EXPERIMENTS = (
         ),
         seconds=15,
         higher_is_better=True,
+    ),
+    Experiment(
+        "channels.packets", "channels", "Figs. 7-9, 13", "a datagram sent and taken by a process, on one CPU, by bytes", "ns",
+        tuple(
+            Case(f"{way}@{size}", f"{title}, {size} bytes")
+            for way, title in (("socket", "UDP socket"), ("af_xdp", "AF_XDP, copy mode")) for size in _PACKETS
+        ),
+        _packets,
+        (Ordering("af_xdp@64", "socket@64", "AF_XDP is faster than a socket, even when it copies", "channel"),),
     ),
     Experiment(
         "channels.reduction", "channels", "Fig. 10", "a datagram received whole, or cut to 64 bytes in the kernel", "ns",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 from bpfsmith.cost.bench import Bench, Driver, Loaded, run_ns
 from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
@@ -85,19 +85,21 @@ _UPROBES = {
     "session": ("on_uprobe_session", "BPF_TRACE_UPROBE_SESSION", False),
     "session_entry": ("on_uprobe_session_entry_only", "BPF_TRACE_UPROBE_SESSION", False),
 }
+_KERNEL_HOOKS = ("raw_tp", "tp_btf", "fentry", "fexit", "kprobe")
+_FIRED = "bpf_modify_return_test_tp"
 _TARGETS = {"push": "function that begins with push", "nop": "function that begins with a 5-byte nop"}
 _CALLS = 300
 
 
 def _tracing(bench: Bench, stack: ExitStack) -> Opened:
-    names = ["fire", "loop_floor", "on_raw_tp", "on_tp_btf", *(program for program, _, _ in _UPROBES.values())]
+    names = ["fire", *(f"on_{hook}" for hook in _KERNEL_HOOKS), *(program for program, _, _ in _UPROBES.values())]
     loaded = bench.load(stack, "tracing.bpf.c", names)
     actions: list[Action] = []
     missing: list[Missing] = []
     if "fire" in loaded.programs:
         actions += _tracepoints(loaded, missing)
     else:
-        missing += [Missing(case, loaded.refused["fire"]) for case in ("raw_tp", "tp_btf")]
+        missing += [Missing(case, loaded.refused["fire"]) for case in _KERNEL_HOOKS]
     for target in _TARGETS:
         plain = bench.driver(stack)
         actions.append(_asked(plain, f"{target}_floor", f"call {target} {_CALLS * 100}"))
@@ -121,24 +123,38 @@ def _tracing(bench: Bench, stack: ExitStack) -> Opened:
 
 
 def _tracepoints(loaded: Loaded, missing: list[Missing]) -> list[Action]:
-    """The tracepoint bpf_trigger_tp fires only for a program that calls its kfunc: nobody else passes our probes."""
+    """Hooks of a function that only our own programs call, and of the tracepoint in it: nobody else passes our probes."""
 
     def fired() -> float:
         return run_ns(loaded.programs["fire"]) / STEPS
 
-    def with_probe(case: str, program: str, name: str) -> Action:
+    def attached(hook: str) -> AbstractContextManager[int]:
+        fd = loaded.fd(f"on_{hook}")
+        match hook:
+            case "raw_tp":
+                return links.raw_tracepoint(fd, "bpf_trigger_tp")
+            case "kprobe":
+                return links.kprobe(fd, _FIRED)
+            case _:  # what is loaded with its target
+                return links.raw_tracepoint(fd)
+
+    def with_probe(hook: str) -> Action:
         def sample() -> Mapping[str, float]:
-            with links.raw_tracepoint(loaded.fd(program), name):
-                return {case: fired()}
+            with attached(hook):
+                return {hook: fired()}
 
         return sample
 
     actions: list[Action] = [lambda: {"tp_floor": fired()}]
-    for case, program, name in (("raw_tp", "on_raw_tp", "bpf_trigger_tp"), ("tp_btf", "on_tp_btf", "")):
-        if program in loaded.refused:
-            missing.append(Missing(case, loaded.refused[program]))
-        else:
-            actions.append(with_probe(case, program, name))
+    for hook in _KERNEL_HOOKS:
+        if f"on_{hook}" in loaded.refused:
+            missing.append(Missing(hook, loaded.refused[f"on_{hook}"]))
+            continue
+        try:
+            with attached(hook):
+                actions.append(with_probe(hook))
+        except OSError as error:
+            missing.append(Missing(hook, f"the kernel does not attach it: {error.strerror}"))
     return actions
 
 
@@ -186,7 +202,7 @@ EXPERIMENTS = (
         "tracing", "tracing", "", "an empty probe, once through", "ns",
         (
             Case("tp_floor", "the tracepoint without a probe", is_floor=True),
-            Case("raw_tp", "raw_tp", None, "tp_floor"), Case("tp_btf", "tp_btf", None, "tp_floor"),
+            *(Case(hook, hook, None, "tp_floor") for hook in _KERNEL_HOOKS),
             *(Case(f"{target}_floor", f"the call alone, {target}", is_floor=True) for target in _TARGETS),
             *(
                 Case(f"{case}_{target}", f"{case.replace('_', ', ')}, {words}", None, f"{target}_floor")

@@ -527,13 +527,24 @@ static void flood(int index, unsigned int per_second, unsigned int bytes)
 	}
 }
 
-/* Echo frames on an AF_XDP socket in copy mode, for ever. */
-static void serve_xsk(const char *device, int xskmap_fd)
+/* --- AF_XDP in copy mode ------------------------------------------------------------------------------------------- */
+
+enum { FRAMES = 512, FRAME_BYTES = 2048, RING = 256 };
+
+static struct xsk {
+	int fd;
+	unsigned char *umem;
+	uint64_t *fill, *done;
+	struct xdp_desc *in, *out;
+	uint32_t *fill_at, *rx_at, *rx_end, *tx_at, *done_at, *done_end;
+} xsk;
+
+static int xsk_open(const char *device, int xskmap_fd)
 {
-	enum { FRAMES = 512, FRAME_BYTES = 2048, RING = 256 };
-	unsigned char *umem = mmap(NULL, FRAMES * FRAME_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), entries = RING;
-	struct xdp_umem_reg reg = { .addr = (uintptr_t)umem, .len = FRAMES * FRAME_BYTES, .chunk_size = FRAME_BYTES };
+	int flags = MAP_SHARED | MAP_POPULATE, access = PROT_READ | PROT_WRITE;
+	xsk.umem = mmap(NULL, FRAMES * FRAME_BYTES, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct xdp_umem_reg reg = { .addr = (uintptr_t)xsk.umem, .len = FRAMES * FRAME_BYTES, .chunk_size = FRAME_BYTES };
 	struct xdp_mmap_offsets off;
 	socklen_t length = sizeof(off);
 	if (fd < 0 || setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) < 0 ||
@@ -542,19 +553,18 @@ static void serve_xsk(const char *device, int xskmap_fd)
 	    setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0 ||
 	    setsockopt(fd, SOL_XDP, XDP_TX_RING, &entries, sizeof(entries)) < 0 ||
 	    getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &length) < 0)
-		return fail();
-	int flags = MAP_SHARED | MAP_POPULATE, access = PROT_READ | PROT_WRITE;
+		return -1;
 	unsigned char *rx = mmap(NULL, off.rx.desc + RING * sizeof(struct xdp_desc), access, flags, fd, XDP_PGOFF_RX_RING);
 	unsigned char *tx = mmap(NULL, off.tx.desc + RING * sizeof(struct xdp_desc), access, flags, fd, XDP_PGOFF_TX_RING);
 	unsigned char *fr = mmap(NULL, off.fr.desc + RING * 8, access, flags, fd, XDP_UMEM_PGOFF_FILL_RING);
 	unsigned char *cr = mmap(NULL, off.cr.desc + RING * 8, access, flags, fd, XDP_UMEM_PGOFF_COMPLETION_RING);
 	if (rx == MAP_FAILED || tx == MAP_FAILED || fr == MAP_FAILED || cr == MAP_FAILED)
-		return fail();
+		return -1;
 	struct sockaddr_xdp address = {
 		.sxdp_family = AF_XDP, .sxdp_flags = XDP_COPY, .sxdp_ifindex = if_nametoindex(device), .sxdp_queue_id = 0,
 	};
 	if (bind(fd, (void *)&address, sizeof(address)) < 0)
-		return fail();
+		return -1;
 	uint32_t key = 0;
 	union bpf_attr attr;
 	memset(&attr, 0, sizeof(attr));
@@ -562,24 +572,48 @@ static void serve_xsk(const char *device, int xskmap_fd)
 	attr.key = (uintptr_t)&key;
 	attr.value = (uintptr_t)&fd;
 	if (sys_bpf(BPF_MAP_UPDATE_ELEM, &attr) < 0)
-		return fail();
-	uint64_t *fill = (uint64_t *)(fr + off.fr.desc), *done = (uint64_t *)(cr + off.cr.desc);
-	struct xdp_desc *in = (void *)(rx + off.rx.desc), *out = (void *)(tx + off.tx.desc);
-	uint32_t *fill_at = (uint32_t *)(fr + off.fr.producer), *rx_at = (uint32_t *)(rx + off.rx.consumer);
-	uint32_t *rx_end = (uint32_t *)(rx + off.rx.producer), *tx_at = (uint32_t *)(tx + off.tx.producer);
-	uint32_t *cr_at = (uint32_t *)(cr + off.cr.consumer), *cr_end = (uint32_t *)(cr + off.cr.producer);
+		return -1;
+	xsk.fd = fd;
+	xsk.fill = (uint64_t *)(fr + off.fr.desc), xsk.done = (uint64_t *)(cr + off.cr.desc);
+	xsk.in = (void *)(rx + off.rx.desc), xsk.out = (void *)(tx + off.tx.desc);
+	xsk.fill_at = (uint32_t *)(fr + off.fr.producer), xsk.tx_at = (uint32_t *)(tx + off.tx.producer);
+	xsk.rx_at = (uint32_t *)(rx + off.rx.consumer), xsk.rx_end = (uint32_t *)(rx + off.rx.producer);
+	xsk.done_at = (uint32_t *)(cr + off.cr.consumer), xsk.done_end = (uint32_t *)(cr + off.cr.producer);
 	for (int i = 0; i < RING; i++)
-		fill[i] = (uint64_t)i * FRAME_BYTES;
-	__atomic_store_n(fill_at, RING, __ATOMIC_RELEASE);
+		xsk.fill[i] = (uint64_t)i * FRAME_BYTES;
+	__atomic_store_n(xsk.fill_at, RING, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* The next frame that came in; 0 when there is none. */
+static int xsk_receive(struct xdp_desc *got)
+{
+	if (*xsk.rx_at == __atomic_load_n(xsk.rx_end, __ATOMIC_ACQUIRE))
+		return 0;
+	*got = xsk.in[*xsk.rx_at & (RING - 1)];
+	__atomic_store_n(xsk.rx_at, *xsk.rx_at + 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+static void xsk_give_back(uint64_t address)
+{
+	xsk.fill[*xsk.fill_at & (RING - 1)] = address & ~(uint64_t)(FRAME_BYTES - 1);
+	__atomic_store_n(xsk.fill_at, *xsk.fill_at + 1, __ATOMIC_RELEASE);
+}
+
+/* Echo frames, for ever. */
+static void serve_xsk(const char *device, int xskmap_fd)
+{
+	if (xsk_open(device, xskmap_fd) < 0)
+		return fail();
 	printf("0\n");
 	fflush(stdout);
-	struct pollfd poll_for = { .fd = fd, .events = POLLIN };
+	struct pollfd poll_for = { .fd = xsk.fd, .events = POLLIN };
+	struct xdp_desc got;
 	for (;;) {
 		poll(&poll_for, 1, -1);
-		while (*rx_at != __atomic_load_n(rx_end, __ATOMIC_ACQUIRE)) {
-			struct xdp_desc got = in[*rx_at & (RING - 1)];
-			__atomic_store_n(rx_at, *rx_at + 1, __ATOMIC_RELEASE);
-			unsigned char *frame = umem + got.addr, mac[6];
+		while (xsk_receive(&got)) {
+			unsigned char *frame = xsk.umem + got.addr, mac[6];
 			uint32_t saddr;
 			uint16_t port;
 			memcpy(mac, frame, 6), memcpy(frame, frame + 6, 6), memcpy(frame + 6, mac, 6);
@@ -587,17 +621,39 @@ static void serve_xsk(const char *device, int xskmap_fd)
 			memcpy(&port, frame + 34, 2), memcpy(frame + 34, frame + 36, 2), memcpy(frame + 36, &port, 2);
 			memset(frame + 40, 0, 2);
 			frame[42] |= 0x80;
-			out[*tx_at & (RING - 1)] = got;
-			__atomic_store_n(tx_at, *tx_at + 1, __ATOMIC_RELEASE);
-			sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+			xsk.out[*xsk.tx_at & (RING - 1)] = got;
+			__atomic_store_n(xsk.tx_at, *xsk.tx_at + 1, __ATOMIC_RELEASE);
+			sendto(xsk.fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
 		}
-		while (*cr_at != __atomic_load_n(cr_end, __ATOMIC_ACQUIRE)) {
-			uint64_t frame = done[*cr_at & (RING - 1)] & ~(uint64_t)(FRAME_BYTES - 1);
-			__atomic_store_n(cr_at, *cr_at + 1, __ATOMIC_RELEASE);
-			fill[*fill_at & (RING - 1)] = frame;
-			__atomic_store_n(fill_at, *fill_at + 1, __ATOMIC_RELEASE);
+		while (*xsk.done_at != __atomic_load_n(xsk.done_end, __ATOMIC_ACQUIRE)) {
+			xsk_give_back(xsk.done[*xsk.done_at & (RING - 1)]);
+			__atomic_store_n(xsk.done_at, *xsk.done_at + 1, __ATOMIC_RELEASE);
 		}
 	}
+}
+
+/* Send datagrams and take them from the AF_XDP socket, in one thread: ns a datagram, and how many came. */
+static void pump_xsk(int from, unsigned int count, unsigned int bytes)
+{
+	unsigned int burst = 32, received = 0;
+	unsigned long sum = 0;
+	struct xdp_desc got;
+	struct pollfd poll_for = { .fd = xsk.fd, .events = POLLIN };
+	uint64_t start = now();
+	for (unsigned int sent = 0; sent < count; sent += burst) {
+		for (unsigned int i = 0; i < burst; i++)
+			if (send(sockets[from], data, bytes, 0) < 0)
+				return fail();
+		poll(&poll_for, 1, 0);
+		while (xsk_receive(&got)) {
+			sum += xsk.umem[got.addr + 42];
+			xsk_give_back(got.addr);
+			received++;
+		}
+	}
+	uint64_t took = now() - start;
+	sink = sum;
+	printf("%.3f %u\n", (double)took / count, received);
 }
 
 /* --- native work, and functions to probe ---------------------------------------------------------------------------- */
@@ -740,6 +796,8 @@ int main(void)
 		else if (IS("serve-udp")) serve_udp(S(1), N(2), N(3), N(4) > 0 ? N(4) : 0);
 		else if (IS("serve-tcp")) serve_tcp(S(1), N(2), N(3), N(4));
 		else if (IS("serve-xsk")) serve_xsk(S(1), N(2));
+		else if (IS("open-xsk")) { if (xsk_open(S(1), N(2)) < 0) fail(); else printf("0\n"); }
+		else if (IS("pump-xsk")) pump_xsk(N(1), N(2), N(3));
 		else if (IS("ping")) ping(N(1), N(2), N(3), N(4) > 0 ? N(4) : 0);
 		else if (IS("pump")) pump(N(1), N(2), N(3), N(4));
 		else if (IS("stream")) stream(N(1), N(2), N(3));
