@@ -40,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a profile of this machine (default: the shipped one)")
     parser.add_argument("--measure", action="store_true", help="measure what prediction needs first, about half a minute")
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--csv", default="cost.csv")
     args = parser.parse_args()
     programs: list[tuple[Program, Object | None]] = []

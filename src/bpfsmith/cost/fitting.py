@@ -22,7 +22,7 @@ _GRID: Mapping[str, tuple[float, ...]] = {
     "call_ns": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
     "enter_ns": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
     "uop_cycles": (0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
-    "taken_uops": (1.0, 2.0, 3.0, 4.0),
+    "taken_uops": (2.0, 3.0, 4.0),  # a core fetches past one taken branch a cycle at most
     "div_share": (0.1, 0.2, 0.33, 0.5),
 }
 _LEAST_NS = 1.0

@@ -76,8 +76,6 @@ class Model:
         self.taken = self.slot * self.fit.taken_uops
         self.atomic = insns.value("helpers", "atomic_fetch_add", 20 * self.cycle)
         self.subprogram = insns.value("helpers", "subprogram_call", 5 * self.cycle)
-        # What a key that is there costs more than one that is not: comparing it, and reading its value.
-        self.hit_ns = max(insns.value("maps.keys", "key4", 0) - insns.value("maps.keys", "miss", 0), 0.0)
         chain = insns.value("chain", "tail_calls", 0) - insns.value("chain", "inlined", 0)
         self.tail_call = max(chain / 3, 2 * self.cycle)
 
@@ -183,7 +181,7 @@ class Model:
         if name in _MAP_VERBS and spec is not None:
             took = self.map_ns(_MAP_VERBS[name], spec, guesses)
             if call.found is False and "HASH" in spec.type:
-                took = max(took - self.hit_ns, 0.0)
+                took = max(took - self._hit_ns(spec.key_size), 0.0)
             inlined = _MAP_VERBS[name] == "lookup" and spec.type in _INLINED
             return _Cost(took, took + _LOAD_CYCLES * self.cycle) if inlined else self._waited(took)
         took = self._helper_ns(name, call, guesses)
@@ -286,6 +284,11 @@ class Model:
         ratio = _on_line(self.usage.skew, points) / uniform
         weight = min(math.log(keys) / math.log(_MANY_KEYS), 1.0)
         return 1 - weight * (1 - min(ratio, 1.0))
+
+    def _hit_ns(self, size: int) -> float:
+        """What a key that is there costs more than one that is not: comparing it, and reading its value."""
+        points = _points(self.profile, "maps.keys", "miss")
+        return max(self._key_ns(size) - _on_line(float(size), points), 0.0) if points else 0.0
 
     def _key_ns(self, size: int) -> float:
         points = _points(self.profile, "maps.keys", "key")

@@ -16,12 +16,12 @@ from bpfsmith.execution import MapContents
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.render import visible
+from bpfsmith.repair.case import shown_path
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.source import Span
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, split_program
 from bpfsmith.workflow.measuring import bar, number
 from bpfsmith.workflow.trying import maps_of, packet_of
-from bpfsmith.workflow.verifying import shown_path
 
 SHOWN_PATHS = 12
 _TRIVIAL = ("train", "turn")

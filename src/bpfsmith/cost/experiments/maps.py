@@ -175,10 +175,10 @@ def _keys(bench: Bench, stack: ExitStack) -> Opened:
     for name in names:
         fill(loaded, f"fill_{name}", 100)
     lay_out(loaded, key_order(100, 0))
-    empty = bench.load(stack, "maps.bpf.c", ["walk_key4"])
+    empty = bench.load(stack, "maps.bpf.c", [f"walk_{name}" for name in names])
     lay_out(empty, key_order(100, 0))
     walks = [_sampler(name, loaded.programs[f"walk_{name}"]) for name in ("floor", *names)]
-    return Opened((*walks, _sampler("miss", empty.programs["walk_key4"])))
+    return Opened((*walks, *(_sampler(f"miss{size}", empty.programs[f"walk_key{size}"]) for size in KEY_BYTES)))
 
 
 _STUDY_TYPES = {"array": 3.9, "hash": 18.8, "lru_hash": 19.2}
@@ -249,7 +249,7 @@ EXPERIMENTS = (
         (
             Case("floor", "the loop alone", is_floor=True),
             *(Case(f"key{size}", f"hash, keys of {size} bytes", None, "floor") for size in KEY_BYTES),
-            Case("miss", "hash, keys of 4 bytes that are not there", None, "floor"),
+            *(Case(f"miss{size}", f"hash, keys of {size} bytes that are not there", None, "floor") for size in KEY_BYTES),
         ),
         _keys,
         (Ordering("key4", "key64", "long keys make a hash slower", "map implementation"),),
