@@ -143,6 +143,10 @@ def finding_lines(profile: Profile) -> Iterator[str]:
         yield f"{text:72} {said.component:20} {word}{ratio}{because}"
     counts = [sum(said.holds is state for _, said in found) for state in (True, False, None)]
     yield f"{counts[0]} hold, {counts[1]} do not, {counts[2]} are not resolved"
+    cases = [item for section in profile.experiments.values() for item in section.cases.values()]
+    noisy = sum(map(is_noisy, cases))
+    if noisy:
+        yield f"{noisy} of {len(cases)} cases are noisy: on a quieter machine, or with --pace 3, more would resolve"
 
 
 def _missing_lines(profile: Profile) -> Iterator[str]:

@@ -55,8 +55,8 @@ def _loaded(stack: ExitStack, program: Program, maps: MapSet) -> list[Accepted]:
 
 def _timed(case: str, copies: Sequence[Accepted], packet: bytes) -> Action:
     if copies[0].program.section == "xdp":  # see wall_ns
-        return lambda: {case: statistics.mean(testrun.run(copy, packet, REPEAT).duration_ns for copy in copies)}
-    return lambda: {case: statistics.mean(wall_ns(copy, packet, REPEAT, tries=4) for copy in copies)}
+        return lambda: {case: statistics.median(testrun.run(copy, packet, REPEAT).duration_ns for copy in copies)}
+    return lambda: {case: statistics.median(wall_ns(copy, packet, REPEAT, tries=4) for copy in copies)}
 
 
 def _open(bench: Bench, stack: ExitStack) -> Opened:
