@@ -8,14 +8,27 @@ the loop is left, and the path says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from bpfsmith.cost.path_state import (
+    Decision,
+    Frame,
+    Path,
+    Paths,
+    State,
+    address_of,
+    is_likely,
+    known_value,
+    needed_length,
+    note_found,
+    operand_of,
+)
 from bpfsmith.cost.steps import ARGUMENTS, Call, Step
 from bpfsmith.cost.values import MASK64, Names, Pointer, Unknown, Value, alu, decided, unary
 from bpfsmith.execution import MapContents
 from bpfsmith.ir import ops
 from bpfsmith.ir.lift import lift
-from bpfsmith.ir.ops import AtomicKind, Branch, Condition, Imm, Op, Operand
+from bpfsmith.ir.ops import AtomicKind, Branch, Condition, Op
 from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import ProgramType, for_section
@@ -39,77 +52,21 @@ _FRESH_LOOKUPS = frozenset(
 _ALWAYS_THERE = frozenset(("BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"))
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A branch that was not decided, and the side that the path takes."""
-
-    function: str
-    insn_idx: int
-    taken: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One way through a program. `result` is r0's low 32 bits, None where it is not a constant; `tail_call` says that the path
-    leaves through a tail call. `notes` tell what was assumed on the way."""
-
-    steps: tuple[Step, ...]
-    decisions: tuple[Decision, ...]
-    result: int | None
-    tail_call: bool = False
-    notes: tuple[str, ...] = ()
+_READS_ONLY = frozenset(
+    HELPER_IDS[f"bpf_{name}"] for name in ("map_lookup_elem", "map_update_elem", "map_delete_elem", "csum_diff")
+)
+_CHANGES_PACKET = frozenset(
+    HELPER_IDS[f"bpf_{name}"]
+    for name in ("xdp_adjust_head", "xdp_adjust_tail", "skb_change_tail", "skb_change_head", "skb_adjust_room")
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The paths of a program; `complete` when there are no others."""
-
-    paths: tuple[Path, ...]
-    complete: bool
-
-
-@dataclass
-class _Frame:
-    function: str
-    at: int
-    saved: list[Value]
-    loop: tuple[int, int, str, Value] | None = None  # bpf_loop: the turn, how many, the callback, its context
-
-
-@dataclass
-class _State:
-    """A path while it is walked."""
-
-    function: str
-    at: int = 0
-    registers: list[Value] = field(default_factory=list)
-    stack: dict[tuple[Hashable, int], tuple[int, Value]] = field(default_factory=dict)
-    frames: list[_Frame] = field(default_factory=list)
-    facts: dict[Hashable, bool] = field(default_factory=dict)
-    known: dict[Hashable, int] = field(default_factory=dict)
-    visits: dict[tuple[str, int], list[int]] = field(default_factory=dict)
-    shortest: int = 0
-    longest: int = 1 << 30
-    lookups: int = 0
-    written: tuple[tuple[int, int], ...] = ()  # of the packet, from and up to
-    steps: list[Step] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    notes: dict[str, None] = field(default_factory=dict)
-    loop: tuple[int, int, str, Value] | None = None
-
-    def forked(self) -> _State:
-        return replace(
-            self,
-            registers=list(self.registers),
-            stack=dict(self.stack),
-            frames=[replace(frame, saved=list(frame.saved)) for frame in self.frames],
-            facts=dict(self.facts),
-            known=dict(self.known),
-            visits={key: list(value) for key, value in self.visits.items()},
-            steps=list(self.steps),
-            decisions=list(self.decisions),
-            notes=dict(self.notes),
-        )
+_WRITES_PACKET = frozenset(
+    number
+    for number, helper in HELPERS.items()
+    if any(word in helper.name for word in ("store_bytes", "adjust", "change", "replace", "vlan", "pull_data", "set_tunnel"))
+)
+_EVERYWHERE = ((-(1 << 30), 1 << 30),)
 
 
 def paths(
@@ -127,10 +84,10 @@ class _Walk:
         self.kind: ProgramType = for_section(program.section)
         self.specs = {spec.name: spec for spec in program.maps}
         self.names = Names()
-        self.pending: list[_State] = []
+        self.pending: list[State] = []
 
     def all(self, most: int) -> Paths:
-        start = _State(self.program.name, registers=[self.names.fresh() for _ in range(11)])
+        start = State(self.program.name, registers=[self.names.fresh() for _ in range(11)])
         start.registers[1], start.registers[10] = Pointer("ctx"), Pointer("stack", 0, 512)
         if self.packet is not None:
             start.shortest = start.longest = len(self.packet)
@@ -144,7 +101,7 @@ class _Walk:
             taken += len(found[-1].steps) - before
         return Paths(tuple(found), not self.pending)
 
-    def _follow(self, state: _State) -> Path:
+    def _follow(self, state: State) -> Path:
         while True:
             code = self.code.get(state.function)
             if code is None or state.at >= len(code):
@@ -183,20 +140,20 @@ class _Walk:
                     state.registers[0] = Pointer("other", self.names.fresh(), 0, nullable=True)
                     self._clobber(state)
                 case _:
-                    state.steps.append(Step(state.function, here, op, _address(state, op)))
+                    state.steps.append(Step(state.function, here, op, address_of(state, op)))
                     self._step(state, op)
 
-    def _ended(self, state: _State, result: int | None) -> Path:
+    def _ended(self, state: State, result: int | None) -> Path:
         return Path(tuple(state.steps), tuple(state.decisions), result, False, tuple(state.notes))
 
     # --- calls ---------------------------------------------------------------------------------------------------------
-    def _enter(self, state: _State, name: str, arguments: list[Value], loop: tuple[int, int, str, Value] | None = None) -> None:
-        state.frames.append(_Frame(state.function, state.at, state.registers[6:], state.loop))
+    def _enter(self, state: State, name: str, arguments: list[Value], loop: tuple[int, int, str, Value] | None = None) -> None:
+        state.frames.append(Frame(state.function, state.at, state.registers[6:], state.loop))
         state.function, state.at, state.loop = name, 0, loop
         state.registers[1 : 1 + len(arguments)] = arguments
         state.registers[10] = Pointer("stack", (len(state.frames), len(state.steps)), 512)
 
-    def _return(self, state: _State) -> None:
+    def _return(self, state: State) -> None:
         frame, loop = state.frames.pop(), state.loop
         state.function, state.at, state.loop = frame.function, frame.at, frame.loop
         state.registers[6:] = frame.saved
@@ -211,16 +168,16 @@ class _Walk:
             else:
                 state.registers[0] = turn + 1
 
-    def _clobber(self, state: _State) -> None:
+    def _clobber(self, state: State) -> None:
         for number in range(1, ARGUMENTS + 1):
             state.registers[number] = self.names.fresh()
 
-    def _call(self, state: _State) -> Call:
+    def _call(self, state: State) -> Call:
         arguments = state.registers[1 : ARGUMENTS + 1]
         named = next((str(item.region) for item in arguments if isinstance(item, Pointer) and item.kind == "map"), None)
         return Call(named, tuple(item if isinstance(item, int) else None for item in arguments))
 
-    def _helper(self, state: _State, number: int) -> None:
+    def _helper(self, state: State, number: int) -> None:
         arguments = state.registers[1 : ARGUMENTS + 1]
         call = state.steps[-1].call
         assert call is not None
@@ -239,7 +196,7 @@ class _Walk:
         if number in _WRITES_PACKET:
             state.written = _EVERYWHERE
 
-    def _loop(self, state: _State, arguments: list[Value]) -> None:
+    def _loop(self, state: State, arguments: list[Value]) -> None:
         turns = arguments[0] if isinstance(arguments[0], int) else _PATIENCE
         if not isinstance(arguments[0], int):
             state.notes[f"a bpf_loop whose bound is not known is counted {_PATIENCE} times"] = None
@@ -253,7 +210,7 @@ class _Walk:
         if turns:
             self._enter(state, str(callback.region), [0, arguments[2]], (0, turns, str(callback.region), arguments[2]))
 
-    def _lookup(self, state: _State, call: Call, arguments: list[Value]) -> None:
+    def _lookup(self, state: State, call: Call, arguments: list[Value]) -> None:
         state.lookups += 1
         spec = self.specs.get(call.map or "")
         key = self._bytes(state, arguments[1], spec.key_size) if spec is not None else None
@@ -267,11 +224,11 @@ class _Walk:
         else:
             state.registers[0] = found
 
-    def _settle(self, state: _State, found: Pointer, there: bool) -> None:
+    def _settle(self, state: State, found: Pointer, there: bool) -> None:
         state.registers[0] = replace(found, nullable=False) if there else 0
-        _note_found(state, len(state.steps) - 1, there)
+        note_found(state, len(state.steps) - 1, there)
 
-    def _bytes(self, state: _State, where: Value, size: int) -> bytes | None:
+    def _bytes(self, state: State, where: Value, size: int) -> bytes | None:
         """What lies on the stack, if all of it is known."""
         if not isinstance(where, Pointer) or where.kind != "stack" or where.offset is None:
             return None
@@ -283,7 +240,7 @@ class _Walk:
             out += held[1].to_bytes(8, "little")[: held[0]]
         return bytes(out[:size])
 
-    def _writes(self, state: _State, arguments: list[Value]) -> None:
+    def _writes(self, state: State, arguments: list[Value]) -> None:
         """A helper may write what it is given a pointer to: what was known of that is gone (the key of a lookup is not)."""
         call = state.steps[-1]
         if isinstance(call.op, ops.CallHelper) and call.op.helper_id in _READS_ONLY:
@@ -295,8 +252,8 @@ class _Walk:
                 }
 
     # --- branches ------------------------------------------------------------------------------------------------------
-    def _branch(self, state: _State, op: Branch, here: int) -> None:
-        left, right = _value(state, state.registers[op.left]), _value(state, _operand(state, op.right))
+    def _branch(self, state: State, op: Branch, here: int) -> None:
+        left, right = known_value(state, state.registers[op.left]), known_value(state, operand_of(state, op.right))
         went = decided(op.condition, op.width, left, right)
         if went is None:
             went = self._by_length(state, op.condition, left, right)
@@ -308,10 +265,10 @@ class _Walk:
         if went:
             state.at = op.target
 
-    def _fork(self, state: _State, op: Branch, here: int, left: Value, right: Value, fact: Hashable) -> bool:
+    def _fork(self, state: State, op: Branch, here: int, left: Value, right: Value, fact: Hashable) -> bool:
         """Goes the likely way, and leaves the other for later."""
         seen = state.visits.setdefault((state.function, here), [0, 0])
-        likely = _likely(op.condition, left, right, op.target > here)
+        likely = is_likely(op.condition, left, right, op.target > here)
         if sum(seen) >= _PATIENCE:
             # Out of the loop: the way that was taken less often so far.
             state.notes[f"a loop whose bound is not known is counted {_PATIENCE} times"] = None
@@ -328,7 +285,7 @@ class _Walk:
         self._learn(state, op, here, likely, left, right, fact)
         return likely
 
-    def _learn(self, state: _State, op: Branch, here: int, taken: bool, left: Value, right: Value, fact: Hashable) -> None:
+    def _learn(self, state: State, op: Branch, here: int, taken: bool, left: Value, right: Value, fact: Hashable) -> None:
         state.decisions.append(Decision(state.function, here, taken))
         state.facts[fact] = taken
         equal = (op.condition is Condition.EQ and taken) or (op.condition is Condition.NE and not taken)
@@ -338,7 +295,7 @@ class _Walk:
             self._null_checked(state, left, not equal)
         self._learn_length(state, op.condition, taken, left, right)
 
-    def _null_checked(self, state: _State, pointer: Pointer, there: bool) -> None:
+    def _null_checked(self, state: State, pointer: Pointer, there: bool) -> None:
         for number, item in enumerate(state.registers):
             if isinstance(item, Pointer) and item.nullable and item.region == pointer.region:
                 state.registers[number] = replace(item, nullable=False) if there else 0
@@ -348,12 +305,12 @@ class _Walk:
         for index in range(len(state.steps) - 1, -1, -1):
             call = state.steps[index].call
             if call is not None and call.map is not None and call.found is None:
-                _note_found(state, index, there)
+                note_found(state, index, there)
                 return
 
-    def _by_length(self, state: _State, condition: Condition, left: Value, right: Value) -> bool | None:
+    def _by_length(self, state: State, condition: Condition, left: Value, right: Value) -> bool | None:
         """Comparisons of a packet pointer with the packet's end, by what is known of its length."""
-        asked = _reach(condition, left, right)
+        asked = needed_length(condition, left, right)
         if asked is None:
             return None
         reach, too_long_when = asked
@@ -361,8 +318,8 @@ class _Walk:
             return not too_long_when
         return too_long_when if state.longest < reach else None
 
-    def _learn_length(self, state: _State, condition: Condition, taken: bool, left: Value, right: Value) -> None:
-        asked = _reach(condition, left, right)
+    def _learn_length(self, state: State, condition: Condition, taken: bool, left: Value, right: Value) -> None:
+        asked = needed_length(condition, left, right)
         if asked is None:
             return
         reach, too_long_when = asked
@@ -372,12 +329,12 @@ class _Walk:
             state.shortest = max(state.shortest, reach)
 
     # --- everything else -----------------------------------------------------------------------------------------------
-    def _step(self, state: _State, op: Op) -> None:
+    def _step(self, state: State, op: Op) -> None:
         registers = state.registers
         match op:
             case ops.Alu(kind=kind, width=width, dst=dst, src=src):
                 registers[dst] = alu(
-                    kind, width, _value(state, registers[dst]), _value(state, _operand(state, src)), self.names
+                    kind, width, known_value(state, registers[dst]), known_value(state, operand_of(state, src)), self.names
                 )
             case ops.Negate(width=width, dst=dst):
                 registers[dst] = self._converted(
@@ -414,11 +371,11 @@ class _Walk:
             case _:
                 state.notes["an instruction that is not understood is passed over"] = None
 
-    def _converted(self, state: _State, given: Value, name: Hashable, of_number: Callable[[int], int]) -> Value:
-        value = _value(state, given)
+    def _converted(self, state: State, given: Value, name: Hashable, of_number: Callable[[int], int]) -> Value:
+        value = known_value(state, given)
         return of_number(value) if isinstance(value, int) else unary(name, value, self.names)
 
-    def _load(self, state: _State, op: ops.Load) -> Value:
+    def _load(self, state: State, op: ops.Load) -> Value:
         base = state.registers[op.base]
         if not isinstance(base, Pointer):
             return self.names.fresh()
@@ -464,7 +421,7 @@ class _Walk:
             return meaning.move_signed(CONCRETE, 64, 8 * op.size, value) if op.signed else value
         return self.names.fresh()
 
-    def _overwritten(self, state: _State, base: Pointer, offset: int, size: int) -> None:
+    def _overwritten(self, state: State, base: Pointer, offset: int, size: int) -> None:
         """What was known of these bytes holds no longer."""
         if base.kind == "packet":
             known = base.offset is not None and base.region is None
@@ -480,7 +437,7 @@ class _Walk:
                 if held is not None and near + held[0] > at:
                     del state.stack[(base.region, near)]
 
-    def _store(self, state: _State, op: ops.Store) -> None:
+    def _store(self, state: State, op: ops.Store) -> None:
         base = state.registers[op.base]
         if not isinstance(base, Pointer):
             return
@@ -488,93 +445,7 @@ class _Walk:
         if base.kind != "stack" or base.offset is None:
             return
         at = base.offset + op.offset
-        value = _value(state, _operand(state, op.src))
+        value = known_value(state, operand_of(state, op.src))
         if isinstance(value, int):
             value &= (1 << 8 * op.size) - 1
         state.stack[(base.region, at)] = (op.size, value)
-
-
-_READS_ONLY = frozenset(
-    HELPER_IDS[f"bpf_{name}"] for name in ("map_lookup_elem", "map_update_elem", "map_delete_elem", "csum_diff")
-)
-_CHANGES_PACKET = frozenset(
-    HELPER_IDS[f"bpf_{name}"]
-    for name in ("xdp_adjust_head", "xdp_adjust_tail", "skb_change_tail", "skb_change_head", "skb_adjust_room")
-)  # fmt: skip
-
-
-_WRITES_PACKET = frozenset(
-    number
-    for number, helper in HELPERS.items()
-    if any(word in helper.name for word in ("store_bytes", "adjust", "change", "replace", "vlan", "pull_data", "set_tunnel"))
-)
-_EVERYWHERE = ((-(1 << 30), 1 << 30),)
-
-
-def _address(state: _State, op: Op) -> Hashable | None:
-    match op:
-        case ops.Load(base=base, offset=offset) | ops.Store(base=base, offset=offset) | ops.Atomic(base=base, offset=offset):
-            pointer = state.registers[base]
-            if isinstance(pointer, Pointer) and pointer.offset is not None:
-                return pointer.kind, pointer.region, pointer.offset + offset
-            return None
-        case _:
-            return None
-
-
-def _note_found(state: _State, index: int, there: bool) -> None:
-    step = state.steps[index]
-    if step.call is not None:
-        state.steps[index] = replace(step, call=replace(step.call, found=there))
-
-
-def _operand(state: _State, operand: Operand) -> Value:
-    return operand.value & MASK64 if isinstance(operand, Imm) else state.registers[operand]
-
-
-def _value(state: _State, value: Value) -> Value:
-    """The number that a branch has told an unknown value to be."""
-    return state.known.get(value.name, value) if isinstance(value, Unknown) else value
-
-
-def _reach(condition: Condition, left: Value, right: Value) -> tuple[int, bool] | None:
-    """For a comparison of packet + N with the end: the length that `fits` needs, and whether the branch is taken without it."""
-    if not isinstance(left, Pointer) or not isinstance(right, Pointer):
-        return None
-    flipped = {
-        Condition.UGT: Condition.ULT,
-        Condition.ULT: Condition.UGT,
-        Condition.UGE: Condition.ULE,
-        Condition.ULE: Condition.UGE,
-    }
-    if left.kind == "end" and right.kind == "packet" and condition in flipped:
-        condition, left, right = flipped[condition], right, left
-    if left.kind != "packet" or right.kind != "end" or left.region is not None or left.offset is None:
-        return None
-    match condition:
-        case Condition.UGT:  # packet + N > end
-            return left.offset, True
-        case Condition.ULE:
-            return left.offset, False
-        case Condition.UGE:  # packet + N >= end: one more byte is asked for
-            return left.offset + 1, True
-        case Condition.ULT:
-            return left.offset + 1, False
-        case _:
-            return None
-
-
-def _likely(condition: Condition, left: Value, right: Value, forward: bool) -> bool:
-    """Is the branch taken on an ordinary day? Packets are long enough, lookups find, helpers succeed; loops go on, and programs
-    put what is rare out of line."""
-    asked = _reach(condition, left, right)
-    if asked is not None:
-        return not asked[1]
-    if isinstance(left, Pointer) and right == 0:
-        return condition is Condition.NE
-    if isinstance(left, Unknown) and isinstance(left.name, tuple) and left.name[0] == "helper":
-        if condition in (Condition.EQ, Condition.NE) and right == 0:
-            return condition is Condition.EQ
-        if condition in (Condition.SLT, Condition.SGT):
-            return condition is Condition.SGT
-    return not forward

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bpfsmith.cost.model import Model, PathCost
-from bpfsmith.cost.paths import Path, paths
+from bpfsmith.cost.path_state import Path
+from bpfsmith.cost.paths import paths
 from bpfsmith.execution import MapContents
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section

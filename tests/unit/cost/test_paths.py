@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from bpfsmith.cost.paths import Path, paths
+from bpfsmith.cost.path_state import Path
+from bpfsmith.cost.paths import paths
 from bpfsmith.execution import RunInput
 from bpfsmith.isa.asm import assemble
 from bpfsmith.isa.program import Program
