@@ -20,8 +20,8 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.cost.advice import advise
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiments import EXPERIMENTS, of_tables
-from bpfsmith.cost.experiments.network import PORT, network
 from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
+from bpfsmith.cost.experiments.wiring import PORT, network
 from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
 from bpfsmith.cost.model import Model

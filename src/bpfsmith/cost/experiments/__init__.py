@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bpfsmith.cost.experiment import Experiment
-from bpfsmith.cost.experiments import insns, maps, network, programs, train, userspace
+from bpfsmith.cost.experiments import hooks, insns, maps, packets, programs, train, userspace
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    *network.EXPERIMENTS, *maps.EXPERIMENTS, *userspace.EXPERIMENTS, *programs.EXPERIMENTS, *insns.EXPERIMENTS,
-    *train.EXPERIMENTS,
+    *hooks.EXPERIMENTS, *packets.EXPERIMENTS, *maps.EXPERIMENTS, *userspace.EXPERIMENTS, *programs.EXPERIMENTS,
+    *insns.EXPERIMENTS, *train.EXPERIMENTS,
 )  # fmt: skip
 
 TABLES: tuple[str, ...] = (

@@ -1,89 +1,29 @@
-"""The network: reaching hooks, answering from them, bandwidth through them, neighbours. Everything in namespaces of our own.
-
-Client, server and the kernel's work for both run on one CPU: that is the CPU time of a round trip, and the least noisy.
-"""
+"""Hooks of the network: reaching them, answering and dropping there, bandwidth through them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 
-from bpfsmith.cost.bench import Bench, Driver, Loaded, Wire
+from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
+from bpfsmith.cost.experiments.wiring import (
+    ECHO,
+    HOLD,
+    PING_BYTES,
+    PING_COUNT,
+    PORT,
+    PUMP_BYTES,
+    SWALLOW,
+    Net,
+    network,
+    ping,
+    pumped,
+)
 from bpfsmith.kernel import links
 
-PORT = 7
-_ECHO, _SWALLOW, _HOLD = range(3)
-"""What the TCP server of programs/driver.c does with what it receives."""
-_PING_COUNT, _PING_BYTES = 200, 32
 _STAGES = ("xdp", "tcx", "socket_filter", "sk_skb", "unused", "server", "unused")
 """What the medians behind the first four numbers of a ping are: stamps 1 to 7 of programs/net.bpf.c."""
-
-
-@dataclass(frozen=True, slots=True)
-class Net:
-    """Wires with a driver in each of the two namespaces; servers have drivers of their own."""
-
-    bench: Bench
-    stack: ExitStack
-    loaded: Loaded
-    wires: list[Wire]
-    client: Driver
-
-    def attach_xdp(self, program: str, wire: Wire, *, generic: bool = False) -> None:
-        with wire.server.entered():
-            self.stack.enter_context(links.xdp(self.loaded.fd(program), wire.server_device, generic=generic))
-
-    def attach_tcx(self, program: str, wire: Wire) -> None:
-        with wire.server.entered():
-            self.stack.enter_context(links.tcx(self.loaded.fd(program), wire.server_device))
-
-    def open_client_xdp(self, wire: Wire) -> None:
-        """A veth takes what XDP_TX sends it only when it has a program itself."""
-        with wire.client.entered():
-            self.stack.enter_context(links.xdp(self.loaded.fd("pass_xdp"), wire.client_device))
-
-    def server(self, wire: Wire, command: str, *, stamped: bool = False) -> Driver:
-        """A process that serves on the wire for ever."""
-        driver = self.bench.driver(
-            self.stack, [item.fd for item in self.loaded.programs.values()] + self._map_fds(), inside=wire.server
-        )
-        if stamped:
-            driver.ask(f"stamps {self.loaded.maps.fd('stamps')}")
-        driver.ask(command)
-        return driver
-
-    def serve_udp(self, wire: Wire, *, stamped: bool = False, filter_fd: int = -1, work: int = 0) -> Driver:
-        return self.server(wire, f"serve-udp {wire.server_ip} {PORT} {filter_fd} {work}", stamped=stamped)
-
-    def serve_tcp(self, wire: Wire) -> Driver:
-        return self.server(wire, f"serve-tcp {wire.server_ip} {PORT} -1 {_ECHO}")
-
-    def connect(self, kind: str, wire: Wire) -> int:
-        return int(self.client.ask(f"connect {kind} {wire.server_ip} {PORT}")[0])
-
-    def _map_fds(self) -> list[int]:
-        return [self.loaded.maps.fd(name) for name in self.loaded.maps.names]
-
-
-def network(bench: Bench, stack: ExitStack, wires: int, programs: tuple[str, ...], *, stamped: bool = False) -> Net:
-    """So many wires, programs of net.bpf.c loaded, checksums finished in software (XDP sees them unfinished otherwise)."""
-    loaded = bench.load(stack, "net.bpf.c", programs)
-    made = bench.wires(stack, wires)
-    fds = [loaded.maps.fd(name) for name in loaded.maps.names] + [item.fd for item in loaded.programs.values()]
-    client = bench.driver(stack, fds, inside=made[0].client)
-    helper = bench.driver(stack, inside=made[0].server)
-    for wire in made:
-        client.ask(f"software-checksums {wire.client_device}")
-        helper.ask(f"software-checksums {wire.server_device}")
-    if stamped:
-        client.ask(f"stamps {loaded.maps.fd('stamps')}")
-    return Net(bench, stack, loaded, made, client)
-
-
-def _ping(net: Net, case: str, index: int, share: int = 0, which: int = 0) -> Action:
-    return lambda: {case: net.client.ask(f"ping {index} {_PING_COUNT} {_PING_BYTES} {share}")[which]}
 
 
 # --- reaching hooks ---------------------------------------------------------------------------------------------------
@@ -102,12 +42,12 @@ def _reach(bench: Bench, stack: ExitStack) -> Opened:
     links.attach_to_sockmap(net.loaded.fd("stamp_sk_skb"), streams, "BPF_SK_SKB_STREAM_VERDICT")
     driver = bench.driver(stack, [streams, net.loaded.maps.fd("stamps")], inside=tcp.server)
     driver.ask(f"stamps {net.loaded.maps.fd('stamps')}")
-    driver.ask(f"serve-tcp {tcp.server_ip} {PORT} {streams} {_ECHO}")
+    driver.ask(f"serve-tcp {tcp.server_ip} {PORT} {streams} {ECHO}")
     stream = net.connect("tcp", tcp)
 
     def staged(index: int, stages: Mapping[str, str]) -> Action:
         def sample() -> Mapping[str, float]:
-            answer = net.client.ask(f"ping {index} {_PING_COUNT} {_PING_BYTES} 0")
+            answer = net.client.ask(f"ping {index} {PING_COUNT} {PING_BYTES} 0")
             since = dict(zip(_STAGES, answer[4:], strict=True))
             base = since["xdp"]
             return {case: since[stage] - base for stage, case in stages.items() if since[stage] >= 0 and base >= 0}
@@ -132,7 +72,7 @@ def _echo(bench: Bench, stack: ExitStack) -> Opened:
     actions: list[Action] = []
 
     net.serve_udp(udp)
-    actions.append(_ping(net, "socket", net.connect("udp", udp)))
+    actions.append(ping(net, "socket", net.connect("udp", udp)))
     for case, wire in (("xdp", native), ("xdp_generic", generic), ("tcx", tcx)):
         try:
             if case == "tcx":
@@ -145,7 +85,7 @@ def _echo(bench: Bench, stack: ExitStack) -> Opened:
             missing.append(Missing(case, f"the kernel does not attach it: {error.strerror}"))
             continue
         net.serve_udp(wire)
-        actions.append(_ping(net, case, net.connect("udp", wire), 100))
+        actions.append(ping(net, case, net.connect("udp", wire), 100))
     for case, wire in (("past_xdp", past_xdp), ("past_tcx", past_tcx)):
         try:
             if case == "past_tcx":
@@ -157,31 +97,30 @@ def _echo(bench: Bench, stack: ExitStack) -> Opened:
             missing.append(Missing(case, f"the kernel does not attach it: {error.strerror}"))
             continue
         net.serve_udp(wire)
-        actions.append(_ping(net, case, net.connect("udp", wire)))
+        actions.append(ping(net, case, net.connect("udp", wire)))
     net.serve_tcp(tcp)
-    actions.append(_ping(net, "socket_tcp", net.connect("tcp", tcp)))
+    actions.append(ping(net, "socket_tcp", net.connect("tcp", tcp)))
 
     echo = bench.load(stack, "net.bpf.c", ["echo_sk_skb"])
     sockmap = echo.maps.fd("streams")
     if "echo_sk_skb" in echo.programs:
         links.attach_to_sockmap(echo.fd("echo_sk_skb"), sockmap, "BPF_SK_SKB_STREAM_VERDICT")
         driver = bench.driver(stack, [sockmap], inside=streamed.server)
-        driver.ask(f"serve-tcp {streamed.server_ip} {PORT} {sockmap} {_HOLD}")
-        actions.append(_ping(net, "sk_skb", net.connect("tcp", streamed)))
+        driver.ask(f"serve-tcp {streamed.server_ip} {PORT} {sockmap} {HOLD}")
+        actions.append(ping(net, "sk_skb", net.connect("tcp", streamed)))
     else:
         missing.append(Missing("sk_skb", echo.refused["echo_sk_skb"]))
     try:
         net.attach_xdp("to_xsk", xsk)
         net.open_client_xdp(xsk)
         net.server(xsk, f"serve-xsk {xsk.server_device} {net.loaded.maps.fd('xsks')}")
-        actions.append(_ping(net, "af_xdp", net.connect("udp", xsk)))
+        actions.append(ping(net, "af_xdp", net.connect("udp", xsk)))
     except OSError as error:
         missing.append(Missing("af_xdp", f"the kernel has no such AF_XDP socket: {error.strerror or error}"))
     return Opened(tuple(actions), tuple(missing))
 
 
 # --- dropping at hooks: what it takes to get there, and what a program there adds -------------------------------------
-_PUMP, _PUMP_BYTES = 1_024, 64
 
 
 def _drop(bench: Bench, stack: ExitStack) -> Opened:
@@ -209,68 +148,8 @@ def _drop(bench: Bench, stack: ExitStack) -> Opened:
             continue
         receiver.ask(f"enter {wire.client.path}")
         sender = int(receiver.ask(f"connect udp {wire.server_ip} {PORT}")[0])
-        actions.append(_pumped(receiver, case, sender, -1 if case.startswith("drop") else to, _PUMP_BYTES))
+        actions.append(pumped(receiver, case, sender, -1 if case.startswith("drop") else to, PUMP_BYTES))
     return Opened(tuple(actions), tuple(missing))
-
-
-def _pumped(driver: Driver, case: str, sender: int, receiver: int, size: int) -> Action:
-    return lambda: {case: driver.ask(f"pump {sender} {receiver} {_PUMP} {size}")[0]}
-
-
-# --- data reduction ---------------------------------------------------------------------------------------------------
-_REDUCED = (256, 1400, 8000)
-
-
-def _reduction(bench: Bench, stack: ExitStack) -> Opened:
-    net = network(bench, stack, 2, ("pass_socket", "truncate_socket"))
-    actions: list[Action] = []
-    for wire, case, program in zip(net.wires, ("whole", "cut"), ("pass_socket", "truncate_socket"), strict=True):
-        for side in (wire.client, wire.server):
-            device = wire.client_device if side is wire.client else wire.server_device
-            side.ip(f"link set {device} mtu 9000")
-        receiver = bench.driver(stack, [net.loaded.fd(program)], inside=wire.server)
-        to = int(receiver.ask(f"bind {wire.server_ip} {PORT}")[0])
-        receiver.ask(f"filter {to} {net.loaded.fd(program)}")
-        receiver.ask(f"enter {wire.client.path}")
-        sender = int(receiver.ask(f"connect udp {wire.server_ip} {PORT}")[0])
-        actions += [_pumped(receiver, f"{case}@{size}", sender, to, size) for size in _REDUCED]
-    return Opened(tuple(actions))
-
-
-_PACKETS = (64, 1400)
-
-
-def _packets(bench: Bench, stack: ExitStack) -> Opened:
-    """Datagrams into a process by a socket and by AF_XDP."""
-    net = network(bench, stack, 2, ("to_xsk",))
-    by_socket, by_xsk = net.wires
-    actions: list[Action] = []
-    missing: list[Missing] = []
-    receiver = bench.driver(stack, inside=by_socket.server)
-    to = int(receiver.ask(f"bind {by_socket.server_ip} {PORT}")[0])
-    receiver.ask(f"enter {by_socket.client.path}")
-    sender = int(receiver.ask(f"connect udp {by_socket.server_ip} {PORT}")[0])
-    actions += [_pumped(receiver, f"socket@{size}", sender, to, size) for size in _PACKETS]
-    xskmap = net.loaded.maps.fd("xsks")
-    try:
-        net.attach_xdp("to_xsk", by_xsk)
-        taker = bench.driver(stack, [xskmap], inside=by_xsk.server)
-        taker.ask(f"open-xsk {by_xsk.server_device} {xskmap}")
-        taker.ask(f"enter {by_xsk.client.path}")
-        index = int(taker.ask(f"connect udp {by_xsk.server_ip} {PORT}")[0])
-    except OSError as error:
-        reason = f"the kernel has no such AF_XDP socket: {error.strerror or error}"
-        return Opened(tuple(actions), tuple(Missing(f"af_xdp@{size}", reason) for size in _PACKETS))
-    actions += [_taken(taker, f"af_xdp@{size}", index, size) for size in _PACKETS]
-    return Opened(tuple(actions), tuple(missing))
-
-
-def _taken(driver: Driver, case: str, index: int, size: int) -> Action:
-    def sample() -> Mapping[str, float]:
-        ns, received = driver.ask(f"pump-xsk {index} {_PUMP} {size}")
-        return {case: ns} if received >= 0.99 * _PUMP else {}  # a round in which frames were lost says nothing
-
-    return sample
 
 
 # --- preparing hooks: what an empty program adds ------------------------------------------------------------------------
@@ -291,16 +170,16 @@ def _prepare(bench: Bench, stack: ExitStack) -> Opened:
                 pass
         receiver.ask(f"enter {wire.client.path}")
         sender = int(receiver.ask(f"connect udp {wire.server_ip} {PORT}")[0])
-        actions.append(_pumped(receiver, case, sender, to, _PUMP_BYTES))
+        actions.append(pumped(receiver, case, sender, to, PUMP_BYTES))
     plain, streamed = net.wires[4:]
     net.serve_tcp(plain)
-    actions.append(_ping(net, "tcp", net.connect("tcp", plain)))
+    actions.append(ping(net, "tcp", net.connect("tcp", plain)))
     verdict = bench.load(stack, "net.bpf.c", ["pass_sk_skb"])
     sockmap = _sockmap(bench, stack)
     links.attach_to_sockmap(verdict.fd("pass_sk_skb"), sockmap, "BPF_SK_SKB_STREAM_VERDICT")
     driver = bench.driver(stack, [sockmap], inside=streamed.server)
-    driver.ask(f"serve-tcp {streamed.server_ip} {PORT} {sockmap} {_ECHO}")
-    actions.append(_ping(net, "sk_skb", net.connect("tcp", streamed)))
+    driver.ask(f"serve-tcp {streamed.server_ip} {PORT} {sockmap} {ECHO}")
+    actions.append(ping(net, "sk_skb", net.connect("tcp", streamed)))
     return Opened(tuple(actions))
 
 
@@ -319,53 +198,13 @@ def _bandwidth(bench: Bench, stack: ExitStack) -> Opened:
             sockmap = _sockmap(bench, stack)
             links.attach_to_sockmap(loaded.fd("pass_sk_skb"), sockmap, "BPF_SK_SKB_STREAM_VERDICT")
         driver = bench.driver(stack, [sockmap] if sockmap >= 0 else [], inside=wire.server)
-        driver.ask(f"serve-tcp {wire.server_ip} {PORT} {sockmap} {_SWALLOW}")
+        driver.ask(f"serve-tcp {wire.server_ip} {PORT} {sockmap} {SWALLOW}")
         actions.append(_streamed(net, case, net.connect("tcp", wire)))
     return Opened(tuple(actions))
 
 
 def _streamed(net: Net, case: str, index: int) -> Action:
     return lambda: {case: net.client.ask(f"stream {index} 40 16384")[0]}
-
-
-# --- interference -----------------------------------------------------------------------------------------------------
-_RATES = {"light": 20_000, "heavy": 60_000}
-
-
-def _interference(bench: Bench, stack: ExitStack) -> Opened:
-    """A slow path behind a cache in the kernel, and a neighbour, while packets flood in at an even rate."""
-    net = network(bench, stack, 3, ("echo_xdp", "pass_xdp", "busy_xdp", "drop_xdp"))
-    plain, cached, flooded = net.wires
-    net.serve_udp(plain)
-    neighbour = net.connect("udp", plain)
-    net.attach_xdp("echo_xdp", cached)
-    net.open_client_xdp(cached)
-    net.serve_udp(cached)
-    slow = net.connect("udp", cached)
-
-    def sample(case: str, index: int, flood: tuple[str, int] | None) -> Action:
-        def run() -> Mapping[str, float]:
-            with ExitStack() as during:
-                if flood is not None:
-                    program, rate = flood
-                    with flooded.server.entered():
-                        during.enter_context(links.xdp(net.loaded.fd(program), flooded.server_device))
-                    sender = bench.driver(during, inside=flooded.client)
-                    sender.ask(f"connect udp {flooded.server_ip} {PORT}")
-                    sender.ask(f"flood 0 {rate} 64")
-                _, tail, mean, *_ = net.client.ask(f"ping {index} {_PING_COUNT} {_PING_BYTES} 0")
-            return {case: mean, f"{case}_p99": tail}
-
-        return run
-
-    return Opened((
-        sample("neighbour_alone", neighbour, None),
-        sample("neighbour_drop", neighbour, ("drop_xdp", _RATES["heavy"])),
-        sample("neighbour_busy_light", neighbour, ("busy_xdp", _RATES["light"])),
-        sample("neighbour_busy", neighbour, ("busy_xdp", _RATES["heavy"])),
-        sample("slow_alone", slow, None),
-        sample("slow_busy", slow, ("busy_xdp", _RATES["heavy"])),
-    ))  # fmt: skip
 
 
 EXPERIMENTS = (
@@ -446,48 +285,5 @@ EXPERIMENTS = (
         ),
         seconds=15,
         higher_is_better=True,
-    ),
-    Experiment(
-        "channels.packets", "channels", "Figs. 7-9, 13", "a datagram sent and taken by a process, on one CPU, by bytes", "ns",
-        tuple(
-            Case(f"{way}@{size}", f"{title}, {size} bytes")
-            for way, title in (("socket", "UDP socket"), ("af_xdp", "AF_XDP, copy mode")) for size in _PACKETS
-        ),
-        _packets,
-        (Ordering("af_xdp@64", "socket@64", "AF_XDP is faster than a socket, even when it copies", "channel"),),
-    ),
-    Experiment(
-        "channels.reduction", "channels", "Fig. 10", "a datagram received whole, or cut to 64 bytes in the kernel", "ns",
-        tuple(
-            Case(f"{case}@{size}", f"{size} bytes, {words}")
-            for size in _REDUCED for case, words in (("whole", "whole"), ("cut", "cut by a socket filter"))
-        ),
-        _reduction,
-        (Ordering("cut@1400", "whole@1400", "cutting packets before userspace gains little", "copies", similar=True),),
-        "the study: truncating packets gains at most 2.8 %",
-    ),
-    Experiment(
-        "isolation", "isolation", "Figs. 4-6, 16", "round trip of a process while packets flood in on its CPU", "ns",
-        tuple(
-            Case(f"{name}{tail}", f"{title}, {'p99' if tail else 'mean'}")
-            for name, title in (
-                ("neighbour_alone", "neighbour, no flood"),
-                ("neighbour_drop", f"neighbour, {_RATES['heavy']} packets/s that XDP drops at once"),
-                ("neighbour_busy_light", f"neighbour, {_RATES['light']} packets/s that XDP works on for 5 us"),
-                ("neighbour_busy", f"neighbour, {_RATES['heavy']} packets/s that XDP works on for 5 us"),
-                ("slow_alone", "slow path behind an XDP program, no flood"),
-                ("slow_busy", "slow path behind an XDP program, the same flood"),
-            )
-            for tail in ("", "_p99")
-        ),
-        _interference,
-        (
-            Ordering("neighbour_alone", "neighbour_busy", "work in XDP slows its neighbours", "isolation"),
-            Ordering("neighbour_drop_p99", "neighbour_busy_p99", "it is the work, not only the packets", "isolation"),
-            Ordering("neighbour_alone", "slow_alone", "a slow path behind a program in the kernel is slower", "interference"),
-        ),
-        "means leave out the slowest twentieth; the study: a slow path behind a cache in the kernel takes +51 % in the "
-        "median, a neighbour +45 %",
-        20,
     ),
 )  # fmt: skip
