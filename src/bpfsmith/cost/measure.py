@@ -87,8 +87,7 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     try:
         with ExitStack() as stack:
             opened = experiment.open(bench, stack)
-            samples, missing = _sample(opened.actions, experiment.seconds * pace)
-            missing = [*opened.missing, *missing]
+            samples, missing = _sample(opened.actions, experiment.seconds * pace), list(opened.missing)
     except KernelError as error:
         samples, missing = {}, _all_missing(experiment, _reason(error))
     except OSError as error:
@@ -96,14 +95,13 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     return conclude(experiment, samples, missing, time.monotonic() - started)
 
 
-def _sample(actions: Sequence[Action], seconds: float) -> tuple[dict[str, tuple[float, ...]], list[Missing]]:
+def _sample(actions: Sequence[Action], seconds: float) -> dict[str, tuple[float, ...]]:
     """Rounds of all actions in turning order; the first action has a twin, the A/A control. The first round warms up."""
     if not actions:
-        return {}, []
+        return {}
     first = actions[0]
     live: list[Action] = [*actions, lambda: {_CONTROL + name: value for name, value in first().items()}]
     taken: dict[str, list[float]] = {}
-    lost: list[Missing] = []
     end = time.monotonic() + seconds
     for round_ in range(MOST_ROUNDS + 1):
         if round_ > LEAST_ROUNDS and time.monotonic() > end:
@@ -115,7 +113,7 @@ def _sample(actions: Sequence[Action], seconds: float) -> tuple[dict[str, tuple[
                     taken.setdefault(name, [math.nan] * (round_ - 1)).append(value)
         for values in taken.values():
             values.extend([math.nan] * (round_ - len(values)))
-    return {name: tuple(values) for name, values in taken.items()}, lost
+    return {name: tuple(values) for name, values in taken.items()}
 
 
 def conclude(
