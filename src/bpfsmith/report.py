@@ -18,14 +18,16 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     DONE = "done"
+    PAYS = "pays"
+    DOES_NOT_PAY = "do-not-offload"
 
     @property
     def exit_code(self) -> int:
         """0 it holds, 1 it does not, 3 unknown."""
         match self:
-            case Outcome.EQUAL | Outcome.ACCEPTED | Outcome.DONE:
+            case Outcome.EQUAL | Outcome.ACCEPTED | Outcome.DONE | Outcome.PAYS:
                 return 0
-            case Outcome.DIFFERENT | Outcome.REJECTED:
+            case Outcome.DIFFERENT | Outcome.REJECTED | Outcome.DOES_NOT_PAY:
                 return 1
             case Outcome.UNKNOWN:
                 return 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from bpfsmith import __version__
 from bpfsmith.diagnostic import Diagnostic, ToolError
@@ -20,6 +20,18 @@ def working(what: str) -> AbstractContextManager[object]:
     from rich.console import Console
 
     return Console(stderr=True).status(f"{what} ..")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A function that says how far long work has come, on stderr; nothing into a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting ..") as status:
+        yield lambda text: status.update(f"{text} ..")
 
 
 def print_json(report: Report) -> None:

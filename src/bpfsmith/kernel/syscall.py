@@ -29,10 +29,13 @@ class Command(IntEnum):
     MAP_DELETE_ELEM = 3
     MAP_GET_NEXT_KEY = 4
     PROG_LOAD = 5
+    PROG_ATTACH = 8
     PROG_TEST_RUN = 10
     OBJ_GET_INFO_BY_FD = 15
+    RAW_TRACEPOINT_OPEN = 17
     BTF_LOAD = 18
     MAP_FREEZE = 22
+    LINK_CREATE = 28
     ENABLE_STATS = 32
 
 

@@ -1,0 +1,60 @@
+"""`bpfsmith measure`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bpfsmith.cli.output import print_json, progress
+
+NAME = "measure"
+HELP = "measure what hooks, maps and calls cost on this machine"
+EXAMPLE = "bpfsmith measure --table maps,user -o profile.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--table", default="all", metavar="NAMES",
+        help="hooks, maps, user, chain, copy, complexity, channels, isolation, helpers, tracing, insns, several with commas, "
+        "or all (default: all, about a minute and a half)",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="JSON", help="write the cost profile to this file")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="write a picture too: .svg or .png; of the shipped or another profile with --show"
+    )
+    parser.add_argument(
+        "--show", metavar="JSON", nargs="?", const="", help="measure nothing: show this profile, or the shipped one"
+    )
+    parser.add_argument("--cpu", type=int, metavar="N", help="the CPU that everything runs on (default: the last one)")
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="take X times as long for the rounds; more resolves more (default: 1)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from bpfsmith.cost.plot import check_suffix, picture
+    from bpfsmith.cost.profile import load_profile, to_json
+    from bpfsmith.workflow.inputs import write_output
+    from bpfsmith.workflow.measuring import measured, pace_of, profile_lines, profile_report, tables_of
+
+    if args.plot:
+        check_suffix(args.plot)
+    if args.show is not None:
+        profile = load_profile(args.show or None)
+    else:
+        with progress() as say:
+            profile = measured(tables_of(args.table), cpu=args.cpu, pace=pace_of(args.pace), say=say)
+    if args.output:
+        write_output(args.output, to_json(profile))
+    if args.plot:
+        write_output(args.plot, picture(profile, args.plot))
+    report = profile_report(profile)
+    if args.output_format == "json":
+        print_json(report)
+    else:
+        for line in profile_lines(profile, concise=args.output_format == "concise"):
+            print(line)
+    return report.verdict.exit_code

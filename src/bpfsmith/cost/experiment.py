@@ -1,0 +1,81 @@
+"""What is measured, as data: an experiment has cases, what the study found for each, and the orderings that it reports.
+
+"The study" is the measurement study of eBPF at CoNEXT '25; tables, figures and sections are numbered as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bpfsmith.cost.bench import Bench
+
+Action = Callable[[], Mapping[str, float]]
+"""Takes one sample of one or several cases, by name. What it cannot say in this round it leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is measured. `study` is the study's value in the experiment's unit, None where it has none.
+
+    `floor` names the case that is taken off, sample by sample; a case with `is_floor` is not reported by itself.
+    """
+
+    name: str
+    title: str
+    study: float | None = None
+    floor: str | None = None
+    is_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """A finding: `less` costs less than `more`. `component` is what it depends on, as in the study's Table 7.
+
+    With `similar` the finding is that they do not differ by more than a quarter.
+    """
+
+    less: str
+    more: str
+    text: str
+    component: str
+    similar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A case that this kernel or machine cannot do, and why."""
+
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An experiment that is set up: what takes its samples, and what cannot be done."""
+
+    actions: tuple[Action, ...]
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One table or figure. `open` sets it up; everything it makes goes when the stack ends.
+
+    `seconds` is how long its rounds may take. `higher_is_better` for rates: an ordering's `less` then has the higher rate.
+    """
+
+    id: str
+    table: str
+    place: str
+    title: str
+    unit: str
+    cases: tuple[Case, ...]
+    open: Callable[[Bench, ExitStack], Opened]
+    orderings: tuple[Ordering, ...] = ()
+    note: str = ""
+    seconds: float = 4.0
+    higher_is_better: bool = False

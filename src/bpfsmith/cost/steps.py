@@ -1,0 +1,32 @@
+"""One way through a program as a list of steps: what is executed, in which order, on which memory. Costs are counted over
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from bpfsmith.ir.ops import Op
+
+ARGUMENTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is known of a helper call: the map that it is given (None: it takes none, or which one is not known) and the
+    constants among r1 to r5 (None: not a constant). `found` says of a lookup whether the key was there (None: not known)."""
+
+    map: str | None
+    constants: tuple[int | None, ...]
+    found: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One executed instruction. `address` identifies the memory that a load or store touches, None where it is not known."""
+
+    function: str
+    insn_idx: int
+    op: Op
+    address: Hashable | None = None
+    call: Call | None = None

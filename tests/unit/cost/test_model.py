@@ -1,0 +1,91 @@
+"""The model of the core: sums that add up, and what must not make a program cheaper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpfsmith.cost.model import Model, PathCost, Usage
+from bpfsmith.cost.paths import paths
+from bpfsmith.cost.profile import load_profile
+from bpfsmith.isa.asm import assemble
+from bpfsmith.isa.program import MapSpec
+
+PROFILE = load_profile()
+LINES = st.lists(
+    st.sampled_from(
+        ("r2 += r3", "r2 *= r3", "r3 ^= r2", "*(u64 *)(r10 -8) = r2", "r4 = *(u64 *)(r10 -8)", "r5 = 7", "r2 /= r3")
+    ),
+    max_size=40,
+)
+
+
+def cost(lines: list[str], model: Model | None = None) -> PathCost:
+    text = "\n".join([".section xdp", "r2 = 1", "r3 = 3", "*(u64 *)(r10 -8) = r2", *lines, "r0 = 2", "exit"])
+    program = assemble(text, "test.s")[0]
+    return (model or Model(PROFILE)).cost(program, paths(program).paths[0].steps)
+
+
+@given(LINES)
+def test_instructions_add_up_to_the_path(lines: list[str]) -> None:
+    """What is said of single instructions sums to what is said of the path."""
+    found = cost(lines)
+    assert sum(found.per_insn.values()) == pytest.approx(found.ns)
+    assert all(ns >= 0 for ns in found.per_insn.values())
+
+
+@given(LINES, LINES)
+def test_more_instructions_are_never_cheaper(lines: list[str], more: list[str]) -> None:
+    """A path that goes on takes at least as long."""
+    assert cost(lines + more).ns >= cost(lines).ns - 1e-9
+
+
+def test_waiting_costs_more_than_going_side_by_side() -> None:
+    """A long chain of multiplications takes longer than as many that do not wait for each other."""
+    chained = ["r2 *= r3"] * 400
+    apart = [f"r{2 + n % 4} = 7\nr{2 + n % 4} *= 3" for n in range(400)]
+    assert cost(chained).ns > cost(apart).ns
+
+
+def map_ns(kind: str, usage: Usage, verb: str = "lookup", size: int = 8) -> float:
+    spec = MapSpec("m", f"BPF_MAP_TYPE_{kind}", 4, size, 1 << 20)
+    return Model(PROFILE, usage).map_ns(verb, spec, {})
+
+
+@pytest.mark.parametrize("kind", ["ARRAY", "HASH", "LRU_HASH", "LPM_TRIE"])
+def test_a_map_costs_more_the_more_of_it_is_used(kind: str) -> None:
+    """From 100 keys to 1,000, 100,000 and a million."""
+    costs = [map_ns(kind, Usage(keys)) for keys in (1_000, 100_000, 1_000_000)]
+    assert costs == sorted(costs)
+    assert costs[-1] > costs[0]
+
+
+def test_skew_helps_where_the_cache_is_too_small() -> None:
+    """Popular keys stay in the cache; among few keys there is little to win."""
+    assert map_ns("HASH", Usage(100_000, 1.4)) < 0.8 * map_ns("HASH", Usage(100_000, 0.0))
+    assert map_ns("HASH", Usage(1, 1.4)) == map_ns("HASH", Usage(1, 0.0))
+
+
+def test_kinds_stand_in_the_order_of_the_study() -> None:
+    """An array is faster than a hash, and an update of a hash slower than its lookup."""
+    assert map_ns("ARRAY", Usage(100)) < map_ns("HASH", Usage(100)) < map_ns("HASH", Usage(100), "update")
+
+
+def test_what_the_profile_does_not_know_is_said() -> None:
+    """A helper that was not measured is a guess, and named."""
+    text = ".section tc\nr2 = 0\nr3 = 0\nr4 = 0\ncall bpf_skb_change_proto\nr0 = 0\nexit\n"
+    program = assemble(text, "test.s")[0]
+    found = Model(PROFILE).cost(program, paths(program).paths[0].steps)
+    assert any("bpf_skb_change_proto is not in the profile" in text for text in found.guesses)
+
+
+def test_a_slower_machine_is_slower_everywhere() -> None:
+    """Twice the cost of an addition makes arithmetic dearer."""
+    insns = PROFILE.experiments["insns"]
+    doubled = {name: replace(item, value=2 * item.value) for name, item in insns.cases.items()}
+    slower = replace(PROFILE, experiments={**PROFILE.experiments, "insns": replace(insns, cases=doubled)})
+    lines = ["r2 += r3"] * 300
+    assert cost(lines, Model(slower)).ns > 1.5 * cost(lines).ns
