@@ -39,18 +39,18 @@ def kernels() -> tuple[str, ...]:
 def test_other_kernels_have_verdicts_of_their_own(kernels: tuple[str, ...], tmp_path: Path) -> None:
     good = tmp_path / "good.bpf.c"
     good.write_text(FENTRY)
-    bad = EXAMPLES / "stack-argument-uninitialised.bpf.c"
+    bad = EXAMPLES / "stack-uninitialised.bpf.c"
     report = verify([str(good), str(bad)], Toolchain(), kernels=kernels)
     verdicts = {(program.kernel, program.name): program.verdict for program in report.programs}
     assert verdicts == {
         ("5.10", "entry"): "accepted",
         ("5.10", "pass"): "accepted",
-        ("5.10", "count"): "rejected",  # bytes that were never written: allowed to privileged programs since 6.3
+        ("5.10", "early"): "rejected",  # bytes that were never written: allowed to privileged programs since 6.3
         ("6.12", "entry"): "accepted",
         ("6.12", "pass"): "accepted",
-        ("6.12", "count"): "accepted",
+        ("6.12", "early"): "accepted",
     }
-    told = next(item for item in report.diagnostics if item.id == "verifier-stack-argument-uninitialised")
+    told = next(item for item in report.diagnostics if item.id == "verifier-stack-uninitialised")
     assert told.message.startswith("kernel 5.10: ")
     assert told.primary is not None
     assert "// <-" in bad.read_text().split("\n")[told.primary.span.line - 1]

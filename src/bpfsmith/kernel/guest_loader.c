@@ -396,8 +396,16 @@ static void do_prog(void)
 	if (fd < 0) {
 		attr.log_level = 5;
 		log[0] = 0;
-		if (bpf(BPF_PROG_LOAD, &attr) >= 0)
-			error = 0;
+		bpf(BPF_PROG_LOAD, &attr);
+		if (!strstr(log, "; R")) { /* before 5.18 the registers stand only in the log of all paths */
+			attr.log_level = 6;
+			log[0] = 0;
+			if (bpf(BPF_PROG_LOAD, &attr) < 0 && errno == ENOSPC) {
+				attr.log_level = 5;
+				log[0] = 0;
+				bpf(BPF_PROG_LOAD, &attr);
+			}
+		}
 	} else {
 		union bpf_attr ask = {};
 		ask.info.bpf_fd = fd;

@@ -224,6 +224,19 @@ def stack_argument(case: Case, match: Match) -> Story:
     return Story(Place(declared, f"`{variable}` is not wholly initialised here"), (where,), names=names)
 
 
+def stack_size(case: Case, match: Match) -> Story:
+    """A local variable that is smaller than what is done with it."""
+    story = stack_argument(case, match)
+    name = story.names.get("name", "it")
+    if not story.others:
+        return replace(story, primary=replace(story.primary, text="this leaves the stack"))
+    size = match.groupdict().get("size")
+    reached = tuple(
+        replace(place, text=f"{size} bytes are accessed here" if size else "more is accessed") for place in story.others
+    )
+    return replace(story, primary=replace(story.primary, text=f"`{name}` has fewer bytes"), others=reached)
+
+
 def uninitialised(case: Case, match: Match) -> Story:
     """A register that no insn on this path wrote: the variable's declaration, or a function without a return value."""
     at, name = last_span(case), _register(match)

@@ -51,6 +51,12 @@ def _fixed(case: Case, match: re.Match[str]) -> bool:
     return register is not None and register.kind == "map_value" and not {"umax", "umax_value", "var_off"} & set(register.facts)
 
 
+def _inside_stack(case: Case, match: re.Match[str]) -> bool:
+    """Is it the contents that are missing, and not the place?"""
+    off, size = match.groupdict().get("off"), match.groupdict().get("size")
+    return off is None or size is None or (int(off) >= -512 and int(off) + int(size) <= 0)
+
+
 MEMORY = (
     Kind(
         "verifier-packet-check-elsewhere",
@@ -359,12 +365,14 @@ MEMORY = (
         "verifier-stack-uninitialised",
         (
             r"invalid read from stack (?:R(?P<reg>\d+) )?off (?P<off>-?\d+)\+(?P<at>\d+) size (?P<size>\d+)",
+            r"invalid read from stack R(?P<reg>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",
             r"invalid read from stack R(?P<reg>\d+) var_off",
         ),
         "a local variable is read before it was written",
         locate.stack_argument,
         "give `{name}` a value where it is declared",
         "Stack bytes must be written on every path before they are read. Kernels since 6.3 let privileged programs read them.",
+        when=_inside_stack,
         elsewhere="before 6.3, or without CAP_PERFMON",
     ),
     Kind(
@@ -387,10 +395,11 @@ MEMORY = (
             r"invalid (?:write to |read from )?stack (?:type )?R(?P<reg>\d+) off=?(?P<off>-?\d+)(?: access_size|"
             r" size)=(?P<size>-?\d+)",
             r"invalid stack (?:type )?R\d+ off=",
+            r"invalid indirect (?:access to|read from) stack R(?P<reg>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",
             r"invalid (?:read from|write to) stack R(?P<reg>\d+) off (?P<off>-?\d+)(?!\+)",
         ),
         "an access outside of the stack",
-        locate.stack_argument,
+        locate.stack_size,
         "pass no more than the variable holds: use `sizeof({name})` for the size",
         "The size given to a helper is larger than the local variable behind the pointer, or an array is accessed past"
         " its end. The"

@@ -40,6 +40,7 @@ COLUMNS = (
     Column("name", "program", is_number=False),
     Column("section", "section", is_number=False),
     Column("kernel", "kernel", is_number=False),
+    Column("cpu", "mcpu", is_number=False),
     Column("verdict", "verdict", is_number=False, compared=True),
     Column("insns", "insns", compared=True),
     Column("xlated_slots", "xlated"),
@@ -56,7 +57,7 @@ COLUMNS = (
     Column("reason", "reason", is_number=False, shown=False),
 )
 _BY_NAME = {column.name: column for column in COLUMNS} | {column.title: column for column in COLUMNS}
-KEY = ("file", "name", "kernel")
+KEY = ("file", "name", "kernel", "cpu")
 """What tells one row from another, here and in a saved run."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "=": operator.eq,
@@ -232,7 +233,7 @@ def compared_rows(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
 def _key(row: Row) -> tuple[Value, ...]:
     """Runs from different directories correspond by file name."""
     file = row.get("file")
-    return (Path(str(file)).name if file else None, row.get("name"), row.get("kernel") or None)
+    return (Path(str(file)).name if file else None, row.get("name"), row.get("kernel") or None, row.get("cpu") or None)
 
 
 def csv_text(rows: Sequence[Row]) -> str:
