@@ -33,6 +33,10 @@ def _was_packet(case: Case, match: re.Match[str]) -> bool:
     return locate.invalidator(case, f"R{match['reg']}") is not None
 
 
+def _was_released(case: Case, match: re.Match[str]) -> bool:
+    return locate.releaser(case, f"R{match['reg']}") is not None
+
+
 def _is_zero(case: Case, match: re.Match[str]) -> bool:
     last = case.trace.last
     register = last.before.get(f"R{match['reg']}") if last else None
@@ -169,6 +173,16 @@ MEMORY = (
         locate.null,
         "before the call: `if (!{name}) {return}`",
         "A helper or kfunc that needs an object does not take a pointer that may be NULL.",
+    ),
+    Kind(
+        "verifier-use-after-release",
+        (_SCALAR,),
+        "a pointer is used after {call} gave it back",
+        locate.released,
+        "do everything with `{name}` before {call}",
+        "Submitting or discarding a ring buffer record, releasing a socket or a task: afterwards the pointer is void, also for"
+        " reading.",
+        when=_was_released,
     ),
     Kind(
         "verifier-null-dereference",
