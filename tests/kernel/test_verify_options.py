@@ -75,7 +75,7 @@ def test_what_a_file_leaves_open_is_assumed_and_said(tmp_path: Path) -> None:
     path.write_text(OPEN)
     report = verify([str(path)], Toolchain())
     assert [program.verdict for program in report.programs] == ["accepted"], [d.message for d in report.diagnostics]
-    said = " ".join(item.message for item in report.diagnostics if item.id == "assumed-for-loading")
+    said = " ".join(note for item in report.diagnostics if item.id == "assumed-for-loading" for note in item.notes)
     assert "map sized states no max_entries: 1 is assumed" in said
     assert "`xdp` is assumed" in said
     given = verify([str(path)], Toolchain(), choices=choices(["sized=16"], "xdp"))

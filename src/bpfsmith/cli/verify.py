@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--try-mcpu", action="store_true", help="compile C for each of -mcpu=v1 to v4 and compare")
     parser.add_argument("--profile", action="store_true", help="show the source lines that cost the verifier most")
     parser.add_argument("--columns", metavar="A,B,..", help="the columns of the table")
-    parser.add_argument("--sort", metavar="A,-B,..", default="", help="sort by columns, - for descending")
+    parser.add_argument("--sort", metavar="A,B:desc,..", default="", help="sort by columns")
     parser.add_argument(
         "--filter",
         metavar="COND",

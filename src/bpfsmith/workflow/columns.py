@@ -144,14 +144,14 @@ def _bad_filter(text: str, why: str) -> InputError:
 
 
 def arranged(rows: Sequence[Row], sort: Sequence[str], filters: Sequence[str]) -> list[Row]:
-    """Filtered by all of `filters`, sorted by each of `sort` in turn, a leading `-` for descending; unknown values last."""
+    """Filtered by all of `filters`, sorted by each of `sort` in turn (`COLUMN:desc` for descending); unknown values last."""
     conditions = [condition(text) for text in filters]
     out = [row for row in rows if all(item.holds(row) for item in conditions)]
     for spec in reversed(sort):
-        stem, dot, part = spec.removeprefix("-").partition(".")
+        stem, dot, part = spec.removesuffix(":desc").partition(".")
         name = column(stem).name + dot + part
         known = [row for row in out if row.get(name) is not None]
-        known.sort(key=lambda row: row[name], reverse=spec.startswith("-"))  # type: ignore[arg-type, return-value]
+        known.sort(key=lambda row: row[name], reverse=spec.endswith(":desc"))  # type: ignore[arg-type, return-value]
         out = known + [row for row in out if row.get(name) is None]
     return out
 

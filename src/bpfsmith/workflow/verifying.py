@@ -58,7 +58,6 @@ def verify(
             diagnostics += item.diagnostics
             continue
         ready.append(item)
-        diagnostics += assumptions(item)
         if profile:
             profiles[item.program.name] = costs(item)
         if HOST not in kernels:
@@ -73,6 +72,7 @@ def verify(
             found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
             suggestions += (found,) if found else ()
             diagnostics.append(suggestion_note(found, item.file, item.program.name))
+    diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
     if others and ready:
         for kernel, found_there, said in on_guests(ready, others):
@@ -120,22 +120,28 @@ def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagno
     except ToolError as error:
         bare = bare_report(program)
         unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
-        return unloadable, error.diagnostics, None
+        told = (replace(item, message=f"{subject.file}: {program.name}: {item.message}") for item in error.diagnostics)
+        return unloadable, tuple(told), None
     report = replace(report, file=subject.file)
     return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected
 
 
-def assumptions(subject: Subject) -> tuple[Diagnostic, ...]:
-    """What was assumed to load a program, as notes."""
-    return tuple(
+def assumptions(ready: Sequence[Subject]) -> list[Diagnostic]:
+    """What was assumed to load the programs, as one note for each file."""
+    by_file: dict[str, dict[str, None]] = {}
+    for item in ready:
+        by_file.setdefault(item.file, {}).update(dict.fromkeys(item.assumed))
+    return [
         Diagnostic(
             "assumed-for-loading",
-            f"{subject.file}: {text}",
+            f"{file} leaves open what its own loader sets: the verdict holds for what is assumed",
             severity=Severity.NOTE,
+            notes=tuple(texts),
             help="`--map NAME=ENTRIES[:VALUE_SIZE]` and `--section NAME` say it otherwise",
         )
-        for text in subject.assumed
-    )
+        for file, texts in by_file.items()
+        if texts
+    ]
 
 
 def must_load(consequence: str) -> None:
