@@ -39,7 +39,8 @@ class ProgramReport:
 
     `insns` counts the object's, a wide insn once; `xlated_slots` the kernel's image after the verifier, 8 bytes a slot;
     `jited_insns` native instructions. `run_ns` is the least mean of many rounds, the floor still in it; `floor_ns` is that of
-    an empty program measured in the same rounds. `kernel` is set where the verdict is not (only) the running kernel's.
+    an empty program measured in the same rounds. `kernel` is set where the verdict is not (only) the running kernel's, `cpu`
+    the -mcpu where several were tried.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ProgramReport:
     file: str | None = None
     max_states_per_insn: int | None = None
     kernel: str | None = None
+    cpu: str | None = None
 
     def json(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

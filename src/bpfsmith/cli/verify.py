@@ -20,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
     parser.add_argument("--kernel", metavar="LIST", help="kernels to ask, such as 5.10,6.1,6.12,host (default: host)")
     parser.add_argument("--repair", action="store_true", help="search a change to rejected C that the verifier accepts")
+    parser.add_argument("--try-mcpu", action="store_true", help="compile C for each of -mcpu=v1 to v4 and compare")
+    parser.add_argument("--profile", action="store_true", help="show the source lines that cost the verifier most")
     parser.add_argument("--columns", metavar="A,B,..", help="the columns of the table")
-    parser.add_argument("--sort", metavar="A,-B,..", default="", help="sort by columns, - for descending")
+    parser.add_argument("--sort", metavar="A,B:desc,..", default="", help="sort by columns")
     parser.add_argument(
         "--filter",
         metavar="COND",
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow import columns
     from bpfsmith.workflow.kernels import requested
-    from bpfsmith.workflow.verified import choices, diffs, printed, save, with_input_errors
+    from bpfsmith.workflow.verified import choices, diffs, printed, profiles, save, with_input_errors
     from bpfsmith.workflow.verifying import verify
 
     shown, sort = columns.columns(args.columns), [item for item in args.sort.split(",") if item]
@@ -51,7 +53,14 @@ def run(args: argparse.Namespace) -> int:
     chosen = choices(args.map, args.section)
     with working("asking the verifier"):
         report = verify(
-            args.files, options.toolchain(args), timed=args.time, choices=chosen, repair=args.repair, kernels=kernels
+            args.files,
+            options.toolchain(args),
+            timed=args.time,
+            choices=chosen,
+            repair=args.repair,
+            kernels=kernels,
+            cpus=("v1", "v2", "v3", "v4") if args.try_mcpu else (),
+            profile=args.profile,
         )
     print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
     if args.save:
@@ -60,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
     else:
         for line in printed(report, args.output_format, saved, shown, sort, args.filter):
+            print(line)
+        for line in profiles(report):
             print(line)
         for text in diffs(report):
             print(text, end="")

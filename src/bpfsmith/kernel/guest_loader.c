@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { OP_BTF = 1, OP_MAP, OP_PUT, OP_PROG, OP_CLOSE };
+enum op { OP_BTF = 1, OP_MAP, OP_PUT, OP_PROG, OP_CLOSE, OP_TYPES };
 enum fixup { FIX_MAP = 1, FIX_KFUNC, FIX_VARIABLE, FIX_ADDRESS };
 enum { SLOTS = 1024, NONE = 0xffffffff, WEAK = 1, POISONED = 2002000000 };
 
@@ -396,8 +396,16 @@ static void do_prog(void)
 	if (fd < 0) {
 		attr.log_level = 5;
 		log[0] = 0;
-		if (bpf(BPF_PROG_LOAD, &attr) >= 0)
-			error = 0;
+		bpf(BPF_PROG_LOAD, &attr);
+		if (!strstr(log, "; R")) { /* before 5.18 the registers stand only in the log of all paths */
+			attr.log_level = 6;
+			log[0] = 0;
+			if (bpf(BPF_PROG_LOAD, &attr) < 0 && errno == ENOSPC) {
+				attr.log_level = 5;
+				log[0] = 0;
+				bpf(BPF_PROG_LOAD, &attr);
+			}
+		}
 	} else {
 		union bpf_attr ask = {};
 		ask.info.bpf_fd = fd;
@@ -451,6 +459,11 @@ int main(void)
 		case OP_MAP: do_map(); break;
 		case OP_PUT: do_put(); break;
 		case OP_PROG: do_prog(); break;
+		case OP_TYPES:
+			say(line, snprintf(line, sizeof(line), "TYPES %ld\n", types_size));
+			say(types, types_size);
+			say("\n", 1);
+			break;
 		case OP_CLOSE:
 			for (i = 0; i < SLOTS; i++) {
 				if (map_fds[i] > 0)

@@ -8,6 +8,7 @@
     4 PROG   number, type, expected_attach_type, flags, kernel version, slot of the BTF, name, license, insns, fixups,
              func_info, line_info, core_relos, kind and name of what it attaches to, member of a struct_ops struct
     5 CLOSE  forget everything
+    6 TYPES  send the kernel's BTF
 
 Names of the kernel's own (kfuncs, ksyms, attach targets) stay names: the guest looks them up in its BTF.
 """
@@ -35,17 +36,19 @@ from bpfsmith.objfile.core_relo import essential_name
 from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, ExternKind
 from bpfsmith.objfile.object import Object
 
-_BTF, _MAP, _PUT, _PROG, _CLOSE = 1, 2, 3, 4, 5
+_BTF, _MAP, _PUT, _PROG, _CLOSE, _TYPES = 1, 2, 3, 4, 5, 6
 _FIX_MAP, _FIX_KFUNC, _FIX_VARIABLE, _FIX_ADDRESS = 1, 2, 3, 4
 _NONE, _WEAK = 0xFFFFFFFF, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is known of the guest's kernel beforehand: its release and its configuration."""
+    """What is known of the guest's kernel beforehand: its release and its configuration, and its types where CO-RE relocations
+    are not left to it."""
 
     release: str
     configuration: Mapping[str, str]
+    types: Btf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Load:
 def plan(loads: Sequence[Load], target: Target) -> bytes:
     """The steps for all programs, each with maps of its own. KernelError for kconfig values that the kernel does not have."""
     return b"".join(_steps(item, target) for item in loads)
+
+
+def ask_for_types() -> bytes:
+    """The plan whose answer is the kernel's BTF."""
+    return _u32(_TYPES)
 
 
 def _u32(*values: int) -> bytes:
@@ -91,7 +99,9 @@ def _steps(item: Load, target: Target) -> bytes:
     for spec in item.maps:
         if spec.type.endswith("_OF_MAPS"):
             out += b"".join(_u32(_PUT, slots[spec.name], index, slots[name]) for index, name in spec.entries if name in slots)
-    return out + _program(item, btf, slots) + _u32(_CLOSE)
+    if target.types is not None and obj is not None:
+        item = replace(item, program=obj.relocated(item.program, target.types))
+    return out + _program(item, btf, slots, relocated=target.types is not None) + _u32(_CLOSE)
 
 
 def _of_kernel(spec: MapSpec, obj: Object | None, target: Target) -> MapSpec:
@@ -113,7 +123,7 @@ def _map(slot: int, number: int, spec: MapSpec, btf: int, inner: int) -> bytes:
     )
 
 
-def _program(item: Load, btf: int, slots: Mapping[str, int]) -> bytes:
+def _program(item: Load, btf: int, slots: Mapping[str, int], *, relocated: bool) -> bytes:
     program, obj = item.program, item.obj
     kind = for_section(program.section)
     info = obj.info_for(program) if obj is not None and btf != _NONE else ProgramInfo()
@@ -138,7 +148,7 @@ def _program(item: Load, btf: int, slots: Mapping[str, int]) -> bytes:
         + b"".join(fixups)
         + _bytes(info.func_info)
         + _bytes(info.line_info)
-        + _bytes(info.core_relos)
+        + _bytes(b"" if relocated else info.core_relos)
         + _u32(attach[0])
         + _bytes(attach[1].encode() + b"\0" if attach[1] else b"")
         + _bytes(attach[2].encode() + b"\0" if attach[2] else b"")

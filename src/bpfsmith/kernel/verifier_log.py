@@ -25,7 +25,8 @@ _TIME = re.compile(r"^verification time (\d+) usec", re.MULTILINE)
 _STACK = re.compile(r"^stack depth ([\d+]+)", re.MULTILINE)
 _STEP = re.compile(r"^(?P<idx>\d+): \([0-9a-f]{2}\) (?P<text>.*?)(?:\s*; (?P<state>.*))?$")
 _NARRATION = re.compile(
-    r"^(\d+: |; |from \d+ to \d+|mark_precise: |func#\d+ |propagating |processed |verification time |stack depth |"
+    r"^(\d+: |; |last_idx \d+ |regs=\S+ stack=|parent (?:didn't|already) |"
+    r"from \d+ to \d+|mark_precise: |func#\d+ |propagating |processed |verification time |stack depth |"
     r"Validating |Func#\d+ |caller:|callee:|returning from callee|to caller at |frame\d+: |Live regs|\s|$)"
 )
 

@@ -98,7 +98,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The path on which the verifier stopped (at log level 1 the log has no other), and its last words."""
+    """The path on which the verifier stopped, and its last words; of a log of all paths (level 2) the others are left out."""
 
     visits: tuple[Visit, ...]
     words: tuple[str, ...]
@@ -135,6 +135,7 @@ class _Reader:
                 self._state(match["there"], whole=True)
                 self.jumped = True
         elif match := _FROM.match(line):
+            self._back_to(int(match["origin"]))
             self.jumped = True
             self._state(match["state"].strip(), whole=True)
         elif match := _STATE.match(line):
@@ -145,6 +146,12 @@ class _Reader:
             return
         elif line.lstrip().startswith("frame") and _FRAME.match(line.lstrip()):
             self._state(line.strip(), whole=True)
+
+    def _back_to(self, origin: int) -> None:
+        """Another path begins at an insn of the last one: what followed it there is no part of this path."""
+        where = next((at for at in range(len(self.visits) - 1, -1, -1) if self.visits[at].slot == origin), None)
+        if where is not None:
+            del self.visits[where + 1 :]
 
     def _step(self, slot: int, text: str, state: str | None) -> None:
         before = dict(self.frames.get(self.frame, {}))
@@ -204,7 +211,7 @@ def register(text: str) -> Register:
         return Register("fp", {"off": match[1] or "0", **_facts(match[2] or "")}, None, text)
     name, paren, inside = text.partition("(")
     kind = "scalar" if name.removeprefix("P") in ("inv", "scalar", "invP") else name
-    facts = _facts(inside.rstrip(")") if paren else "")
+    facts = _facts(inside.removesuffix(")") if paren else "")
     value = facts.get("imm") if kind == "scalar" else None
     return Register(kind, facts, int(value, 0) if value and _NUMBER.fullmatch(value) else None, text)
 

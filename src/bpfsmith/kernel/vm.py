@@ -20,7 +20,9 @@ from pathlib import Path
 from bpfsmith.diagnostic import Diagnostic, KernelError
 from bpfsmith.kernel.cache import cache_directory
 from bpfsmith.kernel.images import Image
-from bpfsmith.kernel.plan import Load, Target, plan
+from bpfsmith.kernel.plan import Load, Target, ask_for_types, plan
+from bpfsmith.objfile.btf import Btf
+from bpfsmith.objfile.btf_codec import LazyBtf
 
 _LOADER = Path(__file__).with_name("guest_loader.c")
 _QEMU = "qemu-system-x86_64"
@@ -60,7 +62,7 @@ class GuestRun:
     died: str | None = None
 
 
-def load_in(image: Image, loads: Sequence[Load]) -> GuestRun:
+def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
     """Boots a kernel once and loads every program in it.
 
     KernelError `no-qemu` where it is not installed. Whatever happens, no process and no file is left behind.
@@ -74,19 +76,48 @@ def load_in(image: Image, loads: Sequence[Load]) -> GuestRun:
                 help="apt-get install qemu-system-x86, or ask for `--kernel host` only",
             )
         )
+    types = _types(qemu, found) if _leaves_relocations(found) and any(_relocated(item) for item in loads) else None
+    steps = plan(loads, Target(found.release, found.configuration, types))
+    return _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
+
+
+def _relocated(item: Load) -> bool:
+    return item.obj is not None and bool(item.obj.core_relos(item.program))
+
+
+def _leaves_relocations(found: Image) -> bool:
+    """Kernels before 5.17 do not know core_relos of BPF_PROG_LOAD; their types are asked for first, to do it here."""
+    numbers = [int(number) for number in re.findall(r"\d+", found.release)[:2]]
+    return numbers < [5, 17]
+
+
+def _types(qemu: str, found: Image) -> Btf | None:
+    """A kernel's BTF, asked for once and then kept beside its image; None where it has none to give."""
+    kept = found.vmlinuz.with_name("btf")
+    if not kept.exists():
+        said, _, _ = _boot(qemu, found, ask_for_types(), _BOOT_SECONDS * 2)
+        match = re.search(rb"TYPES (\d+)\n", said)
+        data = said[match.end() : match.end() + int(match[1])] if match else b""
+        if match is None or len(data) < max(int(match[1]), 1):
+            return None
+        kept.with_name(".btf").write_bytes(data)
+        kept.with_name(".btf").replace(kept)
+    return LazyBtf(kept.read_bytes())
+
+
+def _boot(qemu: str, found: Image, steps: bytes, seconds: float) -> tuple[bytes, str, bool]:
+    """What a guest with this plan said, its console, and whether it had to be stopped."""
     with tempfile.TemporaryDirectory(prefix="bpfsmith-vm-") as scratch:
-        steps = plan(loads, Target(image.release, image.configuration))
         initrd, answers, console = (Path(scratch) / name for name in ("initrd", "answers", "console"))
         initrd.write_bytes(cpio({"init": (0o100755, loader().read_bytes()), "plan": (0o100644, steps)}))
         command = [
-            *_tied(), qemu, *_MACHINE, "-kernel", str(image.vmlinuz), "-initrd", str(initrd),
+            *_tied(), qemu, *_MACHINE, "-kernel", str(found.vmlinuz), "-initrd", str(initrd),
             "-serial", f"file:{console}", "-serial", f"file:{answers}",
             "-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off",
         ]  # fmt: skip
-        timed_out = _run_machine(command, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads))
+        timed_out = _run_machine(command, seconds)
         said = answers.read_bytes() if answers.exists() else b""
-        words = console.read_text(errors="replace") if console.exists() else ""
-    return _read(said, words, image, timed_out)
+        return said, console.read_text(errors="replace") if console.exists() else "", timed_out
 
 
 def _tied() -> tuple[str, ...]:
@@ -109,7 +140,7 @@ def _run_machine(command: Sequence[str], seconds: float) -> bool:
             machine.wait()
 
 
-def _read(said: bytes, console: str, image: Image, timed_out: bool) -> GuestRun:
+def _read(said: bytes, console: str, timed_out: bool, image: Image) -> GuestRun:
     verdicts: dict[int, GuestVerdict] = {}
     release, died = image.release, "it ended before its work was done"
     maps: dict[int, int] = {}

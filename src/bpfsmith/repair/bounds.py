@@ -14,6 +14,8 @@ from bpfsmith.repair.patch import Edit, Patch, substituted
 if TYPE_CHECKING:
     from bpfsmith.repair.propose import Site
 
+_FARTHEST = 0x8000
+"""An offset into a packet that every packet pointer may move by, and few packets have."""
 _BARRIER = 'asm volatile("" : "+r"({}));'
 
 
@@ -29,6 +31,8 @@ def index(site: Site) -> Iterator[Patch]:
             yield from _checks(site, name, length, edits)
     added = site.found.story.names.get("index", "")
     limit = _steps(site)
+    if site.found.kind is not None and site.found.kind.id in ("verifier-packet-offset-unbounded", "verifier-pointer-range"):
+        limit = _FARTHEST
     if re.fullmatch(r"[A-Za-z_]\w*", added) and limit is not None:
         yield from _checks(site, added, str(limit), ())
 

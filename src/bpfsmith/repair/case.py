@@ -95,7 +95,7 @@ class Case:
         around = next((chain for chain in chains if chain.start() <= at < chain.end()), None)
         if around is not None and around[0] not in _NO_NAMES:
             return around[0]
-        if line[at : at + 2].rstrip("=") in _OPERATORS:
+        if line[at : at + 2].strip().rstrip("=") in _OPERATORS:
             before = [chain for chain in chains if chain.end() <= at and chain[0] not in _NO_NAMES]
             return before[-1][0] if before else ""
         return next((chain[0] for chain in chains if chain.start() >= at and chain[0] not in _NO_NAMES), "")

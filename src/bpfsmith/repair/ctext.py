@@ -6,7 +6,7 @@ Everything here is a search in the user's file that may find nothing; what it fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bpfsmith.repair.case import Case, read_text
 from bpfsmith.source import Span
@@ -133,14 +133,32 @@ def first_map_argument(case: Case, span: Span | None) -> str:
     return ""
 
 
-def index_name(case: Case, added: Span | None, loaded: Span | None) -> str | None:
-    """What the user calls an index: what stands in brackets where it is added, or what its value was given to."""
-    text = case.line_text(added)
-    if added is not None:
-        match = re.search(r"\[\s*([A-Za-z_]\w*(?:(?:->|\.)\w+)*)\s*\]", text)
-        if match:
-            return match[1]
+def index_name(case: Case, places: Sequence[Span | None], loaded: Span | None) -> str | None:
+    """What the user calls an index: what stands in brackets, or is added, at one of the places; or what its value went to."""
+    for pattern in (r"\[\s*([A-Za-z_]\w*(?:(?:->|\.)\w+)*)\s*\]", r"[+]=?\s*([A-Za-z_]\w*)\s*[;)]"):
+        for place in places:
+            match = re.search(pattern, case.line_text(place))
+            if match:
+                return match[1]
     return assigned(case, loaded)
+
+
+def check_line(case: Case, near: Span | None, name: str) -> Span | None:
+    """The comparison of a variable that stands nearest to a line; None where the line itself has it, or none does."""
+    found = lines(case, near)
+    compares = re.compile(rf"\b{re.escape(name)}\b[^;=]*[<>]|[<>][^;]*\b{re.escape(name)}\b")
+    if near is None or not found or compares.search(found[near.line - 1]):
+        return None
+    start, end = function_range(case, near)
+    hits = [
+        n for n in range(start, end + 1) if compares.search(found[n - 1]) and re.search(r"\b(?:if|for|while)\b", found[n - 1])
+    ]
+    if not hits:
+        return None
+    nearest = min(hits, key=lambda n: abs(n - near.line))
+    match = compares.search(found[nearest - 1])
+    assert match is not None
+    return Span(near.path, nearest, match.start() + 1, nearest, match.end() + 1)
 
 
 def early_return(case: Case, span: Span | None) -> str:

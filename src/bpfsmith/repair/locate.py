@@ -52,11 +52,12 @@ def packet(case: Case, match: Match) -> Story:
     at = last_span(case)
     need = int(match["off"]) + int(match["size"])
     checks = _packet_checks(case)
-    names = {"need": str(need), "name": case.expression(at) or "the pointer"}
+    names = {"need": str(need), "name": _base(case.expression(at)) or "the pointer"}
     reached = int(match["range"])
     variable = match["id"] != "0"
-    if reached and checks:
-        where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0])
+    where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
+    # Where the compiler has merged branches the line of the comparison is that of another.
+    if reached and where is not None and re.search(r"end", case.line_text(where)):
         return Story(
             Place(where, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
@@ -66,7 +67,13 @@ def packet(case: Case, match: Match) -> Story:
     added = _variable_addition(case, _register(match)) if variable else None
     if added is not None:
         others = (*others, Place(added, "a variable offset is added here, after which nothing is proved"))
-    return Story(Place(at, "no check against data_end covers this"), others, names=names)
+    told = f"only {reached} bytes are proved here, and {need} needed" if reached else "no check against data_end covers this"
+    return Story(Place(at, told), others, names={"have": str(reached), **names})
+
+
+def _base(expression: str) -> str:
+    """The pointer of a member chain: `eth` of `eth->h_proto`, `a->b` of `a->b->c.d`."""
+    return expression.rpartition("->")[0] or expression
 
 
 def _packet_checks(case: Case) -> list[tuple[Span | None, int]]:
@@ -98,7 +105,7 @@ def null(case: Case, match: Match) -> Story:
     made = origin(case, name, _end(case))
     call = made[1] if made else None
     what = _callee(call)
-    variable = ctext.assigned(case, case.span(call)) or case.expression(at) or "the pointer"
+    variable = ctext.assigned(case, case.span(call)) or _base(case.expression(at)) or "the pointer"
     others = (Place(case.span(call), f"{what} may give NULL here"),) if call else ()
     place = f"`{variable}` may still be NULL here"
     return Story(Place(at, place), others, names={"name": variable, "call": what, "return": ctext.early_return(case, at)})
@@ -122,7 +129,7 @@ def index(case: Case, match: Match) -> Story:
     where, register_name, added = variable
     check = _last_check(case, register_name, where)
     loaded = origin(case, register_name, where)
-    names["index"] = ctext.index_name(case, case.span(added), case.span(loaded[1]) if loaded else None) or "the index"
+    names["index"] = ctext.index_name(case, (at, case.span(added)), case.span(loaded[1]) if loaded else None) or "the index"
     others = [Place(case.span(loaded[1]), "its value comes from here, without bounds")] if loaded else []
     if check is not None:
         visit, bound = check
@@ -142,7 +149,11 @@ def _pointer(case: Case) -> str:
 
 
 def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
-    """Where a register was added to a pointer: the visit's index, the register, the insn."""
+    """Where a register was added to a pointer: the visit's index, the register, the insn. It may be the refused insn."""
+    last = case.trace.last
+    if last is not None and (adds := re.match(r"^r(\d+) [+-]= r(\d+)$", last.text)):
+        scalar = adds[1] if last.before.get(f"R{adds[1]}", _NONE).kind == "scalar" else adds[2]
+        return _end(case), f"R{scalar}", last
     for where, visit, _ in history(case, pointer, _end(case)):
         added = re.match(r"^r\d+ [+-]= r(\d+)$", visit.text)
         if added is None:
@@ -189,7 +200,7 @@ def stale_packet(case: Case, match: Match) -> Story:
     """A packet pointer from before a call that moves the packet."""
     at, name = last_span(case), _register(match)
     mover = invalidator(case, name)
-    variable = case.expression(at) or "the pointer"
+    variable = _base(case.expression(at)) or "the pointer"
     where = case.span(mover[1]) if mover else None
     return Story(
         Place(at, f"`{variable}` was made before that call"),
@@ -212,6 +223,30 @@ def invalidator(case: Case, name: str) -> tuple[int, Visit] | None:
     return None
 
 
+def released(case: Case, match: Match) -> Story:
+    """A pointer that is used after what it points to was given back."""
+    at = last_span(case)
+    call = releaser(case, f"R{match['reg']}")
+    what = _callee(call)
+    names = {"name": _base(case.expression(at)) or "it", "call": what}
+    return Story(
+        Place(at, "it is used here"),
+        (Place(case.span(call), f"{what} gives it back: the pointer is void from here on"),),
+        names=names,
+    )
+
+
+def releaser(case: Case, name: str) -> Visit | None:
+    """The call that gave back what a register pointed to."""
+    gives = re.compile(r"call (?:bpf_ringbuf_(?:submit|discard)|bpf_\w*(?:release|destroy|drop|put))")
+    names = {name} | {source for _, _, source in history(case, name, _end(case))}
+    for visit in reversed(case.visits[:-1]):
+        held = (visit.before.get(n, _NONE) for n in names)
+        if gives.match(visit.text) and any(item.is_pointer and item.kind not in ("none", "fp", "ctx") for item in held):
+            return visit
+    return None
+
+
 def stack_argument(case: Case, match: Match) -> Story:
     """Bytes of a local variable that nobody wrote: its declaration is where they can be."""
     at = last_span(case)
@@ -222,6 +257,19 @@ def stack_argument(case: Case, match: Match) -> Story:
     if declared is None:
         return Story(replace(where, text="bytes that were never written are read here"), names=names)
     return Story(Place(declared, f"`{variable}` is not wholly initialised here"), (where,), names=names)
+
+
+def stack_size(case: Case, match: Match) -> Story:
+    """A local variable that is smaller than what is done with it."""
+    story = stack_argument(case, match)
+    name = story.names.get("name", "it")
+    if not story.others:
+        return replace(story, primary=replace(story.primary, text="this leaves the stack"))
+    size = match.groupdict().get("size")
+    reached = tuple(
+        replace(place, text=f"{size} bytes are accessed here" if size else "more is accessed") for place in story.others
+    )
+    return replace(story, primary=replace(story.primary, text=f"`{name}` has fewer bytes"), others=reached)
 
 
 def uninitialised(case: Case, match: Match) -> Story:

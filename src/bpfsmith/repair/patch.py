@@ -26,9 +26,9 @@ class Patch:
     """Another -mcpu to compile with, where that is the change."""
 
     def apply(self, text: str) -> str:
-        """The text with all edits made, the last line first."""
+        """The text with all edits made, the last line first; what is put in at a line stands before what replaces it."""
         lines = text.split("\n")
-        for edit in sorted(self.edits, key=lambda item: -item.line):
+        for edit in sorted(self.edits, key=lambda item: (-item.line, not item.removed)):
             lines[edit.line - 1 : edit.line - 1 + edit.removed] = edit.text
         return "\n".join(lines)
 

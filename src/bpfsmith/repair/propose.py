@@ -192,25 +192,33 @@ def null_side(site: Site) -> Iterator[Patch]:
 def number_pointer(site: Site) -> Iterator[Patch]:
     """Read through bpf_probe_read_kernel (or _user), one member at a time."""
     line = site.lines[site.span.line - 1]
-    rest = line[site.span.column - 1 :]
-    chain = re.search(r"[A-Za-z_]\w*(?:->\w+(?:\.\w+)*)+", rest)
+    at = site.span.column - 1
+    chains = re.finditer(r"[A-Za-z_]\w*(?:->\w+(?:\.\w+)*)+", line)
+    chain = next((found for found in chains if found.end() > at), None)
+    rest = line[at:]
     dereference = re.match(r"\*\s*\(([\w\s]+?)\s*\*\s*\)\s*(\((?:[^()]|\([^()]*\))*\)|\w+)", rest)
     plain = re.match(r"\*\s*([A-Za-z_]\w*)\b", rest)
-    for helper in ("bpf_probe_read_kernel", "bpf_probe_read_user"):
-        new: str | None = None
-        if dereference and not chain:
-            old = dereference[0]
-            new = f"({{ {dereference[1]} v_ = 0; {helper}(&v_, sizeof(v_), (void *)({dereference[2]})); v_; }})"
-        elif plain and not chain:
-            old, new = plain[0], f"({{ typeof(*{plain[1]}) v_ = 0; {helper}(&v_, sizeof(v_), {plain[1]}); v_; }})"
-        elif chain:
-            old = chain[0]
-            for hops in range(1, old.count("->") + 1):
-                yield from _probed(site, old, hops, helper)
-        if new is not None:
-            edit = substituted(site.lines, site.span.line, old, new)
-            if edit:
-                yield Patch(f"read with {helper}", (edit,))
+    element = re.search(r"\b([A-Za-z_]\w*)\s*\[[^\[\]]*\]", line)
+    helpers = ("bpf_probe_read_kernel", "bpf_probe_read_user")
+    if re.match(r"(?:tracepoint|tp)/syscalls|uprobe|uretprobe|ksyscall", site.found.case.program.section):
+        helpers = helpers[::-1]  # what is pointed to is the process's, more often than not
+    for helper in helpers:
+        if dereference:
+            value = f"{dereference[1]} v_ = 0; {helper}(&v_, sizeof(v_), (void *)({dereference[2]}));"
+            yield from _replaced(site, dereference[0], f"({{ {value} v_; }})", helper)
+        elif chain is not None and chain.start() <= max(at, chain.start()):
+            for hops in range(1, chain[0].count("->") + 1):
+                yield from _probed(site, chain[0], hops, helper)
+        for found in (plain, element):
+            if found:
+                value = f"typeof({found[0]}) v_ = 0; {helper}(&v_, sizeof(v_), &{found[0]});"
+                yield from _replaced(site, found[0], f"({{ {value} v_; }})", helper)
+
+
+def _replaced(site: Site, old: str, new: str, helper: str) -> Iterator[Patch]:
+    edit = substituted(site.lines, site.span.line, old, new)
+    if edit:
+        yield Patch(f"read with {helper}", (edit,))
 
 
 def _probed(site: Site, chain: str, hops: int, helper: str) -> Iterator[Patch]:
@@ -222,9 +230,7 @@ def _probed(site: Site, chain: str, hops: int, helper: str) -> Iterator[Patch]:
         plain = f"{plain}->{part}"
         value = f"v{depth}_"
         text = f"({{ typeof({plain}) {value}; {helper}(&{value}, sizeof({value}), &({text})->{part}); {value}; }})"
-    edit = substituted(site.lines, site.span.line, chain, text)
-    if edit:
-        yield Patch(f"read with {helper}", (edit,))
+    yield from _replaced(site, chain, text, helper)
 
 
 def initialise(site: Site) -> Iterator[Patch]:
@@ -279,6 +285,20 @@ def release(site: Site) -> Iterator[Patch]:
     if primary is None or not re.fullmatch(r"[\w.>-]+", held) or " " in function:
         return
     yield from _before_return(site, primary, call, "the reference is given back on this path")
+
+
+def after_use(site: Site) -> Iterator[Patch]:
+    """Give the reference back after its last use."""
+    given = next((place.span for place in site.found.story.others if place.span), None)
+    name = site.name
+    if given is None or not name or given.line >= site.span.line:
+        return
+    start, end = site.function.statement(given.line)
+    body = range(site.span.line, site.function.last)
+    last = max((n for n in body if re.search(rf"\b{re.escape(name)}\b", site.function.code[n - 1])), default=site.span.line)
+    if start == end and site.lines[start - 1].strip().endswith(";"):
+        moved = (Edit(start, (), 1), site.after(last, site.lines[start - 1].strip()))
+        yield Patch("it is given back after its last use", moved)
 
 
 def unlock(site: Site) -> Iterator[Patch]:
@@ -513,6 +533,7 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-helper-size-zero": bounds.size,
     "verifier-sleepable": sleepable,
     "verifier-reference-leak": release,
+    "verifier-use-after-release": after_use,
     "verifier-lock-missing-unlock": unlock,
     "verifier-lock-call": hoist,
     "verifier-too-many-insns": loops,

@@ -33,6 +33,10 @@ def _was_packet(case: Case, match: re.Match[str]) -> bool:
     return locate.invalidator(case, f"R{match['reg']}") is not None
 
 
+def _was_released(case: Case, match: re.Match[str]) -> bool:
+    return locate.releaser(case, f"R{match['reg']}") is not None
+
+
 def _is_zero(case: Case, match: re.Match[str]) -> bool:
     last = case.trace.last
     register = last.before.get(f"R{match['reg']}") if last else None
@@ -49,6 +53,12 @@ def _fixed(case: Case, match: re.Match[str]) -> bool:
     base = re.search(r"\(r(\d+) ", last.text) if last else None
     register = last.before.get(f"R{base[1]}") if last and base else None
     return register is not None and register.kind == "map_value" and not {"umax", "umax_value", "var_off"} & set(register.facts)
+
+
+def _inside_stack(case: Case, match: re.Match[str]) -> bool:
+    """Is it the contents that are missing, and not the place?"""
+    off, size = match.groupdict().get("off"), match.groupdict().get("size")
+    return off is None or size is None or (int(off) >= -512 and int(off) + int(size) <= 0)
 
 
 MEMORY = (
@@ -163,6 +173,16 @@ MEMORY = (
         locate.null,
         "before the call: `if (!{name}) {return}`",
         "A helper or kfunc that needs an object does not take a pointer that may be NULL.",
+    ),
+    Kind(
+        "verifier-use-after-release",
+        (_SCALAR,),
+        "a pointer is used after {call} gave it back",
+        locate.released,
+        "do everything with `{name}` before {call}",
+        "Submitting or discarding a ring buffer record, releasing a socket or a task: afterwards the pointer is void, also for"
+        " reading.",
+        when=_was_released,
     ),
     Kind(
         "verifier-null-dereference",
@@ -359,12 +379,14 @@ MEMORY = (
         "verifier-stack-uninitialised",
         (
             r"invalid read from stack (?:R(?P<reg>\d+) )?off (?P<off>-?\d+)\+(?P<at>\d+) size (?P<size>\d+)",
+            r"invalid read from stack R(?P<reg>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",
             r"invalid read from stack R(?P<reg>\d+) var_off",
         ),
         "a local variable is read before it was written",
         locate.stack_argument,
         "give `{name}` a value where it is declared",
         "Stack bytes must be written on every path before they are read. Kernels since 6.3 let privileged programs read them.",
+        when=_inside_stack,
         elsewhere="before 6.3, or without CAP_PERFMON",
     ),
     Kind(
@@ -387,10 +409,11 @@ MEMORY = (
             r"invalid (?:write to |read from )?stack (?:type )?R(?P<reg>\d+) off=?(?P<off>-?\d+)(?: access_size|"
             r" size)=(?P<size>-?\d+)",
             r"invalid stack (?:type )?R\d+ off=",
+            r"invalid indirect (?:access to|read from) stack R(?P<reg>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",
             r"invalid (?:read from|write to) stack R(?P<reg>\d+) off (?P<off>-?\d+)(?!\+)",
         ),
         "an access outside of the stack",
-        locate.stack_argument,
+        locate.stack_size,
         "pass no more than the variable holds: use `sizeof({name})` for the size",
         "The size given to a helper is larger than the local variable behind the pointer, or an array is accessed past"
         " its end. The"

@@ -103,7 +103,11 @@ PROGRAM = (
     ),
     Kind(
         "verifier-map-type",
-        (r"cannot pass map_type (?P<number>\d+) into func (?P<what>\w+)#\d+", r"expected prog array map for tail call"),
+        (
+            r"cannot pass map_type (?P<number>\d+) into func (?P<what>\w+)#\d+",
+            r"expected prog array map for tail call",
+            r"kernel subsystem misconfigured verifier",
+        ),
         "{call} does not work on maps of this type",
         locate.map_definition,
         "give `{map}` the type that {call} needs",

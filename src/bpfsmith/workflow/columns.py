@@ -40,6 +40,7 @@ COLUMNS = (
     Column("name", "program", is_number=False),
     Column("section", "section", is_number=False),
     Column("kernel", "kernel", is_number=False),
+    Column("cpu", "mcpu", is_number=False),
     Column("verdict", "verdict", is_number=False, compared=True),
     Column("insns", "insns", compared=True),
     Column("xlated_slots", "xlated"),
@@ -56,7 +57,7 @@ COLUMNS = (
     Column("reason", "reason", is_number=False, shown=False),
 )
 _BY_NAME = {column.name: column for column in COLUMNS} | {column.title: column for column in COLUMNS}
-KEY = ("file", "name", "kernel")
+KEY = ("file", "name", "kernel", "cpu")
 """What tells one row from another, here and in a saved run."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "=": operator.eq,
@@ -143,14 +144,14 @@ def _bad_filter(text: str, why: str) -> InputError:
 
 
 def arranged(rows: Sequence[Row], sort: Sequence[str], filters: Sequence[str]) -> list[Row]:
-    """Filtered by all of `filters`, sorted by each of `sort` in turn, a leading `-` for descending; unknown values last."""
+    """Filtered by all of `filters`, sorted by each of `sort` in turn (`COLUMN:desc` for descending); unknown values last."""
     conditions = [condition(text) for text in filters]
     out = [row for row in rows if all(item.holds(row) for item in conditions)]
     for spec in reversed(sort):
-        stem, dot, part = spec.removeprefix("-").partition(".")
+        stem, dot, part = spec.removesuffix(":desc").partition(".")
         name = column(stem).name + dot + part
         known = [row for row in out if row.get(name) is not None]
-        known.sort(key=lambda row: row[name], reverse=spec.startswith("-"))  # type: ignore[arg-type, return-value]
+        known.sort(key=lambda row: row[name], reverse=spec.endswith(":desc"))  # type: ignore[arg-type, return-value]
         out = known + [row for row in out if row.get(name) is None]
     return out
 
@@ -232,7 +233,7 @@ def compared_rows(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
 def _key(row: Row) -> tuple[Value, ...]:
     """Runs from different directories correspond by file name."""
     file = row.get("file")
-    return (Path(str(file)).name if file else None, row.get("name"), row.get("kernel") or None)
+    return (Path(str(file)).name if file else None, row.get("name"), row.get("kernel") or None, row.get("cpu") or None)
 
 
 def csv_text(rows: Sequence[Row]) -> str:

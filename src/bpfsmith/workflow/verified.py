@@ -13,6 +13,7 @@ from bpfsmith.workflow import columns
 from bpfsmith.workflow.columns import Column, Row
 from bpfsmith.workflow.inputs import write_output
 from bpfsmith.workflow.loadable import Choices
+from bpfsmith.workflow.profiling import Cost, profile_lines
 
 
 def choices(maps: Sequence[str], section: str | None) -> Choices:
@@ -51,6 +52,17 @@ def diffs(report: Report) -> list[str]:
     """The changes that were found for rejected programs, as `patch` takes them."""
     repairs = report.details.get("repairs", [])
     return [str(item["diff"]) for item in repairs] if isinstance(repairs, list) else []
+
+
+def profiles(report: Report) -> list[str]:
+    """The dearest source lines of each program."""
+    found = report.details.get("profiles", {})
+    tables = (
+        [profile_lines(name, [Cost(**item) for item in rows]) for name, rows in found.items()]
+        if isinstance(found, dict)
+        else []
+    )
+    return [line for table in tables for line in ("", *table)]
 
 
 def save(report: Report, path: str, inputs: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError, KernelError, Severity, ToolError
@@ -14,6 +14,7 @@ from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.kernels import HOST, gathered, on_guests
 from bpfsmith.workflow.loadable import Choices
+from bpfsmith.workflow.profiling import Cost, costs
 from bpfsmith.workflow.repairing import Suggestion, suggest, suggestion_note
 from bpfsmith.workflow.subjects import Subject, Unloadable, subjects
 
@@ -28,6 +29,8 @@ def verify(
     choices: Choices | None = None,
     repair: bool = False,
     kernels: Sequence[str] = (HOST,),
+    cpus: Sequence[str] = (),
+    profile: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names), on each of `kernels`.
@@ -44,20 +47,23 @@ def verify(
     by_kernel: list[tuple[str, Diagnostic]] = []
     suggestions: tuple[Suggestion, ...] = ()
     ready: list[Subject] = []
-    for item in subjects(paths, toolchain, chosen):
+    profiles: dict[str, list[Cost]] = {}
+    for cpu, item in _each(paths, toolchain, chosen, cpus):
         if progress is not None:
             progress(item.file)
         if isinstance(item, Unloadable):
             if not item.name and len(paths) == 1:
                 raise InputError(*item.diagnostics)
-            reports.append(_unloadable(item))
+            reports.append(replace(_unloadable(item), cpu=cpu))
             diagnostics += item.diagnostics
             continue
         ready.append(item)
-        diagnostics += assumptions(item)
+        if profile:
+            profiles[item.program.name] = costs(item)
         if HOST not in kernels:
             continue
         report, said, rejected = _verdict(item, timed)
+        report = replace(report, cpu=cpu)
         reports.append(replace(report, kernel=HOST) if len(kernels) > 1 else report)
         by_kernel += ((HOST, told) for told in said)
         if len(kernels) == 1:
@@ -66,19 +72,36 @@ def verify(
             found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
             suggestions += (found,) if found else ()
             diagnostics.append(suggestion_note(found, item.file, item.program.name))
+    diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
     if others and ready:
         for kernel, found_there, said in on_guests(ready, others):
             reports += (report for _, report in found_there)
             by_kernel += ((kernel, told) for told in said)
         diagnostics += gathered(by_kernel)
-    details = {"repairs": [found.json() for found in suggestions]} if repair else {}
+    details: dict[str, object] = {"repairs": [found.json() for found in suggestions]} if repair else {}
+    if profile:
+        details["profiles"] = {name: [cost.json() for cost in found] for name, found in profiles.items()}
     unique = tuple(dict.fromkeys(diagnostics))
     return Report("verify", _outcome(reports), programs=tuple(reports), diagnostics=unique, details=details)
 
 
+def _each(
+    paths: Sequence[str], toolchain: Toolchain, choices: Choices, cpus: Sequence[str]
+) -> Iterator[tuple[str | None, Subject | Unloadable]]:
+    """Every program, compiled for each of `cpus` where there are any."""
+    if not cpus:
+        yield from ((None, item) for item in subjects(paths, toolchain, choices))
+    for path in paths if cpus else ():
+        for cpu in cpus:
+            yield from ((cpu, item) for item in subjects([path], replace(toolchain, cpu=cpu), choices))
+
+
 def _outcome(reports: Sequence[ProgramReport]) -> Outcome:
     """Rejected where one is; unknown where a guest died before it came to one."""
+    if any(report.cpu for report in reports):  # several ways to compile: one that is accepted will do
+        best = {(report.file, report.name): report for report in reports if report.verdict == "accepted"}
+        reports = [best.get((report.file, report.name), report) for report in reports]
     verdicts = {report.verdict for report in reports}
     if verdicts <= {"accepted"}:
         return Outcome.ACCEPTED
@@ -97,22 +120,28 @@ def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagno
     except ToolError as error:
         bare = bare_report(program)
         unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
-        return unloadable, error.diagnostics, None
+        told = (replace(item, message=f"{subject.file}: {program.name}: {item.message}") for item in error.diagnostics)
+        return unloadable, tuple(told), None
     report = replace(report, file=subject.file)
     return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected
 
 
-def assumptions(subject: Subject) -> tuple[Diagnostic, ...]:
-    """What was assumed to load a program, as notes."""
-    return tuple(
+def assumptions(ready: Sequence[Subject]) -> list[Diagnostic]:
+    """What was assumed to load the programs, as one note for each file."""
+    by_file: dict[str, dict[str, None]] = {}
+    for item in ready:
+        by_file.setdefault(item.file, {}).update(dict.fromkeys(item.assumed))
+    return [
         Diagnostic(
             "assumed-for-loading",
-            f"{subject.file}: {text}",
+            f"{file} leaves open what its own loader sets: the verdict holds for what is assumed",
             severity=Severity.NOTE,
+            notes=tuple(texts),
             help="`--map NAME=ENTRIES[:VALUE_SIZE]` and `--section NAME` say it otherwise",
         )
-        for text in subject.assumed
-    )
+        for file, texts in by_file.items()
+        if texts
+    ]
 
 
 def must_load(consequence: str) -> None:

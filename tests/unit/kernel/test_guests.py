@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from bpfsmith.cli.main import main
 from bpfsmith.diagnostic import InputError, KernelError
 from bpfsmith.isa.asm import assemble
 from bpfsmith.kernel import vm
@@ -26,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read(said: bytes, console: str = "", timed_out: bool = False) -> vm.GuestRun:
-    return vm._read(said, console, IMAGE, timed_out)
+    return vm._read(said, console, timed_out, IMAGE)
 
 
 def test_the_words_of_a_guest_are_read_with_their_logs() -> None:
@@ -114,6 +117,41 @@ def test_without_qemu_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         vm.load_in(IMAGE, [])
     assert caught.value.diagnostics[0].id == "no-qemu"
     assert "apt-get install" in caught.value.diagnostics[0].help
+
+
+@pytest.mark.parametrize(("last_words", "status"), [("sleep 0", 3), ("kill -9 $$", 3)])
+def test_a_guest_that_dies_has_its_own_exit_status_and_leaves_nothing(
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    last_words: str,
+    status: int,
+) -> None:
+    fake = tmp_path / "bin" / "qemu-system-x86_64"
+    fake.parent.mkdir()
+    # The second -serial is where a guest speaks: it says its name and a first verdict, and then no more.
+    said = "KERNEL 6.1.0\\nPROG 0 0 5 16 30 0\\n\\nPROG 1 0 5 16"
+    fake.write_text(
+        f"#!/bin/sh\nfor a; do case $a in file:*answers) printf '{said}' > ${{a#file:}};; esac; done\n{last_words}\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    release = cache / "kernels" / "6.1.0-1-cloud-amd64"
+    release.mkdir(parents=True)
+    (release / "vmlinuz").write_bytes(b"")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(vm, "loader", lambda: fake)
+    source = tmp_path / "two.s"
+    source.write_text(".section xdp\none:\nr0 = 2\nexit\n.section tc\ntwo:\nr0 = 0\nexit\n")
+    assert main(["verify", "--kernel", "6.1", str(source)]) == 3
+    out, err = capsys.readouterr()
+    assert "guest-died" in err
+    assert "accepted" in out
+    assert "unknown" in out
+    assert list(scratch.iterdir()) == []
 
 
 def test_releases_have_version_codes() -> None:

@@ -24,9 +24,9 @@ def names(rows: list[columns.Row]) -> list[object]:
 
 
 def test_rows_sort_by_several_columns_with_unknown_values_last() -> None:
-    assert names(columns.arranged(RUN, ["-processed"], [])) == ["b", "a", "c"]
+    assert names(columns.arranged(RUN, ["processed:desc"], [])) == ["b", "a", "c"]
     assert names(columns.arranged(RUN, ["processed"], [])) == ["a", "b", "c"]
-    assert names(columns.arranged(RUN, ["file", "-insns"], [])) == ["a", "b", "c"]
+    assert names(columns.arranged(RUN, ["file", "insns:desc"], [])) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
