@@ -167,3 +167,11 @@ def test_a_replay_that_shows_no_difference_is_none() -> None:
     replay = kernel_replayer(program, None, (program, None))
     assert replay is not None
     assert replay(Counterexample(given, "what bpf_redirect is given", output, output)) is None
+
+
+def test_what_is_shown_is_as_simple_as_it_may_be() -> None:
+    a, b = (assembled(LOOKUP.format(step=step), maps=HOSTS.format("hash")) for step in (1, 2))
+    found = told_apart(a, b)
+    assert len(found.input.packet) == 64
+    assert len(found.input.maps["hosts"]) == 1
+    assert found.input.helper_results == ()

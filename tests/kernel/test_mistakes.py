@@ -20,7 +20,7 @@ SEEN = {
     # The clock is set forward at each request.
     ("refill.appnet", "refill.bpf.c"): ("state epoch", "epoch = 0 ns"),
     # Tokens wrap around in 64 bits.
-    ("bucket.bpf.c", "wrap.bpf.c"): ("return value", "if (bucket->tokens + elapsed * RATE < BURST)"),
+    ("bucket.bpf.c", "wrap.bpf.c"): ("map buckets", "if (bucket->tokens + elapsed * RATE < BURST)"),
     # An index of 15 in an array of 15.
     ("spread.bpf.c", "range.bpf.c"): ("return value", "__u32 index = (ip->saddr ^ ip->daddr) & SERVERS;"),
     # Two bytes merged as if they were half bytes.

@@ -8,9 +8,10 @@ them is made again from the contents that the maps had then, and only what shows
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bpfsmith.diagnostic import KernelError
 from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInput
@@ -18,8 +19,11 @@ from bpfsmith.gate.inputs import Inputs
 from bpfsmith.gate.replay import Side, first_difference
 from bpfsmith.gate.runs import KernelRuns
 from bpfsmith.isa.program import Program
+from bpfsmith.isa.progtype import for_section
 from bpfsmith.kernel.probe import Available, can_bpf, kernel_release
+from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.objfile.object import Object
+from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics import concrete
 from bpfsmith.semantics.behaviour import DRAWS
 from bpfsmith.semantics.state import Unmodelled
@@ -128,8 +132,81 @@ def _first_difference(
             side.draw(step.draws)
         first, second = ((side.step(step.packet, step.ctx), side.contents(), side.calls()) for side in sides)
         if first[0] != second[0] or not _shared(first[1], second[1]) or first[2] != second[2]:
-            return _confirmed(sides, RunInput(step.packet, step.ctx, before, step.draws))
+            given = RunInput(step.packet, step.ctx, before, step.draws)
+            simple = _confirmed(sides, _simplified(sides, given))
+            return simple or _confirmed(sides, given)
     return None
+
+
+TRIALS = 150
+"""Runs of both programs that may be spent on making an input simpler."""
+
+
+def _simplified(sides: Sequence[KernelRuns], given: RunInput) -> RunInput:
+    """An input that the programs part on too, with less in it: change after change that leaves a difference is kept."""
+    left = iter(range(TRIALS))
+    plain = udp_packet(b"request").ljust(64, b"\0")[header_bytes(for_section(sides[0].program.section)) :]
+    for change in _changes(given, plain):
+        simpler = change(given)
+        if simpler == given or next(left, None) is None:
+            continue
+        try:
+            expected, actual = (side.run(simpler) for side in sides)
+        except KernelError:
+            continue
+        if first_difference(expected, actual) is not None:
+            given = simpler
+    return replace(given, helper_results=_used(sides, given))
+
+
+def _used(sides: Sequence[KernelRuns], given: RunInput) -> tuple[HelperResult, ...]:
+    """The results that a call of either program got."""
+    outputs = [side.run(given) for side in sides]
+    left = {helper: max(output.calls.get(helper, 0) for output in outputs) for helper in sides[0].helpers + sides[1].helpers}
+    kept = []
+    for item in given.helper_results:
+        left[item.helper] = left.get(item.helper, 0) - 1
+        if left[item.helper] >= 0:
+            kept.append(item)
+    return tuple(kept)
+
+
+Change = Callable[[RunInput], RunInput]
+
+
+def _changes(given: RunInput, plain: bytes) -> Iterator[Change]:
+    """From what takes most away to single bytes; `plain` is the packet that nobody wonders at."""
+    length = len(plain)
+    yield lambda now: replace(now, ctx={})
+    yield lambda now: replace(now, helper_results=tuple(replace(item, value=0) for item in now.helper_results))
+    for name in given.maps:
+        yield partial(_with_map, name=name, contents={})
+    yield lambda now: replace(now, packet=plain)
+    yield lambda now: replace(now, packet=now.packet[:length].ljust(length, b"\0"))
+    for size in (16, 4, 1):
+        for at in range(0, length, size):
+            yield partial(_with_bytes, at=at, plain=plain[at : at + size])
+    for name, contents in given.maps.items():
+        for key, value in contents.items() if len(contents) <= 16 else ():
+            yield partial(_without, name=name, key=key)
+            yield partial(_with_value, name=name, key=key, value=bytes(len(value)))
+
+
+def _with_map(now: RunInput, name: str, contents: MapContents) -> RunInput:
+    return replace(now, maps={**now.maps, name: contents})
+
+
+def _without(now: RunInput, name: str, key: bytes) -> RunInput:
+    return _with_map(now, name, {item: value for item, value in now.maps[name].items() if item != key})
+
+
+def _with_value(now: RunInput, name: str, key: bytes, value: bytes) -> RunInput:
+    return _with_map(now, name, {**now.maps[name], key: value}) if key in now.maps[name] else now
+
+
+def _with_bytes(now: RunInput, at: int, plain: bytes) -> RunInput:
+    end = at + len(plain)
+    return replace(now, packet=now.packet[:at] + plain + now.packet[end:]) if end <= len(now.packet) else now
 
 
 def _confirmed(sides: Sequence[KernelRuns], given: RunInput) -> Counterexample | None:

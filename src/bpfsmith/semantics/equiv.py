@@ -26,8 +26,8 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.semantics.witness import Assignment
 
 RANDOM_RUNS = 48
-MANY_TERMS = 2_000
-"""From here on the solvers may take longer than some hundred runs of both programs."""
+MANY_TERMS = 64
+"""From here on the solvers may take longer than some hundred runs of both programs do."""
 
 UNDECISIVE = 4
 """An attempt whose failure says nothing gets this part of the solvers' resources."""
