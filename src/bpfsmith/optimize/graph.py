@@ -96,7 +96,7 @@ class Graph:
             index = index_of.get(relo.insn_offset // 8)
             if index is None or index in relos:
                 raise Irregular("CO-RE relocations that share an instruction")
-            relos[index] = relo
+            relos[index] = replace(relo, insn_offset=0)
         targets = {i: index_of[starts[i + 1] + distance] for i, insn in enumerate(insns) if (distance := _distance(insn)) is not None}
         leaders = {0, *targets.values()} | {i + 1 for i in targets} | {i + 1 for i, insn in enumerate(insns) if _is_exit(insn)}
         blocks: dict[int, Block] = {}
