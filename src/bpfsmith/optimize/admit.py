@@ -1,0 +1,320 @@
+"""An object made better: every function improved, every program that it is part of proved and loaded, and the object written.
+
+    improve      each function by itself: passes, simulation proof                 (improve.py)
+    load         each program with its functions replaced, by this kernel's verifier
+    prove        each program as a whole, by the equivalence engine, where it covers it
+    compare      never worse under the objective
+
+A function that a judge does not like loses the steps that are to blame, found by bisection.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+
+from bpfsmith.diagnostic import KernelError, ToolError
+from bpfsmith.gate.load import load_report
+from bpfsmith.gate.prove import prove_equal
+from bpfsmith.isa.program import Program, Subprogram, is_subprogram_reference
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel import testrun
+from bpfsmith.kernel.load import Accepted, load
+from bpfsmith.kernel.maps import open_maps
+from bpfsmith.kernel.probe import Available, can_bpf
+from bpfsmith.objfile.code import Function
+from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.writer import NewCode, rewrite
+from bpfsmith.optimize.effects import Surroundings
+from bpfsmith.optimize.improve import Improved, improve, restricted
+from bpfsmith.optimize.ledger import Step
+from bpfsmith.optimize.parameters import parameters
+from bpfsmith.packet.build import udp_packet
+from bpfsmith.report import ProgramReport
+from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
+
+OBJECTIVES = ("insns", "jited", "ns", "verifier")
+DEFAULT_BUDGET = 60
+"""Seconds that the proof of one whole program may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`objective` is what must not get worse; `budget` seconds are given to the whole-program proof of each program; `programs`
+    names those to be optimised (empty: all)."""
+
+    objective: str = "insns"
+    budget: int = DEFAULT_BUDGET
+    jobs: int = 1
+    programs: tuple[str, ...] = ()
+    timed: bool = True
+    cpu: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramResult:
+    """One program before and after. `verdict` is that of the whole-program proof; the simulation proof of each of its functions
+    holds in any case. `judged` says whether the kernel's verifier could be asked."""
+
+    before: ProgramReport
+    after: ProgramReport
+    verdict: Verdict
+    functions: tuple[Improved, ...]
+    judged: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for function in self.functions for step in function.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """The new object's bytes, and what became of each program."""
+
+    data: bytes
+    programs: tuple[ProgramResult, ...]
+    functions: Mapping[str, Improved] = field(default_factory=dict)
+
+
+Progress = Callable[[str], None]
+
+
+def optimize(data: bytes, path: str, settings: Settings, progress: Progress = lambda text: None) -> Optimized:
+    """Optimises the programs of an object. InputError for what is no object, or has no program of a wanted name."""
+    obj = read_object(data)
+    programs = [obj.program(name) for name in settings.programs] if settings.programs else list(obj.programs)
+    around = surroundings(obj, settings.cpu)
+    names = list(dict.fromkeys(name for program in programs for name in _functions_of(program)))
+    improved = _improve_all(obj, names, around, settings, progress)
+    session = _Session(obj, around, improved, settings)
+    for program in programs:
+        progress(f"loading {program.name}")
+        session.verify(program)
+    # A subprogram that one program could not use has changed for all.
+    for program in programs:
+        if not session.accepted(program):
+            session.give_up(program, "another program's verifier refusal changed a common function")
+    verdicts = _prove_all(session, programs, settings, progress)
+    for program in programs:
+        session.settle_proof(program, verdicts[program.name])
+    results = tuple(session.result(program, verdicts[program.name]) for program in programs)
+    changes = {name: item.code for name, item in session.improved.items() if item.code is not None}
+    return Optimized(rewrite(data, changes, path), results, session.improved)
+
+
+def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
+    """What each function's code depends on, by name."""
+    maps = {spec.name: spec for spec in obj.maps}
+    read = parameters(obj)
+    entries = {program.name for program in obj.programs}
+    out = {}
+    for name, function in obj.functions.items():
+        if name in entries:
+            out[name] = Surroundings(_context(function.section), True, maps, read, cpu=cpu)
+        else:
+            out[name] = Surroundings((), False, maps, read, cpu=cpu)
+    return out
+
+
+def _context(section: str) -> tuple:  # type: ignore[type-arg]
+    try:
+        return for_section(section).context
+    except ToolError:
+        return ()
+
+
+def _functions_of(program: Program) -> list[str]:
+    return [program.name, *(sub.name for sub in program.subprograms)]
+
+
+def _improve_all(
+    obj: Object, names: list[str], around: Mapping[str, Surroundings], settings: Settings, progress: Progress
+) -> dict[str, Improved]:
+    done: dict[str, Improved] = {}
+    work = [(obj.functions[name], around[name]) for name in names]
+    for name, result in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
+        done[name] = result
+        progress(f"{name}: {result.slots_before} -> {result.slots_after} slots")
+    return done
+
+
+def _improve_one(work: tuple[Function, Surroundings]) -> Improved:
+    return improve(*work)
+
+
+def _mapped(function, work, jobs):  # type: ignore[no-untyped-def]
+    if jobs <= 1 or len(work) <= 1:
+        yield from map(function, work)
+        return
+    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=get_context("fork")) as pool:
+        yield from pool.map(function, work)
+
+
+@dataclass(slots=True)
+class _Session:
+    """The functions as they stand, and the judges that have a say."""
+
+    obj: Object
+    around: Mapping[str, Surroundings]
+    improved: dict[str, Improved]
+    settings: Settings
+    loadable: bool = field(default_factory=lambda: isinstance(can_bpf(), Available))
+    judged: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def candidate(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> Program:
+        """The program with its functions as they are now, or as `other` says."""
+        codes: dict[str, NewCode | None] = {name: item.code for name, item in self.improved.items()}
+        codes.update(other or {})
+
+        def insns(name: str, old):  # type: ignore[no-untyped-def]
+            code = codes.get(name)
+            return code.insns if code is not None else old
+
+        subs = tuple(Subprogram(sub.name, insns(sub.name, sub.insns), sub.is_global) for sub in program.subprograms)
+        used = {insn.symbol for body in (insns(program.name, program.insns), *(s.insns for s in subs)) for insn in body}
+        del used
+        return replace(program, insns=insns(program.name, program.insns), subprograms=subs)
+
+    def accepted(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
+        if self.judged.get(program.name, "").startswith("not asked"):
+            return True
+        with open_maps(program, obj=self.obj) as maps, load(self.candidate(program, other), maps) as outcome:
+            return isinstance(outcome, Accepted)
+
+    def verify(self, program: Program) -> None:
+        """The kernel's verifier accepts the program, or the functions that are to blame lose the steps that are."""
+        if not self.loadable:
+            self.judged[program.name] = "not asked: bpf(2) is not available here"
+            return
+        original: dict[str, NewCode | None] = dict.fromkeys(_functions_of(program))
+        with open_maps(program, obj=self.obj) as maps, load(program, maps) as outcome:
+            if not isinstance(outcome, Accepted):
+                self.judged[program.name] = f"not asked: the input itself does not load here ({outcome.reason})"
+                return
+        self.judged[program.name] = "accepted"
+        for name in _functions_of(program):
+            if self.accepted(program):
+                return
+            # This function changed, those not looked at yet as they came.
+            later = {other: None for other in original if other not in (name, *self._before(program, name))}
+            judge = lambda code, name=name, later=later: self.accepted(program, {**later, name: code})  # noqa: E731
+            self.improved[name] = restricted(self.improved[name], self.around[name], judge, "verifier")
+        if not self.accepted(program):
+            self.give_up(program, "the verifier accepts no combination")
+
+    @staticmethod
+    def _before(program: Program, name: str) -> list[str]:
+        names = _functions_of(program)
+        return names[: names.index(name)]
+
+    def give_up(self, program: Program, why: str) -> None:
+        for name in _functions_of(program):
+            item = self.improved[name]
+            self.improved[name] = replace(
+                item, code=None, slots_after=item.slots_before, steps=(), reason=why, pairs=0
+            )
+
+    def settle_proof(self, program: Program, verdict: Verdict) -> None:
+        """A program that the engine can tell from the original stays as it was: one of the two proofs is wrong."""
+        if isinstance(verdict, Different):
+            self.notes.setdefault(program.name, []).append("the engine finds a difference: left as it was")
+            self.give_up(program, "the engine finds a difference")
+
+    def result(self, program: Program, verdict: Verdict) -> ProgramResult:
+        candidate = self.candidate(program)
+        functions = tuple(self.improved[name] for name in _functions_of(program))
+        before, after = self._measured(program, candidate)
+        return ProgramResult(
+            before, after, verdict, functions, self.judged.get(program.name, ""), tuple(self.notes.get(program.name, ()))
+        )
+
+    def _measured(self, program: Program, candidate: Program) -> tuple[ProgramReport, ProgramReport]:
+        plain = tuple(
+            ProgramReport(item.name, item.section, sum(len(body) for body in _bodies(item))) for item in (program, candidate)
+        )
+        if not self.loadable or self.judged.get(program.name, "").startswith("not asked"):
+            return plain[0], plain[1]
+        before, _ = load_report(program, self.obj, timed=False)
+        after, _ = load_report(candidate, self.obj, timed=False)
+        if not self.settings.timed:
+            return before, after
+        return self._timed(program, candidate, before, after)
+
+    def _timed(
+        self, program: Program, candidate: Program, before: ProgramReport, after: ProgramReport
+    ) -> tuple[ProgramReport, ProgramReport]:
+        """Both measured in the same rounds, on a UDP packet."""
+        with (
+            open_maps(program, obj=self.obj) as maps,
+            load(program, maps) as first,
+            load(candidate, maps) as second,
+        ):
+            if not isinstance(first, Accepted) or not isinstance(second, Accepted):
+                return before, after
+            try:
+                measured = testrun.measure([first, second], udp_packet(b"request"), rounds=30, repeat=2_000)
+            except KernelError:  # this program type has no test run
+                return before, after
+        out = []
+        for report, timing in zip((before, after), measured.programs, strict=True):
+            out.append(
+                replace(report, run_ns=timing.min_ns, run_spread_ns=timing.spread_ns, floor_ns=measured.floor.min_ns)
+            )
+        return out[0], out[1]
+
+
+def _bodies(program: Program) -> Iterable[tuple[object, ...]]:
+    return (program.insns, *(sub.insns for sub in program.subprograms))
+
+
+# --- proofs -----------------------------------------------------------------------------------------------------------
+def _prove_all(
+    session: _Session, programs: list[Program], settings: Settings, progress: Progress
+) -> dict[str, Verdict]:
+    work = [(program, session.candidate(program), settings.budget) for program in programs]
+    out: dict[str, Verdict] = {}
+    for program, verdict in zip(programs, _mapped(_prove_one, work, settings.jobs), strict=True):
+        out[program.name] = verdict
+        progress(f"{program.name}: {type(verdict).__name__.lower()}")
+    return out
+
+
+class _TimeUp(BaseException):
+    pass
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def stop(number: int, frame: object) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(max(seconds, 1))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _prove_one(work: tuple[Program, Program, int]) -> Verdict:
+    program, candidate, budget = work
+    if candidate == program:
+        return Equal((), ("the code is the same",))
+    try:
+        with _at_most(budget):
+            verdict = prove_equal(program, None, candidate, None, replay=False)
+            if isinstance(verdict, Different) and isinstance(prove_equal(program, None, program, None, replay=False), Different):
+                return Unknown("undefined-input", "the result depends on memory that the program does not initialise")
+            return verdict
+    except _TimeUp:
+        return Unknown("time-limit", f"no proof of the whole within {budget} s")
+
+
+__all__ = ["Optimized", "ProgramResult", "Settings", "is_subprogram_reference", "optimize", "surroundings"]
