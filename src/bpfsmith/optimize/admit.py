@@ -193,10 +193,14 @@ class _Session:
             self.judged[program.name] = "not asked: bpf(2) is not available here"
             return
         original: dict[str, NewCode | None] = dict.fromkeys(_functions_of(program))
-        with open_maps(program, obj=self.obj) as maps, load(program, maps) as outcome:
-            if not isinstance(outcome, Accepted):
-                self.judged[program.name] = f"not asked: the input itself does not load here ({outcome.reason})"
-                return
+        try:
+            with open_maps(program, obj=self.obj) as maps, load(program, maps) as outcome:
+                refusal = None if isinstance(outcome, Accepted) else outcome.reason
+        except ToolError as error:
+            refusal = error.diagnostics[0].message
+        if refusal is not None:
+            self.judged[program.name] = f"not asked: the input itself does not load here ({refusal})"
+            return
         self.judged[program.name] = "accepted"
         for name in _functions_of(program):
             if self.accepted(program):

@@ -228,6 +228,8 @@ class Flow:
             if at in out.stack:
                 continue
             size = next(n for n in (8, 4, 2, 1) if at % n == 0 and all(at + i in apart for i in range(n)))
+            if size == 8 and not any(may_be_address(self.values.join([rows[at + i][p] for i in range(8)])) for p in range(len(given))):
+                size = 4
             joined = [self.values.join([rows[at + i][path] for i in range(size)]) for path in range(len(given))]
             value = classes.phi(joined, f"{side}s{at}")
             for i in range(size):
@@ -255,6 +257,10 @@ class _Classes:
             return first
         t = self.values.t
         width = first.width
+        if width == 64 and not any(may_be_address(value) for value in held):
+            # Numbers in two halves, so that one that was stored as two, or of which one half is dead, is the same.
+            low = self.phi([t.extract(value, 64, 31, 0) for value in held], leader + "l")
+            return t.concat(self.phi([t.extract(value, 64, 63, 32) for value in held], leader + "h"), 32, low, 32)
         # Bits that are zero on every path stay known to be.
         narrow = width - min(leading_zeros(value) for value in held)
         size = next((n for n in (8, 16, 32) if narrow <= n < width), width)
@@ -264,6 +270,13 @@ class _Classes:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
         self.values.sources.setdefault(made, set()).update(held)
         return t.zext(made, size, width)
+
+
+def may_be_address(value: Term) -> bool:
+    """Could these 64 bits be a pointer? Sums may, inputs may, and eight bytes of memory."""
+    if value.op == "concat":
+        return all(part.op == "app" and part.width == 8 and part.name == "m" for part in value.args)
+    return value.op in ("app", "add")
 
 
 def replaced(t: Terms, value: Term | None, variable: Term, constant: Term) -> Term | None:

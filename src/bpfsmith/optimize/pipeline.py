@@ -9,6 +9,7 @@ from bpfsmith.optimize.flow import Flow
 from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
+from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.dead import remove_dead
 from bpfsmith.optimize.passes.simplify import simplify
 from bpfsmith.optimize.values import Values
@@ -33,6 +34,7 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
         changed |= remove_dead(graph, analysed(graph, around), around, ledger)
         changed |= control.thread(graph, analysed(graph, around), ledger)
         changed |= control.clean(graph, ledger)
+        changed |= coalesce(graph, analysed(graph, around), around, ledger)
         changed |= control.hoist(graph, around, ledger)
         changed |= control.merge_same(graph, ledger)
         changed |= control.merge_tails(graph, ledger)
