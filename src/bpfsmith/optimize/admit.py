@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 from bpfsmith.diagnostic import KernelError, ToolError
-from bpfsmith.gate.load import load_report
+from bpfsmith.gate.load import insn_count, outcome_report
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program, Subprogram, is_subprogram_reference
 from bpfsmith.isa.progtype import for_section
@@ -38,6 +38,7 @@ from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 
 OBJECTIVES = ("insns", "jited", "ns", "verifier")
+ROUNDS, REPEAT = 30, 2_000
 DEFAULT_BUDGET = 60
 """Seconds that the proof of one whole program may take."""
 
@@ -177,8 +178,6 @@ class _Session:
             return code.insns if code is not None else old
 
         subs = tuple(Subprogram(sub.name, insns(sub.name, sub.insns), sub.is_global) for sub in program.subprograms)
-        used = {insn.symbol for body in (insns(program.name, program.insns), *(s.insns for s in subs)) for insn in body}
-        del used
         return replace(program, insns=insns(program.name, program.insns), subprograms=subs)
 
     def accepted(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
@@ -239,42 +238,23 @@ class _Session:
         )
 
     def _measured(self, program: Program, candidate: Program) -> tuple[ProgramReport, ProgramReport]:
-        plain = tuple(
-            ProgramReport(item.name, item.section, sum(len(body) for body in _bodies(item))) for item in (program, candidate)
-        )
-        if not self.loadable or self.judged.get(program.name, "").startswith("not asked"):
-            return plain[0], plain[1]
-        before, _ = load_report(program, self.obj, timed=False)
-        after, _ = load_report(candidate, self.obj, timed=False)
-        if not self.settings.timed:
+        """Counts of both, and times of both measured in the same rounds, on a UDP packet."""
+        if self.judged.get(program.name) != "accepted":
+            before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
-        return self._timed(program, candidate, before, after)
-
-    def _timed(
-        self, program: Program, candidate: Program, before: ProgramReport, after: ProgramReport
-    ) -> tuple[ProgramReport, ProgramReport]:
-        """Both measured in the same rounds, on a UDP packet."""
-        with (
-            open_maps(program, obj=self.obj) as maps,
-            load(program, maps) as first,
-            load(candidate, maps) as second,
-        ):
-            if not isinstance(first, Accepted) or not isinstance(second, Accepted):
+        with open_maps(program, obj=self.obj) as maps, load(program, maps) as first, load(candidate, maps) as second:
+            before, after = outcome_report(program, first), outcome_report(candidate, second)
+            if not self.settings.timed or not isinstance(first, Accepted) or not isinstance(second, Accepted):
                 return before, after
             try:
-                measured = testrun.measure([first, second], udp_packet(b"request"), rounds=30, repeat=2_000)
+                measured = testrun.measure([first, second], udp_packet(b"request"), rounds=ROUNDS, repeat=REPEAT)
             except KernelError:  # this program type has no test run
                 return before, after
-        out = []
-        for report, timing in zip((before, after), measured.programs, strict=True):
-            out.append(
-                replace(report, run_ns=timing.min_ns, run_spread_ns=timing.spread_ns, floor_ns=measured.floor.min_ns)
-            )
-        return out[0], out[1]
-
-
-def _bodies(program: Program) -> Iterable[tuple[object, ...]]:
-    return (program.insns, *(sub.insns for sub in program.subprograms))
+        times = [
+            replace(report, run_ns=timing.min_ns, run_spread_ns=timing.spread_ns, floor_ns=measured.floor.min_ns)
+            for report, timing in zip((before, after), measured.programs, strict=True)
+        ]
+        return times[0], times[1]
 
 
 # --- proofs -----------------------------------------------------------------------------------------------------------

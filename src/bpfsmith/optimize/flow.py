@@ -219,8 +219,13 @@ class Flow:
                 out.regs[register] = classes.phi(present, f"{side}r{register}")
         for name in CLASSES:
             out.versions[name] = classes.phi([state.versions[name] for state in given], f"{side}v{name}")
+        rests = [state.rest for state in given]
+        if all(rest is rests[0] for rest in rests):
+            out.rest = rests[0]
+        else:
+            out.rest = classes.phi([rest if rest is not None else t.const(64, 0) for rest in rests], f"{side}rest")
         places = {at for state in given for at in state.stack}
-        rows = {at: tuple(state.stack.get(at) or t.app("uninit", 8, t.const(64, at)) for state in given) for at in places}
+        rows = {at: tuple(self.values.stack_byte(state, at) for state in given) for at in places}
         apart = {at for at, row in rows.items() if any(value is not row[0] for value in row)}
         for at in sorted(places - apart):
             out.stack[at] = rows[at][0]

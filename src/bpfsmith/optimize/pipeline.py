@@ -3,42 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.flow import Flow
 from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
-from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.dead import remove_dead
+from bpfsmith.optimize.passes.registers import coalesce
+from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
-from bpfsmith.optimize.values import Values
+from bpfsmith.optimize.values import TooHard, Values
 
 MAX_ROUNDS = 12
-
-Pass = Callable[[Graph, Flow, Surroundings, Ledger], bool]
+MAX_SHARED = 8
 
 
 def analysed(graph: Graph, around: Surroundings) -> Flow:
+    """What the places of a function hold."""
     return Flow(Values(), ((graph, around),)).run()
+
+
+@dataclass(slots=True)
+class Work:
+    """A graph in work, and its analysis as long as that holds."""
+
+    graph: Graph
+    around: Surroundings
+    ledger: Ledger
+    _flow: Flow | None = None
+
+    @property
+    def flow(self) -> Flow:
+        if self._flow is None:
+            self._flow = analysed(self.graph, self.around)
+        return self._flow
+
+    def did(self, changed: bool) -> bool:
+        """Notes whether the last pass changed the graph."""
+        if changed:
+            self._flow = None
+        return changed
+
+    def with_flow(self, run: Callable[[Graph, Flow, Surroundings, Ledger], bool]) -> bool:
+        return self.did(run(self.graph, self.flow, self.around, self.ledger))
 
 
 def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
-    graph = graph.copy()
+    best = _settled(graph.copy(), around, ledger)
+    for _ in range(MAX_SHARED):
+        shared = share(best, analysed(best, around), around, ledger)
+        if shared is None:
+            break
+        try:
+            after = _settled(shared, around, ledger)
+        except TooHard:
+            break
+        if after.slots() >= best.slots():
+            break
+        best = after
+    return best
+
+
+def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """All passes until nothing changes; the shortest form on the way."""
+    work = Work(graph, around, ledger)
     control.clean(graph, ledger)
     best, best_slots = graph.copy(), graph.slots()
     for _ in range(MAX_ROUNDS):
-        changed = simplify(graph, analysed(graph, around), around, ledger)
-        changed |= control.clean(graph, ledger)
-        changed |= remove_dead(graph, analysed(graph, around), around, ledger)
-        changed |= control.thread(graph, analysed(graph, around), ledger)
-        changed |= control.clean(graph, ledger)
-        changed |= coalesce(graph, analysed(graph, around), around, ledger)
-        changed |= control.hoist(graph, around, ledger)
-        changed |= control.merge_same(graph, ledger)
-        changed |= control.merge_tails(graph, ledger)
-        control.clean(graph, ledger)
+        changed = work.with_flow(simplify)
+        changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(remove_dead)
+        changed |= work.did(control.thread(graph, work.flow, ledger))
+        changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(coalesce)
+        changed |= work.did(control.hoist(graph, around, ledger))
+        changed |= work.did(control.merge_same(graph, ledger))
+        changed |= work.did(control.merge_tails(graph, ledger))
+        work.did(control.clean(graph, ledger))
         if graph.slots() <= best_slots:
             best, best_slots = graph.copy(), graph.slots()
         if not changed:

@@ -47,10 +47,12 @@ class State:
     mem: dict[tuple[Term, int], Term] = field(default_factory=dict)
     versions: dict[str, Term] = field(default_factory=dict)
     stores: list[tuple[Term, dict[int, Term]]] = field(default_factory=list)
+    # What made stack bytes that `stack` does not list (None: nothing has, they are as the function found them).
+    rest: Term | None = None
 
     def copy(self) -> State:
         stores = [(base, dict(written)) for base, written in self.stores]
-        return State(list(self.regs), dict(self.stack), dict(self.mem), dict(self.versions), stores)
+        return State(list(self.regs), dict(self.stack), dict(self.mem), dict(self.versions), stores, self.rest)
 
     def same(self, other: State) -> bool:
         return (
@@ -58,6 +60,7 @@ class State:
             and self.stack == other.stack
             and self.mem == other.mem
             and self.versions == other.versions
+            and self.rest is other.rest
         )
 
 
@@ -223,9 +226,10 @@ class Values:
         t = self.t
         address = self.read(s, op.base)
         if node.relo is not None:
-            versions = [s.versions[name] for name in CLASSES]
-            self.settle(s)
-            return t.app(f"coreload:{op.size}:{op.signed}", 64, address, self._unknown(node), *versions)
+            version = t.app("v", 64, *(s.versions[name] for name in CLASSES))
+            for other, written in s.stores:
+                version = _after_store(t, version, other, written)
+            return t.app(f"coreload:{op.size}:{op.signed}", 64, address, self._unknown(node), version)
         base, offset = self.place(address)
         offset += op.offset
         if base.op == "app" and base.name == "ctx":
@@ -257,19 +261,36 @@ class Values:
         t = self.t
         kinds = self.kinds(base)
         if base.op == "app" and base.name == "fp":
-            known = s.stack.get(offset)
-            if known is None:
-                known = s.stack[offset] = t.app("uninit", 8, t.const(64, offset))
-            return known
+            return self.stack_byte(s, offset)
         known = s.mem.get((base, offset))
         if known is None:
             tokens = [self._version_for(s, base, kinds)]
             if STACK in kinds:
                 # Any byte of the stack may be meant: the whole stack decides.
-                tokens += [byte for _, byte in sorted(s.stack.items())]
+                tokens.append(self._stack_token(s))
             known = t.app("m", 8, base, t.const(64, offset), *tokens)
             s.mem[base, offset] = known
         return known
+
+    def stack_byte(self, s: State, offset: int) -> Term:
+        """The byte at r10 + offset."""
+        known = s.stack.get(offset)
+        if known is not None:
+            return known
+        t = self.t
+        at = t.const(64, offset)
+        return t.app("uninit", 8, at) if s.rest is None else t.app("fresh", 8, at, s.rest)
+
+    def _listed(self, s: State) -> list[tuple[int, Term]]:
+        """The stack bytes that are not what the rest is."""
+        bare = State([], rest=s.rest)
+        return [(at, byte) for at, byte in sorted(s.stack.items()) if byte is not self.stack_byte(bare, at)]
+
+    def _stack_token(self, s: State, *more: Term) -> Term:
+        """One term that stands for the whole stack."""
+        listed = self._listed(s)
+        rest = s.rest if s.rest is not None else self.t.const(64, 0)
+        return self.t.app(f"fresh:{','.join(str(at) for at, _ in listed)}", 64, rest, *(byte for _, byte in listed), *more)
 
     def _version_for(self, s: State, base: Term, kinds: frozenset[str]) -> Term:
         """The version of the memory behind `base`, stores that are not settled yet included."""
@@ -322,11 +343,8 @@ class Values:
     def _store_somewhere(self, s: State, address: Term, op: ops.Store, value: Term) -> None:
         """A store to the stack at a place that is not constant: every byte may be hit."""
         t = self.t
-        for at in range(-STACK_BYTES, 0):
-            old = s.stack.get(at)
-            if old is None:
-                old = t.app("uninit", 8, t.const(64, at))
-            s.stack[at] = t.app(f"fresh:{op.size}:{op.offset}", 8, t.const(64, at), old, address, value)
+        s.rest = self._stack_token(s, address, value, t.const(64, op.offset), t.const(64, op.size))
+        s.stack = {}
         self._drop(s, lambda other: STACK in self.kinds(other))
 
     def _drop(self, s: State, condition: object) -> None:
@@ -477,7 +495,7 @@ class Values:
         return tuple(out)
 
     def _whole_stack(self, s: State) -> list[Term]:
-        return [s.stack.get(at) or self.t.app("uninit", 8, self.t.const(64, at)) for at in range(-STACK_BYTES, 0)]
+        return [self._stack_token(s)]
 
     def _write(self, s: State, value: Term | None, size: int | None, whole: bool, serial: str) -> frozenset[str]:
         """A helper writes behind a pointer; the kinds of memory beside the stack that this may change."""
@@ -490,13 +508,14 @@ class Values:
             self._scribble(s, range(offset, end), whole, serial)
             return frozenset()
         if STACK in kinds:
-            self._scribble(s, range(-STACK_BYTES, 0), False, serial)
+            s.rest, s.stack = self._stack_token(s, self.t.app(f"out:{serial}", 64)), {}
+            self._drop(s, lambda other: STACK in self.kinds(other))
         return frozenset(_written_classes(kinds))
 
     def _scribble(self, s: State, places: range, whole: bool, serial: str) -> None:
         t = self.t
         for at in places:
-            old = () if whole else (s.stack.get(at) or t.app("uninit", 8, t.const(64, at)),)
+            old = () if whole else (self.stack_byte(s, at),)
             s.stack[at] = t.app(f"out:{serial}", 8, t.const(64, at), *old)
         self._drop(s, lambda other: STACK in self.kinds(other))
 
@@ -508,7 +527,9 @@ class Values:
         self._event(s, events, ("call", name, *given, *seen))
         serial = f"{tag}:{len(events)}"
         if reaches:
-            self._scribble(s, range(-STACK_BYTES, 0), False, serial)
+            # All of it was compared, so that what it becomes depends on the call alone.
+            s.rest, s.stack = t.app(f"fresh:{serial}", 64), {}
+            self._drop(s, lambda other: STACK in self.kinds(other))
         self._bump(s, ANYTHING, t.app(f"after:{serial}", 64))
         helper = name.partition(":")[2] if name.startswith("CallHelper") else ""
         self._clobber(s, self._result(helper or name, serial))

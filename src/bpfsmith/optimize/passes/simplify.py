@@ -91,7 +91,7 @@ class _Walk:
         return self._operands(node, age)
 
     def _result(self, node: Node) -> Term | None:
-        trial = State(list(self.state.regs), self.state.stack, self.state.mem, self.state.versions, self.state.stores)
+        trial = State(list(self.state.regs), self.state.stack, self.state.mem, self.state.versions, self.state.stores, self.state.rest)
         if node.relo is not None and isinstance(node.op, ops.Load):
             trial = self.state.copy()
         (dst,) = defines(node.op)
