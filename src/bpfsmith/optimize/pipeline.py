@@ -11,6 +11,7 @@ from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
 from bpfsmith.optimize.passes.dead import remove_dead
+from bpfsmith.optimize.passes.memory import form_words, merge_stores
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
@@ -75,6 +76,9 @@ def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     for _ in range(MAX_ROUNDS):
         changed = work.with_flow(simplify)
         changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(remove_dead)
+        changed |= work.with_flow(form_words)
+        changed |= work.with_flow(merge_stores)
         changed |= work.with_flow(remove_dead)
         changed |= work.did(control.thread(graph, work.flow, ledger))
         changed |= work.did(control.clean(graph, ledger))
