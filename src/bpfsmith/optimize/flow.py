@@ -202,21 +202,27 @@ class Flow:
     def _merge(self, key: Key, incoming: list[Entry]) -> Entry:
         classes = _Classes(self.values, tag_of(key))
         states = []
+        # Registers of all sides first: memory is cut into the pieces that they hold.
         for side in range(len(self.sides)):
-            states.append(self._merge_side(side, [entry.states[side] for entry in incoming], classes))
+            states.append(self._merge_registers(side, [entry.states[side] for entry in incoming], classes))
+        for side, state in enumerate(states):
+            self._merge_memory(side, [entry.states[side] for entry in incoming], classes, state)
         facts = incoming[0].facts
         for entry in incoming[1:]:
             facts &= entry.facts
         return Entry(tuple(states), facts)
 
-    def _merge_side(self, side: int, given: list[State], classes: _Classes) -> State:
-        t = self.values.t
+    def _merge_registers(self, side: int, given: list[State], classes: _Classes) -> State:
         out = State([None] * 11)
         for register in range(11):
             held = [state.regs[register] for state in given]
             present = [value for value in held if value is not None]
             if len(present) == len(held):
                 out.regs[register] = classes.phi(present, f"{side}r{register}")
+        return out
+
+    def _merge_memory(self, side: int, given: list[State], classes: _Classes, out: State) -> None:
+        t = self.values.t
         for name in CLASSES:
             out.versions[name] = classes.phi([state.versions[name] for state in given], f"{side}v{name}")
         rests = [state.rest for state in given]
@@ -232,16 +238,48 @@ class Flow:
         for at in sorted(apart):
             if at in out.stack:
                 continue
-            size = next(n for n in (8, 4, 2, 1) if at % n == 0 and all(at + i in apart for i in range(n)))
-            if size == 8 and not any(may_be_address(self.values.join([rows[at + i][p] for i in range(8)])) for p in range(len(given))):
-                size = 4
-            joined = [self.values.join([rows[at + i][path] for i in range(size)]) for path in range(len(given))]
+            size, joined = self._piece(at, apart, classes, lambda i, path: rows[i][path], len(given))
             value = classes.phi(joined, f"{side}s{at}")
             for i in range(size):
                 out.stack[at + i] = t.extract(value, 8 * size, 8 * i + 7, 8 * i)
         first = given[0].mem
         out.mem = {place: byte for place, byte in first.items() if all(state.mem.get(place) is byte for state in given[1:])}
-        return out
+        for register in range(10):
+            address = out.regs[register]
+            if address is not None and address.op == "app" and address.name.startswith(f"phi:{classes.tag}:"):
+                self._merge_behind(address, [state.regs[register] for state in given], given, out, classes)
+
+    def _piece(
+        self, at: int, present: set[int], classes: _Classes, byte: Callable[[int, int], Term], paths: int
+    ) -> tuple[int, list[Term]]:
+        """How many bytes from `at` on belong together, and what they are on each path: as a register has them if one does."""
+        fitting = [n for n in (8, 4, 2, 1) if at % n == 0 and all(at + i in present for i in range(n))]
+        pieces = [(n, [self.values.join([byte(at + i, path) for i in range(n)]) for path in range(paths)]) for n in fitting]
+        for size, joined in pieces:
+            if size > 1 and classes.has(joined):
+                return size, joined
+        return next((n, joined) for n, joined in pieces if n < 8 or any(may_be_address(value) for value in joined))
+
+    def _merge_behind(
+        self, address: Term, held: list[Term | None], given: list[State], out: State, classes: _Classes
+    ) -> None:
+        """What is known on every path of the memory that a pointer leads to, which is another one on each."""
+        places = [self.values.place(value) for value in held if value is not None]
+        root, start = places[0]
+        known = {
+            at - start
+            for base, at in given[0].mem
+            if base is root and all((b, o + at - start) in state.mem for (b, o), state in zip(places, given, strict=True))
+        }
+        for at in sorted(known):
+            if (address, at) in out.mem:
+                continue
+            size, joined = self._piece(
+                at, known, classes, lambda i, path: given[path].mem[places[path][0], places[path][1] + i], len(given)
+            )
+            value = classes.phi(joined, f"{address.ident}m{at}")
+            for i in range(size):
+                out.mem[address, at + i] = self.values.t.extract(value, 8 * size, 8 * i + 7, 8 * i)
 
 
 def tag_of(key: Key) -> str:
@@ -256,6 +294,18 @@ class _Classes:
     tag: str
     made: dict[tuple[Term, ...], Term] = field(default_factory=dict)
 
+    def has(self, held: list[Term]) -> bool:
+        """Does a place hold exactly this already?"""
+        size = self._size(held)
+        return tuple(self.values.t.extract(value, value.width, size - 1, 0) for value in held) in self.made
+
+    @staticmethod
+    def _size(held: list[Term]) -> int:
+        """The bits that matter: those that are zero on every path stay known to be."""
+        width = held[0].width
+        narrow = width - min(leading_zeros(value) for value in held)
+        return next((n for n in (8, 16, 32) if narrow <= n < width), width)
+
     def phi(self, held: list[Term], leader: str) -> Term:
         first = held[0]
         if all(value is first for value in held):
@@ -266,9 +316,7 @@ class _Classes:
             # Numbers in two halves, so that one that was stored as two, or of which one half is dead, is the same.
             low = self.phi([t.extract(value, 64, 31, 0) for value in held], leader + "l")
             return t.concat(self.phi([t.extract(value, 64, 63, 32) for value in held], leader + "h"), 32, low, 32)
-        # Bits that are zero on every path stay known to be.
-        narrow = width - min(leading_zeros(value) for value in held)
-        size = next((n for n in (8, 16, 32) if narrow <= n < width), width)
+        size = self._size(held)
         parts = tuple(t.extract(value, width, size - 1, 0) for value in held)
         made = self.made.get(parts)
         if made is None:
