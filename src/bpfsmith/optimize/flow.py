@@ -16,7 +16,7 @@ from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.values import CLASSES, Event, State, TooHard, Values
 from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
-MAX_ROUNDS = 40
+MAX_ROUNDS = 400
 MAX_CHAIN = 10_000
 
 Key = tuple[int, ...]
@@ -59,7 +59,7 @@ class Flow:
     entries: dict[Key, Entry] = field(default_factory=dict)
     edges: dict[Key, list[tuple[Key, Entry]]] = field(default_factory=dict)
     _rank: dict[int, int] = field(default_factory=dict)
-    _sources: int = 0
+    _kinds_grown: int = 0
 
     def run(self) -> Flow:
         """To the fixed point. Raises TooHard, and Mismatch when two functions cannot be followed together."""
@@ -88,11 +88,9 @@ class Flow:
                 if known is None or not known.same(merged):
                     self.entries[target] = merged
                     dirty.add(target)
-            grown = sum(len(item) for item in self.values.sources.values())
-            if grown != self._sources:
+            if self.values.kinds_grown != self._kinds_grown:
                 # What a pointer may lead to has grown: everything that was said of overlaps is said again.
-                self._sources = grown
-                self.values.forget_kinds()
+                self._kinds_grown = self.values.kinds_grown
                 dirty |= set(self.entries)
         reached = self._reached(start)
         for key in [item for item in self.entries if item not in reached]:
@@ -321,7 +319,7 @@ class _Classes:
         made = self.made.get(parts)
         if made is None:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
-        self.values.sources.setdefault(made, set()).update(held)
+        self.values.add_sources(made, held)
         return t.zext(made, size, width)
 
 

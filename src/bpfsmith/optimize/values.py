@@ -74,6 +74,7 @@ class Values:
 
     t: Terms = field(default_factory=Terms)
     sources: dict[Term, set[Term]] = field(default_factory=dict)  # what a phi was made of
+    kinds_grown: int = 0
     _kinds: dict[Term, frozenset[str]] = field(default_factory=dict)
 
     # --- entry --------------------------------------------------------------------------------------------------------
@@ -105,8 +106,21 @@ class Values:
             known = self._kinds[base] = self._kinds_of(base, set())
         return known
 
-    def forget_kinds(self) -> None:
-        self._kinds.clear()
+    def add_sources(self, phi: Term, held: Iterable[Term]) -> None:
+        """Notes what a phi is made of; counts it when that lets the phi lead to more kinds of memory."""
+        known = self.sources.get(phi)
+        if known is None:
+            self.sources[phi] = set(held)
+            self._kinds.pop(phi, None)
+            return
+        new = set(held) - known
+        if not new:
+            return
+        before = self.kinds(phi)
+        known |= new
+        if not all(self.kinds(self.place(source)[0]) <= before for source in new):
+            self._kinds.clear()
+            self.kinds_grown += 1
 
     def _kinds_of(self, base: Term, seen: set[Term]) -> frozenset[str]:
         if base in seen:
