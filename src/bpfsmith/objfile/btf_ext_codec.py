@@ -1,7 +1,7 @@
 """The .BTF.ext section as it lies in the file, for writing it again: records with string offsets instead of strings.
 
-    header | func_info: record size, sections | line_info: the same | core_relo: the same
-    a section is: offset of its name | number of records | records, which begin with the insn's offset in bytes
+header | func_info: record size, sections | line_info: the same | core_relo: the same
+a section is: offset of its name | number of records | records, which begin with the insn's offset in bytes
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     .BTF, maps, data, license, ..   byte for byte
     .debug_*              left out, as `llvm-strip -g` does: DWARF addresses of replaced code would be wrong
 
-An object of which nothing is replaced comes back byte for byte. Layout: ELF-64 (System V ABI), Documentation/bpf/llvm_reloc.rst,
-Documentation/bpf/btf.rst.
+An object of which nothing is replaced comes back byte for byte. Layout: ELF-64 (System V ABI),
+Documentation/bpf/llvm_reloc.rst and Documentation/bpf/btf.rst.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ class _Writer:
 
     def _learn(self, section: int) -> None:
         """What each relocation of the code points at, so that new code can point there too."""
-        by_offset = {rel.offset: rel for part in self.parts if part.type == _SHT_REL and part.info == section for rel in _rels(part)}
+        by_offset = {
+            rel.offset: rel for part in self.parts if part.type == _SHT_REL and part.info == section for rel in _rels(part)
+        }
         for place in self.layouts[section].places:
             insns = self.obj.functions[place.name].insns
             for insn, slot in zip(insns, slot_starts(insns), strict=False):
@@ -286,7 +288,7 @@ class _Writer:
         table = next((i for i in rels if self.parts[i].info == index), None)
         section_of = {part.name: i for i, part in enumerate(self.parts) if i in self.layouts}
         btf = parse_btf(types.data)
-        owner = {}  # which symbol the records of a section are relocated against
+        owner: dict[str, _Rel] = {}  # which symbol the records of a section are relocated against
         old = parse_raw_ext(self.parts[index].data)
         offsets = {rel.offset: rel for rel in rels[table]} if table is not None else {}
         for at, name in old.places(btf):
@@ -296,7 +298,9 @@ class _Writer:
         self.parts[index].data = encode_ext(new)
         if table is not None:
             rels[table] = [
-                owner[name]._replace(offset=at) for at, name in parse_raw_ext(self.parts[index].data).places(btf) if name in owner
+                owner[name]._replace(offset=at)
+                for at, name in parse_raw_ext(self.parts[index].data).places(btf)
+                if name in owner
             ]
 
     def _new_ext(self, old: RawExt, btf: Btf, section_of: Mapping[str, int], base: Mapping[str, int]) -> RawExt:
@@ -374,7 +378,8 @@ class _Writer:
         for index, (_, info, _, section, value, _) in enumerate(self.symbols):
             labels = section in self.layouts and info & 15 == 0 and index not in used
             inside = labels and any(
-                place.new_start <= value < place.new_end and place.name in self.changes for place in self.layouts[section].places
+                place.new_start <= value < place.new_end and place.name in self.changes
+                for place in self.layouts[section].places
             )
             if index and (section in gone or inside):
                 out.add(index)
@@ -465,5 +470,3 @@ def _bug(message: str) -> InternalError:
     return InternalError(
         Diagnostic("object-not-written", f"the object cannot be written: {message}", help="please report it with the object")
     )
-
-

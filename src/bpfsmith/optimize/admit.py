@@ -11,16 +11,20 @@ A function that a judge does not like loses the steps that are to blame, found b
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
+from typing import TypeVar
 
 from bpfsmith.diagnostic import KernelError, ToolError
 from bpfsmith.gate.load import insn_count, outcome_report
 from bpfsmith.gate.prove import prove_equal
-from bpfsmith.isa.program import Program, Subprogram, is_subprogram_reference
+from bpfsmith.isa.context import Layout
+from bpfsmith.isa.insn import Insn
+from bpfsmith.isa.program import Program, Subprogram
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted, load
@@ -96,13 +100,14 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     for program in programs:
         progress(f"loading {program.name}")
         session.verify(program)
-    # A subprogram that one program could not use has changed for all.
-    for program in programs:
-        if not session.accepted(program):
-            session.give_up(program, "another program's verifier refusal changed a common function")
+    session.agree(programs)
     verdicts = _prove_all(session, programs, settings, progress)
     for program in programs:
         session.settle_proof(program, verdicts[program.name])
+        session.settle_objective(program)
+    session.agree(programs)
+    # What another program's judges took back is proved in the form that it has now.
+    verdicts = {**verdicts, **_prove_all(session, [item for item in programs if session.moved(item)], settings, progress)}
     results = tuple(session.result(program, verdicts[program.name]) for program in programs)
     changes = {name: item.code for name, item in session.improved.items() if item.code is not None}
     return Optimized(rewrite(data, changes, path), results, session.improved)
@@ -122,7 +127,7 @@ def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
     return out
 
 
-def _context(section: str) -> tuple:  # type: ignore[type-arg]
+def _context(section: str) -> Layout:
     try:
         return for_section(section).context
     except ToolError:
@@ -148,7 +153,12 @@ def _improve_one(work: tuple[Function, Surroundings]) -> Improved:
     return improve(*work)
 
 
-def _mapped(function, work, jobs):  # type: ignore[no-untyped-def]
+_W = TypeVar("_W")
+_R = TypeVar("_R")
+
+
+def _mapped(function: Callable[[_W], _R], work: list[_W], jobs: int) -> Iterator[_R]:
+    """The results in order, made by `jobs` processes."""
     if jobs <= 1 or len(work) <= 1:
         yield from map(function, work)
         return
@@ -167,13 +177,28 @@ class _Session:
     loadable: bool = field(default_factory=lambda: isinstance(can_bpf(), Available))
     judged: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    proved: dict[str, Program] = field(default_factory=dict)
+
+    def moved(self, program: Program) -> bool:
+        """Is the candidate another one than was proved?"""
+        return self.proved.get(program.name) != self.candidate(program)
+
+    def agree(self, programs: list[Program]) -> None:
+        """A subprogram that one program could not use has changed for all: every program must load with what there is now."""
+        changed = True
+        while changed:
+            changed = False
+            for program in programs:
+                if not self.accepted(program):
+                    self.give_up(program, "the verifier accepts no combination with the other programs")
+                    changed = True
 
     def candidate(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> Program:
         """The program with its functions as they are now, or as `other` says."""
         codes: dict[str, NewCode | None] = {name: item.code for name, item in self.improved.items()}
         codes.update(other or {})
 
-        def insns(name: str, old):  # type: ignore[no-untyped-def]
+        def insns(name: str, old: tuple[Insn, ...]) -> tuple[Insn, ...]:
             code = codes.get(name)
             return code.insns if code is not None else old
 
@@ -181,7 +206,7 @@ class _Session:
         return replace(program, insns=insns(program.name, program.insns), subprograms=subs)
 
     def accepted(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
-        if self.judged.get(program.name, "").startswith("not asked"):
+        if self.judged.get(program.name, "").startswith("not asked") or not self.loadable:
             return True
         with open_maps(program, obj=self.obj) as maps, load(self.candidate(program, other), maps) as outcome:
             return isinstance(outcome, Accepted)
@@ -206,10 +231,13 @@ class _Session:
                 return
             # This function changed, those not looked at yet as they came.
             later = {other: None for other in original if other not in (name, *self._before(program, name))}
-            judge = lambda code, name=name, later=later: self.accepted(program, {**later, name: code})  # noqa: E731
+            judge = partial(self._accepted_with, program, later, name)
             self.improved[name] = restricted(self.improved[name], self.around[name], judge, "verifier")
         if not self.accepted(program):
             self.give_up(program, "the verifier accepts no combination")
+
+    def _accepted_with(self, program: Program, other: Mapping[str, NewCode | None], name: str, code: NewCode) -> bool:
+        return self.accepted(program, {**other, name: code})
 
     @staticmethod
     def _before(program: Program, name: str) -> list[str]:
@@ -219,9 +247,7 @@ class _Session:
     def give_up(self, program: Program, why: str) -> None:
         for name in _functions_of(program):
             item = self.improved[name]
-            self.improved[name] = replace(
-                item, code=None, slots_after=item.slots_before, steps=(), reason=why, pairs=0
-            )
+            self.improved[name] = replace(item, code=None, slots_after=item.slots_before, steps=(), reason=why, pairs=0)
 
     def settle_proof(self, program: Program, verdict: Verdict) -> None:
         """A program that the engine can tell from the original stays as it was: one of the two proofs is wrong."""
@@ -229,22 +255,39 @@ class _Session:
             self.notes.setdefault(program.name, []).append("the engine finds a difference: left as it was")
             self.give_up(program, "the engine finds a difference")
 
+    def settle_objective(self, program: Program) -> None:
+        """A program that got worse under the objective stays as it was."""
+        if self.settings.objective == "insns" or self.judged.get(program.name) != "accepted":
+            return
+        timed = self.settings.objective == "ns"
+        before, after = self._measured(program, self.candidate(program), timed)
+        worse = {
+            "jited": (after.jited_bytes or 0) > (before.jited_bytes or 0),
+            "verifier": (after.processed_insns or 0, after.states or 0) > (before.processed_insns or 0, before.states or 0),
+            "ns": (after.run_ns or 0) - (before.run_ns or 0) > max(after.run_spread_ns or 0, before.run_spread_ns or 0),
+        }
+        if worse[self.settings.objective]:
+            self.notes.setdefault(program.name, []).append(
+                f"worse under the objective {self.settings.objective}: left as it was"
+            )
+            self.give_up(program, f"worse under the objective {self.settings.objective}")
+
     def result(self, program: Program, verdict: Verdict) -> ProgramResult:
         candidate = self.candidate(program)
         functions = tuple(self.improved[name] for name in _functions_of(program))
-        before, after = self._measured(program, candidate)
+        before, after = self._measured(program, candidate, self.settings.timed)
         return ProgramResult(
             before, after, verdict, functions, self.judged.get(program.name, ""), tuple(self.notes.get(program.name, ()))
         )
 
-    def _measured(self, program: Program, candidate: Program) -> tuple[ProgramReport, ProgramReport]:
+    def _measured(self, program: Program, candidate: Program, timed: bool) -> tuple[ProgramReport, ProgramReport]:
         """Counts of both, and times of both measured in the same rounds, on a UDP packet."""
         if self.judged.get(program.name) != "accepted":
             before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
         with open_maps(program, obj=self.obj) as maps, load(program, maps) as first, load(candidate, maps) as second:
             before, after = outcome_report(program, first), outcome_report(candidate, second)
-            if not self.settings.timed or not isinstance(first, Accepted) or not isinstance(second, Accepted):
+            if not timed or not isinstance(first, Accepted) or not isinstance(second, Accepted):
                 return before, after
             try:
                 measured = testrun.measure([first, second], udp_packet(b"request"), rounds=ROUNDS, repeat=REPEAT)
@@ -258,10 +301,9 @@ class _Session:
 
 
 # --- proofs -----------------------------------------------------------------------------------------------------------
-def _prove_all(
-    session: _Session, programs: list[Program], settings: Settings, progress: Progress
-) -> dict[str, Verdict]:
+def _prove_all(session: _Session, programs: list[Program], settings: Settings, progress: Progress) -> dict[str, Verdict]:
     work = [(program, session.candidate(program), settings.budget) for program in programs]
+    session.proved.update((program.name, candidate) for program, candidate, _ in work)
     out: dict[str, Verdict] = {}
     for program, verdict in zip(programs, _mapped(_prove_one, work, settings.jobs), strict=True):
         out[program.name] = verdict
@@ -294,11 +336,10 @@ def _prove_one(work: tuple[Program, Program, int]) -> Verdict:
     try:
         with _at_most(budget):
             verdict = prove_equal(program, None, candidate, None, replay=False)
-            if isinstance(verdict, Different) and isinstance(prove_equal(program, None, program, None, replay=False), Different):
+            if isinstance(verdict, Different) and isinstance(
+                prove_equal(program, None, program, None, replay=False), Different
+            ):
                 return Unknown("undefined-input", "the result depends on memory that the program does not initialise")
             return verdict
     except _TimeUp:
         return Unknown("time-limit", f"no proof of the whole within {budget} s")
-
-
-__all__ = ["Optimized", "ProgramResult", "Settings", "is_subprogram_reference", "optimize", "surroundings"]

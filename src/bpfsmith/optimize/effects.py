@@ -37,8 +37,8 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class HelperEffect:
-    """`arguments` as in `semantics.recorded`; `changes` are the kinds of memory that a call may change beside what its arguments
-    say; `pure` helpers give the same result when called again in the same run."""
+    """`arguments` as in `semantics.recorded`; `changes` are the kinds of memory that a call may change beside what its
+    arguments say; `pure` helpers give the same result when called again in the same run."""
 
     arguments: tuple[Argument, ...]
     changes: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """The form in which a function is optimised: blocks of instructions with named successors instead of distances.
 
-    Graph.of(insns, core_relos)  ->  Graph        jumps become edges, `goto` disappears
-    graph.code()                 ->  NewCode      blocks in the order that needs the fewest `goto`
+Graph.of(insns, core_relos)  ->  Graph        jumps become edges, `goto` disappears
+graph.code()                 ->  NewCode      blocks in the order that needs the fewest `goto`
 """
 
 from __future__ import annotations
@@ -97,12 +97,14 @@ class Graph:
             if index is None or index in relos:
                 raise Irregular("CO-RE relocations that share an instruction")
             relos[index] = replace(relo, insn_offset=0)
-        targets = {i: index_of[starts[i + 1] + distance] for i, insn in enumerate(insns) if (distance := _distance(insn)) is not None}
+        targets = {
+            i: index_of[starts[i + 1] + distance] for i, insn in enumerate(insns) if (distance := _distance(insn)) is not None
+        }
         leaders = {0, *targets.values()} | {i + 1 for i in targets} | {i + 1 for i, insn in enumerate(insns) if _is_exit(insn)}
         blocks: dict[int, Block] = {}
         for start in sorted(item for item in leaders if item < len(insns)):
             at = start
-            nodes = []
+            nodes: list[Node] = []
             while True:
                 node = Node(insns[at], relos.get(at))
                 op = node.op
@@ -227,7 +229,7 @@ class Graph:
 
     def _plan(self, order: list[int]) -> list[tuple[int, bool, int | None]]:
         """For each block in order: its number, whether its branch is inverted, and where a `goto` after it leads."""
-        plan = []
+        plan: list[tuple[int, bool, int | None]] = []
         for position, number in enumerate(order):
             block = self.blocks[number]
             following = order[position + 1] if position + 1 < len(order) else None

@@ -1,4 +1,4 @@
-"""One function made better and proved: the passes, the simulation proof, and the search for a step that a judge does not like."""
+"""One function made better and proved: passes, simulation proof, and the search for the step that a judge does not like."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def _result(
     before_slots, after_slots = slot_starts(function.insns)[-1], slot_starts(code.insns)[-1]
     if after_slots > before_slots or code.insns == function.insns:
         return replace(_unchanged(function, "" if code.insns == function.insns else "no form was shorter"), left_out=left_out)
-    return Improved(
-        function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, left_out=left_out, limit=limit
-    )
+    return Improved(function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, left_out=left_out, limit=limit)
 
 
 def _proved_part(function: Function, around: Surroundings, before: Graph, failed: Ledger, why: NotSimulated) -> Improved:

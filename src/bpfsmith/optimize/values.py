@@ -7,10 +7,10 @@ class that holds different things gets a name of its own ("phi"), so that loops 
 the greatest fixed point, found by starting with what the first path brings and only ever giving up equalities. A term never
 outlives the loop round in which it was made: it can only be held where the place that made it dominates, in reducible code.
 
-Memory is the function's own stack, byte by byte, and everything else. The latter is cut into kinds that do not overlap (context,
-packet, each map, each data section; "any" overlaps them all), each with a version that stores and calls change. Other CPUs are
-taken to be able to write at any time; that a value read twice without a call or an atomic in between is read once is one of
-the orders that they may cause.
+Memory is the function's own stack, byte by byte, and everything else. The latter is cut into kinds that do not overlap
+(context, packet, each map, each data section; "any" overlaps them all), each with a version that stores and calls change. Other
+CPUs are taken to be able to write at any time; that a value which is read twice without a call or an atomic in between is read
+once is one of the orders that they may cause.
 """
 
 from __future__ import annotations
@@ -444,7 +444,12 @@ class Values:
         assert isinstance(op, ops.CallHelper)
         reads, writes = self._touched(s, effect, around)
         where = self._map_name(s.regs[1])
-        if op.helper_id == effects.LOOKUP and where in around.maps and around.maps[where].type in effects.ARRAYS:
+        if (
+            op.helper_id == effects.LOOKUP
+            and where is not None
+            and where in around.maps
+            and around.maps[where].type in effects.ARRAYS
+        ):
             key = self._bytes_read(s, reads)
             if len(key) == 4:
                 self._clobber(s, t.app(f"lookup:{where}#array", 64, *key))
@@ -470,7 +475,11 @@ class Values:
 
     @staticmethod
     def _map_name(value: Term | None) -> str | None:
-        return value.name.removeprefix("map:") if value is not None and value.op == "app" and value.name.startswith("map:") else None
+        return (
+            value.name.removeprefix("map:")
+            if value is not None and value.op == "app" and value.name.startswith("map:")
+            else None
+        )
 
     def _touched(
         self, s: State, effect: effects.HelperEffect, around: Surroundings

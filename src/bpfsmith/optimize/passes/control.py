@@ -1,4 +1,4 @@
-"""Blocks and jumps: empty ones, chains, branches that lead to one place or are decided by the way there, code that is there twice."""
+"""Blocks and jumps: empty ones, chains, branches that the way to them decides, code that is there twice."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def clean(graph: Graph, ledger: Ledger) -> bool:
     graph.prune()
     before = graph.predecessors()
     for number in graph.order():
-        block = graph.blocks.get(number)
-        while block is not None and block.end is None and block.next is not None:
+        if number not in graph.blocks:
+            continue
+        block = graph.blocks[number]
+        while block.end is None and block.next is not None:
             target = block.next
             if target == number or target == graph.entry or len(before[target]) != 1:
                 break
@@ -69,7 +71,9 @@ def thread(graph: Graph, flow: Flow, ledger: Ledger) -> bool:
             if decided is None:
                 continue
             leads_to = other.taken if decided else other.next
-            if leads_to == target or not ledger.allows("jump-threading", other.end.insn.span, "the way here decides the branch"):
+            if leads_to == target or not ledger.allows(
+                "jump-threading", other.end.insn.span, "the way here decides the branch"
+            ):
                 continue
             if block.next == target:
                 block.next = leads_to

@@ -71,5 +71,5 @@ def _is_dead(node: Node, state: State, flow: Flow, around: Surroundings, after: 
         if effect is not None and effect.pure:
             return True
         name = flow.values._map_name(state.regs[1])
-        return op.helper_id == LOOKUP and name in around.maps and around.maps[name].type in ARRAYS
+        return op.helper_id == LOOKUP and name is not None and name in around.maps and around.maps[name].type in ARRAYS
     return False

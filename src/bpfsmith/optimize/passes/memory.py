@@ -71,7 +71,7 @@ def _places(state: State, parts: list[Term]) -> Iterator[tuple[Term, int]]:
 
 
 def form_words(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> bool:
-    """Replaces the last step of putting a word together from smaller loads by one load, where that makes the program shorter."""
+    """Replaces the last step of putting a word together from smaller loads by one load, where that is shorter."""
     size = graph.slots()
     changed = False
     for number in graph.order():
@@ -172,7 +172,9 @@ class _Joiner:
         if sum(isinstance(node.op, ops.Store) for node in block.nodes) < 2:
             return False
         states = [before for before, _, _ in _walk(self.graph, self.flow, self.around, self.number)]
-        stores = [found for position, node in enumerate(block.nodes) if (found := self._store(position, node, states[position]))]
+        stores = [
+            found for position, node in enumerate(block.nodes) if (found := self._store(position, node, states[position]))
+        ]
         used: set[int] = set()
         replaced: dict[int, list[Node]] = {}
         for size in (8, 4, 2):
@@ -216,9 +218,7 @@ class _Joiner:
                 if stores[begin] is not first:
                     continue
                 near = [
-                    item
-                    for item in stores
-                    if item.root is first.root and abs(item.position - first.position) <= MAX_DISTANCE
+                    item for item in stores if item.root is first.root and abs(item.position - first.position) <= MAX_DISTANCE
                 ]
                 group = self._fill(near, first, size)
                 if group is not None and len(group) > 1:
@@ -287,12 +287,12 @@ class _Joiner:
         for position in range(len(touches) - 1, last, -1):
             alive = alive & ~touches[position].kills | touches[position].reads
         base = block.nodes[last].insn.dst_reg
-        wanted = [item.register for item in group if item.register is not None]
+        wanted: list[int] = [item.register for item in group if item.register is not None]
         for register in [*wanted, *range(6), *range(6, 10)]:
-            if register is not None and not alive >> register & 1 and register != base:
+            if not alive >> register & 1 and register != base:
                 if register in (6, 7, 8, 9) and not self._is_used(register):
                     continue
-                return register
+                return int(register)
         return None
 
     def _is_used(self, register: int) -> bool:
@@ -339,5 +339,3 @@ def _may_write(op: ops.Op) -> bool:
 
     effect = HELPER_EFFECTS.get(op.helper_id) if isinstance(op, ops.CallHelper) else None
     return effect is None or any(item.kind not in ("u32", "u64", "ctx", "map", "in") for item in effect.arguments)
-
-

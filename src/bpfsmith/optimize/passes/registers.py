@@ -117,7 +117,13 @@ def coalesce(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> 
 
 def _is_move(node: Node) -> bool:
     op = node.op
-    return isinstance(op, ops.Alu) and op.kind is AluKind.MOV and op.width == 64 and not isinstance(op.src, ops.Imm) and op.src < 10
+    return (
+        isinstance(op, ops.Alu)
+        and op.kind is AluKind.MOV
+        and op.width == 64
+        and not isinstance(op.src, ops.Imm)
+        and op.src < 10
+    )
 
 
 def _choice(webs: Webs, a: int, b: int) -> tuple[int, list[tuple[int, int]]] | None:
@@ -291,7 +297,9 @@ def _renamed(node: Node, webs: Webs, reads: dict[int, int], writes: dict[int, in
     if not explicit_reads and not explicit_writes:
         return node
     match node.op:
-        case ops.Alu() | ops.Negate() | ops.ByteOrder() | ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction():
+        case (
+            ops.Alu() | ops.Negate() | ops.ByteOrder() | ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction()
+        ):
             new = replace(new, dst_reg=colour(writes, insn.dst_reg))
             if isinstance(node.op, ops.Alu) and not isinstance(node.op.src, ops.Imm):
                 new = replace(new, src_reg=colour(reads, insn.src_reg))

@@ -1,9 +1,9 @@
 """Values that take two slots to make and are made again and again: made once, and kept in a register or on the stack.
 
-    r1 = map[counts]           r7 = map[counts]
-    call ..                    r1 = r7
-    r1 = map[counts]           call ..
-    call ..                    r1 = r7
+r1 = map[counts]           r7 = map[counts]
+call ..                    r1 = r7
+r1 = map[counts]           call ..
+call ..                    r1 = r7
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def share(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> Gra
         live = live or Liveness.of(graph, flow, around)
         at, position = _place(sites, dominators)
         between = _between(graph, at, {site.block for site in sites})
-        maker = [node for node in _maker(graph, sites[0])]
+        maker = _maker(graph, sites[0])
         register = next((r for r in KEPT if _is_free(graph, live, r, between, around)), None)
         name = _name(term)
         trial = graph.copy()
@@ -57,9 +57,7 @@ def share(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> Gra
             if position is None or (at, position) != (sites[0].block, sites[0].first):
                 continue  # the value is stored where the first site makes it
             made = []
-            trial.blocks[at].nodes.insert(
-                sites[0].position + 1, Node(make.store(10, slot, 8, scratch, maker[0].insn.span))
-            )
+            trial.blocks[at].nodes.insert(sites[0].position + 1, Node(make.store(10, slot, 8, scratch, maker[0].insn.span)))
             for site in reversed(sites[1:]):
                 node = trial.blocks[site.block].nodes
                 index = site.position + (1 if site.block == at and site.position > sites[0].position else 0)
@@ -194,10 +192,9 @@ def _free_slot(graph: Graph, flow: Flow, around: Surroundings) -> int | None:
     for entry in flow.entries.values():
         lowest = min([lowest, *entry.states[0].stack])
     for number, block in graph.blocks.items():
-        entry = flow.entries.get((number,))
-        if entry is None:
+        if (number,) not in flow.entries:
             return None
-        state = entry.states[0].copy()
+        state = flow.entries[number,].states[0].copy()
         events: list[Event] = []
         for node in block.nodes:
             flow.values.step(state, node, around, events, tag_of((number,)))
@@ -212,5 +209,3 @@ def _free_slot(graph: Graph, flow: Flow, around: Surroundings) -> int | None:
         lowest = min([lowest, *state.stack])
     slot = (lowest - 8) // 8 * 8
     return slot if slot >= -STACK_BYTES else None
-
-

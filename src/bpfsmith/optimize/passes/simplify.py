@@ -15,6 +15,7 @@ from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.values import Event, State, TooHard
 from bpfsmith.semantics.terms import Term
+from bpfsmith.source import Span
 
 
 def simplify(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> bool:
@@ -85,13 +86,17 @@ class _Walk:
                 found = self._known(node, dst, value, age)
                 if found is not None:
                     return Node(found)
-        if isinstance(op, ops.Store) and node.relo is None and not op.release and self._is_there(op):
-            if self.ledger.allows("store-of-same", span, "the memory holds that already"):
-                return None
+        if isinstance(op, ops.Store) and node.relo is None and not op.release and self._is_there(op) and self._may_drop(span):
+            return None
         return self._operands(node, age)
 
+    def _may_drop(self, span: Span | None) -> bool:
+        return self.ledger.allows("store-of-same", span, "the memory holds that already")
+
     def _result(self, node: Node) -> Term | None:
-        trial = State(list(self.state.regs), self.state.stack, self.state.mem, self.state.versions, self.state.stores, self.state.rest)
+        trial = State(
+            list(self.state.regs), self.state.stack, self.state.mem, self.state.versions, self.state.stores, self.state.rest
+        )
         if node.relo is not None and isinstance(node.op, ops.Load):
             trial = self.state.copy()
         (dst,) = defines(node.op)
@@ -177,7 +182,9 @@ class _Walk:
         if new == insn:
             return node
         rule = "immediate" if new.opcode != insn.opcode else "copy"
-        if not self.ledger.allows(rule, insn.span, "a number in the place of a register" if rule == "immediate" else "the original"):
+        if not self.ledger.allows(
+            rule, insn.span, "a number in the place of a register" if rule == "immediate" else "the original"
+        ):
             return node
         return Node(new)
 
