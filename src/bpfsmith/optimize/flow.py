@@ -244,8 +244,11 @@ class Flow:
         out.mem = {place: byte for place, byte in first.items() if all(state.mem.get(place) is byte for state in given[1:])}
         for register in range(10):
             address = out.regs[register]
-            if address is not None and address.op == "app" and address.name.startswith(f"phi:{classes.tag}:"):
-                self._merge_behind(address, [state.regs[register] for state in given], given, out, classes)
+            if address is None:
+                continue
+            root, start = self.values.place(address)
+            if root.op == "app" and root.name.startswith(f"phi:{classes.tag}:"):
+                self._merge_behind(root, start, [state.regs[register] for state in given], given, out, classes)
 
     def _piece(
         self, at: int, present: set[int], classes: _Classes, byte: Callable[[int, int], Term], paths: int
@@ -258,14 +261,19 @@ class Flow:
                 return size, joined
         return next((n, joined) for n, joined in pieces if n < 8 or any(may_be_address(value) for value in joined))
 
-    def _merge_behind(self, address: Term, held: list[Term | None], given: list[State], out: State, classes: _Classes) -> None:
-        """What is known on every path of the memory that a pointer leads to, which is another one on each."""
-        places = [self.values.place(value) for value in held if value is not None]
-        root, start = places[0]
+    def _merge_behind(self, address: Term, start: int, held: list[Term | None], given: list[State], out: State, classes: _Classes) -> None:
+        """What is known on every path of the memory that a pointer leads to, which is another one on each; what was held is
+        `start` bytes past `address`."""
+        places = []
+        for value in held:
+            assert value is not None
+            base, offset = self.values.place(value)
+            places.append((base, offset - start))
+        first, ahead = places[0]
         known = {
-            at - start
+            at - ahead
             for base, at in given[0].mem
-            if base is root and all((b, o + at - start) in state.mem for (b, o), state in zip(places, given, strict=True))
+            if base is first and all((b, o + at - ahead) in state.mem for (b, o), state in zip(places, given, strict=True))
         }
         for at in sorted(known):
             if (address, at) in out.mem:
@@ -312,6 +320,11 @@ class _Classes:
             # Numbers in two halves, so that one that was stored as two, or of which one half is dead, is the same.
             low = self.phi([t.extract(value, 64, 31, 0) for value in held], leader + "l")
             return t.concat(self.phi([t.extract(value, 64, 63, 32) for value in held], leader + "h"), 32, low, 32)
+        offset = self.values.place(first)[1] if width == 64 else 0
+        if offset:
+            # Addresses that differ by a constant on all paths share a phi.
+            distance = t.const(64, offset)
+            return t.add(64, self.phi([t.sub(64, value, distance) for value in held], leader), distance)
         size = self._size(held)
         parts = tuple(t.extract(value, width, size - 1, 0) for value in held)
         made = self.made.get(parts)
