@@ -19,7 +19,11 @@ from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 MAX_ROUNDS = 400
 MAX_CHAIN = 10_000
 
+MAX_CASES = 6
+"""How many conditions the runs through one pair of blocks may be told apart by."""
+
 Key = tuple[int, ...]
+"""A block of each side; behind them the conditions that are assumed from the start, by number, negative if they are false."""
 Facts = frozenset[Term]
 Watch = Callable[[int, Node, State, Facts], None]
 """Called before each instruction of a block: position, instruction, state, facts."""
@@ -58,6 +62,7 @@ class Flow:
     follow: bool = False
     entries: dict[Key, Entry] = field(default_factory=dict)
     edges: dict[Key, list[tuple[Key, Entry]]] = field(default_factory=dict)
+    split: set[Key] = field(default_factory=set)
     _rank: dict[int, int] = field(default_factory=dict)
     _kinds_grown: int = 0
 
@@ -109,11 +114,12 @@ class Flow:
     # --- one node -----------------------------------------------------------------------------------------------------
     def _leave(self, key: Key) -> list[tuple[Key, Entry]]:
         entry = self.entries[key]
+        self.split.discard(key)
         states, ends = [], []
-        for side, number in enumerate(key):
+        for side, number in enumerate(key[: len(self.sides)]):
             state = entry.states[side].copy()
             events: list[Event] = []
-            ends.append(self.through(side, number, state, entry.facts, events, tag_of(key)))
+            ends.append(self.through(side, number, state, entry.facts, events, self.tag(key)))
             states.append(state)
         return self._ways(key, tuple(states), entry.facts, ends)
 
@@ -161,7 +167,7 @@ class Flow:
     def _ways(self, key: Key, states: tuple[State, ...], facts: Facts, ends: list[End]) -> list[tuple[Key, Entry]]:
         kinds = {end.kind for end in ends}
         if len(kinds) > 1:
-            raise Mismatch(f"blocks {key}: one side branches where the other ends")
+            return self._cases(key, next(end.condition for end in ends if end.condition is not None))
         if kinds == {"exit"}:
             return []
         if kinds == {"go"}:
@@ -178,11 +184,28 @@ class Flow:
                 taken.append(end.next)
                 other.append(end.taken)
             else:
-                raise Mismatch(f"blocks {key}: the branches are on {condition!r} and {end.condition!r}")
+                return self._cases(key, condition)
         out = []
         for targets, held in ((taken, condition), (other, self.values.t.negate(condition))):
             out.append((tuple(targets), self._assume(Entry(states, facts), held)))
         return out
+
+    def _cases(self, key: Key, condition: Term) -> list[tuple[Key, Entry]]:
+        """One side branches where the other does not: both are run again from here, once for each outcome. The condition is
+        about values that this very run makes, which have the same names in every case."""
+        if len(key) - len(self.sides) >= MAX_CASES:
+            raise Mismatch(f"blocks {key[:2]}: one side branches on {condition!r}, the other does not")
+        entry = self.entries[key]
+        self.split.add(key)
+        out = []
+        for sign, held in ((1, condition), (-1, self.values.t.negate(condition))):
+            parts = held.args if held.op == "conj" else (held,)
+            out.append(((*key, sign * (condition.ident + 1)), Entry(entry.states, entry.facts | set(parts))))
+        return out
+
+    def tag(self, key: Key) -> str:
+        """A name for the place, which all cases share."""
+        return tag_of(key[: len(self.sides)])
 
     def _assume(self, entry: Entry, held: Term) -> Entry:
         """The state on the way on which `held` is true; what equals a constant there is that constant."""
@@ -198,7 +221,7 @@ class Flow:
 
     # --- where paths meet ---------------------------------------------------------------------------------------------
     def _merge(self, key: Key, incoming: list[Entry]) -> Entry:
-        classes = _Classes(self.values, tag_of(key))
+        classes = _Classes(self.values, self.tag(key))
         states = []
         # Registers of all sides first: memory is cut into the pieces that they hold.
         for side in range(len(self.sides)):
