@@ -407,7 +407,10 @@ class Values:
         base, offset = self.place(address)
         offset += op.offset
         if self.may_be_stack(address):
-            raise TooHard("an atomic on the stack")
+            if isinstance(op, ops.Atomic) and base.op == "app" and base.name == "fp":
+                self._atomic_on_stack(s, op, offset)
+                return
+            raise TooHard("an atomic somewhere on the stack")
         given: list[Term] = []
         if not isinstance(op, ops.Load):
             given.append(t.extract(self._operand(s, op.src), 64, 8 * op.size - 1, 0))
@@ -423,6 +426,18 @@ class Values:
         token = t.app(f"after:{tag}:{len(events)}", 64)
         ordered = not isinstance(op, ops.Atomic) or op.fetch
         self._bump(s, ANYTHING if ordered else _written_classes(self.kinds(base)), token)
+
+    def _atomic_on_stack(self, s: State, op: ops.Atomic, offset: int) -> None:
+        """Nobody else sees the stack: an atomic there is a load and a store."""
+        t, width = self.t, 8 * op.size
+        old = self.join([self.stack_byte(s, offset + i) for i in range(op.size)])
+        expected = t.extract(self.read(s, 0), 64, width - 1, 0) if op.kind is AtomicKind.CMPXCHG else old
+        new = meaning.atomic(t, op.kind, width, old, t.extract(self.read(s, op.src), 64, width - 1, 0), expected)
+        for i in range(op.size):
+            s.stack[offset + i] = t.extract(new, width, 8 * i + 7, 8 * i)
+        self._drop(s, lambda other: STACK in self.kinds(other))
+        if op.fetch:
+            s.regs[0 if op.kind is AtomicKind.CMPXCHG else op.src] = t.zext(old, width, 64)
 
     def _clobber(self, s: State, result: Term) -> None:
         s.regs[0] = result
