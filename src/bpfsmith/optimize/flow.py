@@ -284,7 +284,9 @@ class Flow:
                 return size, joined
         return next((n, joined) for n, joined in pieces if n < 8 or any(may_be_address(value) for value in joined))
 
-    def _merge_behind(self, address: Term, start: int, held: list[Term | None], given: list[State], out: State, classes: _Classes) -> None:
+    def _merge_behind(
+        self, address: Term, start: int, held: list[Term | None], given: list[State], out: State, classes: _Classes
+    ) -> None:
         """What is known on every path of the memory that a pointer leads to, which is another one on each; what was held is
         `start` bytes past `address`."""
         places = []

@@ -15,6 +15,7 @@ from bpfsmith.optimize.passes.memory import form_words, merge_stores
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
+from bpfsmith.optimize.passes.windows import replace_windows
 from bpfsmith.optimize.values import TooHard, Values
 
 MAX_ROUNDS = 12
@@ -80,6 +81,7 @@ def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
         changed |= work.with_flow(form_words)
         changed |= work.with_flow(merge_stores)
         changed |= work.with_flow(remove_dead)
+        changed |= work.with_flow(replace_windows)
         changed |= work.did(control.thread(graph, work.flow, ledger))
         changed |= work.did(control.clean(graph, ledger))
         changed |= work.with_flow(coalesce)
