@@ -15,11 +15,13 @@ from bpfsmith.optimize.passes.memory import form_words, merge_stores
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
+from bpfsmith.optimize.passes.sink import sink, sinkable
 from bpfsmith.optimize.passes.windows import replace_windows
 from bpfsmith.optimize.values import TooHard, Values
 
 MAX_ROUNDS = 12
 MAX_SHARED = 8
+MAX_SUNK = 12
 
 
 def analysed(graph: Graph, around: Surroundings) -> Flow:
@@ -54,18 +56,40 @@ class Work:
 
 def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
-    best = _settled(graph.copy(), around, ledger)
+    best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
     for _ in range(MAX_SHARED):
-        shared = share(best, analysed(best, around), around, ledger)
-        if shared is None:
-            break
-        try:
-            after = _settled(shared, around, ledger)
-        except TooHard:
-            break
-        if after.slots() >= best.slots():
+        mark = len(ledger.steps)
+        after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
+        if after is best:
             break
         best = after
+    return best
+
+
+def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Constants made on one way of branches, where that is shorter in the end. Each group of them is tried once."""
+    tried: set[object] = set()
+    for _ in range(MAX_SUNK):
+        groups = sinkable(best, analysed(best, around), around)
+        left = {group: sites for group, sites in groups.items() if (group[0], len(sites)) not in tried}
+        if not left:
+            break
+        group = max(left, key=lambda item: (len(left[item]), -item[1]))
+        tried.add((group[0], len(left[group])))
+        mark = len(ledger.steps)
+        best = _better(best, sink(best, group, left[group], ledger), around, ledger, mark)
+    return best
+
+
+def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledger, mark: int) -> Graph:
+    """What the passes make of `trial`, if that is shorter; the steps since `mark` are taken back if it is not."""
+    try:
+        after = _settled(trial, around, ledger) if trial is not None else best
+    except TooHard:
+        after = best
+    if after.slots() < best.slots():
+        return after
+    del ledger.steps[mark:]
     return best
 
 
