@@ -106,8 +106,8 @@ def _result(
 ) -> Improved:
     code = after.code()
     before_slots, after_slots = slot_starts(function.insns)[-1], slot_starts(code.insns)[-1]
-    if after_slots > before_slots or code.insns == function.insns:
-        return replace(_unchanged(function, "" if code.insns == function.insns else "no form was shorter"), left_out=left_out)
+    if after_slots >= before_slots:
+        return replace(_unchanged(function, ""), left_out=left_out)
     return Improved(function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, left_out=left_out, limit=limit)
 
 

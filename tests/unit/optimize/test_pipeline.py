@@ -11,6 +11,8 @@ from tests.unit.optimize.programs import around, graph
 
 KEY = "*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[counts]\ncall bpf_map_lookup_elem\n"
 PACKET = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 16\nif r4 > r3 goto out\n"
+DELETE = "r1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
+THRICE = "*(u32 *)(r10 -4) = 0\n" + 3 * DELETE + "r0 = 0\nexit"
 OUT = "\nout: r0 = 1\nexit"
 
 # name: (the function, what it takes in the end)
@@ -30,10 +32,9 @@ SMALLER = {
         PACKET + "\n".join(f"r5 = *(u8 *)(r2 +{i})\n*(u8 *)(r2 +{i + 8}) = r5" for i in range(4)) + "\nr0 = 2\nexit" + OUT,
         11,
     ),
-    "a store that is overwritten": (KEY.replace("*(u32 *)(r10 -4) = 0", "*(u32 *)(r10 -4) = 7\n*(u32 *)(r10 -4) = 0") + "exit", 7),
+    "a store that is overwritten": ("*(u32 *)(r10 -4) = 7\n" + KEY + "exit", 7),
     "a second lookup in an array": (KEY + "r6 = r0\n" + KEY + "if r0 == 0 goto out\nr0 = *(u64 *)(r6 +0)\nexit" + OUT, 11),
-    "a map that is named three times": ("\n".join("r1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem" for _ in "abc")
-                                        .join(("*(u32 *)(r10 -4) = 0\n", "\nr0 = 0\nexit")), 16),
+    "a map that is named three times": (THRICE, 16),
     "a move that a register spares": ("r2 = *(u32 *)(r1 +12)\nr3 = r2\nr3 += 5\nr0 = r3\nexit", 3),
     "code at the end of both ways": (
         "r2 = *(u32 *)(r1 +12)\nr3 = *(u32 *)(r1 +16)\nif r2 == 5 goto a\nr3 += 1\nr3 *= 7\nr0 = r3\nexit\n"

@@ -84,9 +84,11 @@ UNEQUAL = {
         LOOKED_UP.replace("*(u32 *)(r10 -4) = 1\n", "") + END,
     ),
     "a value that a call may have changed": (
-        LOOKED_UP + "r7 = *(u32 *)(r6 +0)\ncall bpf_ktime_get_ns\nr1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
+        LOOKED_UP
+        + "r7 = *(u32 *)(r6 +0)\ncall bpf_ktime_get_ns\nr1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
         "r0 = *(u32 *)(r6 +0)\nexit\nout: r0 = 1\nexit",
-        LOOKED_UP + "r7 = *(u32 *)(r6 +0)\ncall bpf_ktime_get_ns\nr1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
+        LOOKED_UP
+        + "r7 = *(u32 *)(r6 +0)\ncall bpf_ktime_get_ns\nr1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
         "r0 = r7\nexit\nout: r0 = 1\nexit",
     ),
     "a comparison of fewer bits": (

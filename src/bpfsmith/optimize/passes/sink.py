@@ -1,10 +1,10 @@
 """Constants that only one way of a branch needs are made on that way.
 
-    r1 = r0                        if r0 s< 0 goto bad
-    w0 = 2                  ->     ..
-    if r1 s< 0 goto out            bad: w0 = 2
-    ..                             out: exit
-    out: exit
+r1 = r0                        if r0 s< 0 goto bad
+w0 = 2                  ->     ..
+if r1 s< 0 goto out            bad: w0 = 2
+..                             out: exit
+out: exit
 """
 
 from __future__ import annotations
