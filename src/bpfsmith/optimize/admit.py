@@ -33,6 +33,7 @@ from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.objfile.code import Function
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.objfile.writer import NewCode, rewrite
+from bpfsmith.optimize.cache import usual
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.improve import Improved, improve, restricted
 from bpfsmith.optimize.ledger import Step
@@ -143,14 +144,27 @@ def _improve_all(
 ) -> dict[str, Improved]:
     done: dict[str, Improved] = {}
     work = [(obj.functions[name], around[name]) for name in names]
-    for name, result in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
+    for name, (result, found) in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
         done[name] = result
+        usual().fresh.update(found)
         progress(f"{name}: {result.slots_before} -> {result.slots_after} slots")
     return done
 
 
-def _improve_one(work: tuple[Function, Surroundings]) -> Improved:
-    return improve(*work)
+def _improve_one(work: tuple[Function, Surroundings]) -> tuple[Improved, dict[str, str]]:
+    """The function, and what was found by search in this process, which may be a child."""
+    return improve(*work), dict(usual().fresh)
+
+
+def learn(data: bytes, cpu: int, jobs: int = 1) -> dict[str, str]:
+    """What searches over the windows of an object find, without writing one: window -> shorter form."""
+    obj = read_object(data)
+    around = surroundings(obj, cpu)
+    work = [(function, around[name]) for name, function in obj.functions.items() if not function.problems]
+    found: dict[str, str] = {}
+    for _, fresh in _mapped(_improve_one, work, jobs):
+        found.update(fresh)
+    return found
 
 
 _W = TypeVar("_W")

@@ -57,12 +57,12 @@ def usual() -> RuleCache:
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
-    if not path.is_file():
-        return []
     try:
+        if not path.is_file():
+            return []
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             return list(database.execute("SELECT window, found FROM rules"))
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError):
         return []
 
 

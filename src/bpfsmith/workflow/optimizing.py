@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bpfsmith.diagnostic import Diagnostic, InputError
-from bpfsmith.optimize.admit import Optimized, ProgramResult, Settings, optimize
+from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
+from bpfsmith.optimize import cache
+from bpfsmith.optimize.admit import Optimized, ProgramResult, Settings, learn, optimize
 from bpfsmith.optimize.ledger import Step
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Equal, Unknown
@@ -40,7 +43,38 @@ def optimize_file(
     path: str, toolchain: Toolchain, settings: Settings, progress: Callable[[str], None] = lambda text: None
 ) -> Optimized:
     """Optimises the programs of a file, all of them unless `settings` names some."""
-    return optimize(object_bytes(path, toolchain), path, settings, progress)
+    done = optimize(object_bytes(path, toolchain), path, settings, progress)
+    keep(cache.user_file())
+    return done
+
+
+def keep(path: Path) -> int:
+    """Adds what was found by search to a cache; how many rules that has, 0 when it cannot be written: it only saves time."""
+    found = cache.usual().fresh
+    if not found:
+        return 0
+    try:
+        return cache.save(path, found.items())
+    except (OSError, sqlite3.Error):
+        return 0
+
+
+def learn_from(paths: Sequence[str], toolchain: Toolchain, path: Path, jobs: int, progress: Callable[[str], None]) -> Report:
+    """Searches the windows of all these files, of directories the objects in them, and adds what is found to the cache."""
+    files = [item for name in paths for item in (sorted(Path(name).rglob("*.o")) if Path(name).is_dir() else [Path(name)])]
+    skipped: list[Diagnostic] = []
+    kept = 0
+    for file in files:
+        progress(f"learning from {file}")
+        try:
+            cache.usual().fresh.update(learn(object_bytes(str(file), toolchain), toolchain.level, jobs))
+        except ToolError as error:
+            skipped += [replace(item, severity=Severity.WARNING) for item in error.diagnostics[:1]]
+        kept = keep(path)  # what was found so far survives an interruption
+    found = cache.usual().fresh
+    shorter = sum(text != cache.NOTHING for text in found.values())
+    details = {"files": len(files), "windows": len(found), "shorter": shorter, "rules": kept, "cache": str(path)}
+    return Report("optimize", Outcome.DONE, diagnostics=tuple(skipped), details=details)
 
 
 def optimize_report(done: Optimized, settings: Settings) -> Report:
