@@ -355,5 +355,7 @@ def _prove_one(work: tuple[Program, Program, int]) -> Verdict:
             ):
                 return Unknown("undefined-input", "the result depends on memory that the program does not initialise")
             return verdict
+    except ToolError as error:  # a section that no hook is known for, code that the engine cannot read
+        return Unknown(error.diagnostics[0].id, error.diagnostics[0].message)
     except _TimeUp:
         return Unknown("time-limit", f"no proof of the whole within {budget} s")

@@ -32,9 +32,12 @@ class RuleCache:
 
     known: Mapping[str, str]
     fresh: dict[str, str] = field(default_factory=dict)
+    searches: bool = True  # False: an ablation, which finds nothing
 
     def shorter(self, window: Window) -> tuple[Step, ...] | None:
         """A proved shorter form, or None."""
+        if not self.searches:
+            return None
         key = window.key
         text = self.fresh.get(key) or self.known.get(key)
         if text is None:
