@@ -202,7 +202,7 @@ class _Walk:
     def _older(self, register: int, age: list[int]) -> int:
         """The register that has held the same value for longest."""
         value = self.state.regs[register]
-        if value is None or register == 10:
+        if value is None or register == 10 or value.is_const:  # a constant may be a NULL pointer in another register
             return register
         holders = [r for r in range(11) if self.state.regs[r] is value]
         return min(holders, key=lambda r: (age[r], r != register, -r))
