@@ -122,17 +122,18 @@ def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
     out = {}
     for name, function in obj.functions.items():
         if name in entries:
-            out[name] = Surroundings(_context(function.section), True, maps, read, cpu=cpu)
+            context = _context(function.section)
+            out[name] = Surroundings(context or (), True, maps, read, cpu=cpu, context_known=context is not None)
         else:
             out[name] = Surroundings((), False, maps, read, cpu=cpu)
     return out
 
 
-def _context(section: str) -> Layout:
+def _context(section: str) -> Layout | None:
     try:
         return for_section(section).context
-    except ToolError:
-        return ()
+    except ToolError:  # no section that libbpf knows
+        return None
 
 
 def _functions_of(program: Program) -> list[str]:

@@ -30,6 +30,8 @@ class Surroundings:
     maps: Mapping[str, MapSpec] = field(default_factory=dict)
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     returns: bool = True
+    context_known: bool = True
+    """False where the section says nothing of the context: any field of it may then be a pointer, whatever its load's size."""
     cpu: int = 3
     """The instruction set that may be used: 1 to 4, as -mcpu."""
     stores_immediates: bool = True

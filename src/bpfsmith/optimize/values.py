@@ -263,6 +263,8 @@ class Values:
     def _context_pointer(self, s: State, offset: int, op: ops.Load, around: Surroundings) -> Term | None:
         """A context field that holds a pointer gives all 64 bits of it, whatever the size of the load."""
         t = self.t
+        if not around.context_known:
+            return t.app(f"pointer:{offset}:{op.size}:{op.signed}", 64, s.versions["ctx"])
         for item in around.context:
             if item.offset <= offset < item.offset + item.size and item.kind is not FieldKind.SCALAR:
                 packet = item.kind in (FieldKind.PACKET, FieldKind.PACKET_END, FieldKind.PACKET_META)
