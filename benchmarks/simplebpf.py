@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/simplebpf.py [--csv FILE]
 
-Our rows: `rules` is what `bpfsmith compile` makes; `straight` is the same generator with its choices turned off (state in
-variables under a lock, draws as fixed-point numbers): one plain rule for each construct. The published programs are not public,
-ours are written from their description, so ratios compare and absolute counts do not. All programs are timed in one run, round
-by round, with an empty program beside them.
+Our rows: `rules` is the generator of `bpfsmith compile`; `straight` is the same generator with its choices turned off (state in
+variables under a lock, draws as fixed-point numbers): one plain rule for each construct. `+ optimize` is the post-optimization
+column: what `bpfsmith optimize` makes of the same object, proved against the AppNet program like the others. The published
+programs are not public, ours are written from their description, so ratios compare and absolute counts do not. All programs are
+timed in one run, round by round, with an empty program beside them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.kernel.probe import Available, can_bpf, pinned
 from bpfsmith.objfile.object import read_object
+from bpfsmith.optimize.admit import Settings, optimize
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow.demo import PUBLISHED, example_path
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input
@@ -56,7 +58,7 @@ def published() -> list[Row]:
 
 
 def measure_all() -> list[Row]:
-    """Compiles both variants of the three programs and times all six together."""
+    """Compiles both variants of the three programs, optimizes them, and times all twelve together."""
     rows: list[Row] = []
     loaded: list[Accepted] = []
     with ExitStack() as resources:
@@ -66,17 +68,20 @@ def measure_all() -> list[Row]:
             element = opened.element
             for variant, choices in (("rules", Choices()), ("straight", STRAIGHT)):
                 generated = lower(element, initial_values(element), choices=choices)
-                obj = read_object(Toolchain().compile(generated.c_text, name=f"{name}.bpf.c"))
-                program = obj.program(generated.function)
-                verdict = prove(element, program, obj)
-                proof = "equal" if isinstance(verdict, Equal) else type(verdict).__name__.lower()
-                row = Row(name, variant, element.line_count, generated.line_count, insn_count(program), proof=proof)
-                if isinstance(can_bpf(), Available):
-                    maps = resources.enter_context(open_maps(obj))
-                    outcome = resources.enter_context(load(program, maps))
-                    assert isinstance(outcome, Accepted)
-                    loaded.append(outcome)
-                rows.append(row)
+                plain = Toolchain().compile_generated(generated.c_text, f"{name}.bpf.c")
+                better = optimize(plain, name, Settings(timed=False)).data
+                for label, data in ((variant, plain), (f"{variant} + optimize", better)):
+                    obj = read_object(data)
+                    program = obj.program(generated.function)
+                    verdict = prove(element, program, obj)
+                    proof = "equal" if isinstance(verdict, Equal) else type(verdict).__name__.lower()
+                    row = Row(name, label, element.line_count, generated.line_count, insn_count(program), proof=proof)
+                    if isinstance(can_bpf(), Available):
+                        maps = resources.enter_context(open_maps(obj))
+                        outcome = resources.enter_context(load(program, maps))
+                        assert isinstance(outcome, Accepted)
+                        loaded.append(outcome)
+                    rows.append(row)
         if not loaded:
             return rows
         with pinned(0):

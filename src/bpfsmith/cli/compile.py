@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--emit", choices=("obj", "c", "asm"), default="obj", help="what to write (default: obj)")
     parser.add_argument("--allow-unknown", action="store_true", help="write the output when the proof gave up, too")
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
+    parser.add_argument("--no-optimize", action="store_true", help="keep what clang makes")
     options.add_toolchain(parser)
     options.add_solver(parser)
 
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     with working(f"proving {args.program}"):
-        compiled = compile_appnet(opened, toolchain, limits=options.limits(args), timed=not args.no_timing)
+        compiled = compile_appnet(
+            opened, toolchain, limits=options.limits(args), timed=not args.no_timing, optimized=not args.no_optimize
+        )
     must_be_proved(compiled)
     print_diagnostics(compiled.diagnostics, args.output_format)
     report = compile_report(compiled)

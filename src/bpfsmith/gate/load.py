@@ -30,26 +30,11 @@ def load_report(
     `before` is a program of the same object that is run once first (an element's init); `maps` stand for the object's. Raises
     KernelError when bpf(2) is not permitted.
     """
-    bare = bare_report(program)
     specs = maps if maps is not None else obj.maps if obj else program.maps
     with open_maps(specs, obj=obj) as opened, load(program, opened) as outcome:
+        accepted = outcome_report(program, outcome)
         if not isinstance(outcome, Accepted):
-            stats = outcome.stats
-            counted = replace(bare, processed_insns=stats.processed_insns, states=stats.total_states) if stats else bare
-            return replace(counted, verdict="rejected", reason=outcome.reason), outcome
-        accepted = replace(
-            bare,
-            verdict="accepted",
-            xlated_slots=outcome.xlated_slots,
-            jited_bytes=outcome.jited_bytes or None,
-            jited_insns=jit.count(outcome.jited) if outcome.jited else None,
-            processed_insns=outcome.processed_insns,
-            states=outcome.stats.total_states,
-            peak_states=outcome.stats.peak_states,
-            max_states_per_insn=outcome.stats.max_states_per_insn,
-            stack_depth=max(outcome.stats.stack_depth) if outcome.stats.stack_depth else None,
-            load_ms=round(outcome.load_ms, 2),
-        )
+            return accepted, outcome
         if not timed:
             return accepted, None
         if before is not None:
@@ -70,6 +55,28 @@ def load_report(
 def bare_report(program: Program) -> ProgramReport:
     """What is known of a program before it is loaded."""
     return ProgramReport(program.name, program.section, insn_count(program))
+
+
+def outcome_report(program: Program, outcome: Accepted | Rejected) -> ProgramReport:
+    """What the kernel said of a program when it was loaded."""
+    bare = bare_report(program)
+    if not isinstance(outcome, Accepted):
+        stats = outcome.stats
+        counted = replace(bare, processed_insns=stats.processed_insns, states=stats.total_states) if stats else bare
+        return replace(counted, verdict="rejected", reason=outcome.reason)
+    return replace(
+        bare,
+        verdict="accepted",
+        xlated_slots=outcome.xlated_slots,
+        jited_bytes=outcome.jited_bytes or None,
+        jited_insns=jit.count(outcome.jited) if outcome.jited else None,
+        processed_insns=outcome.processed_insns,
+        states=outcome.stats.total_states,
+        peak_states=outcome.stats.peak_states,
+        max_states_per_insn=outcome.stats.max_states_per_insn,
+        stack_depth=max(outcome.stats.stack_depth) if outcome.stats.stack_depth else None,
+        load_ms=round(outcome.load_ms, 2),
+    )
 
 
 def insn_count(program: Program) -> int:

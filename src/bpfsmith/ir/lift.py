@@ -44,6 +44,11 @@ def lift(insns: tuple[Insn, ...]) -> tuple[Op, ...]:
     return tuple(_lift_one(insn, index, target) for index, insn in enumerate(insns))
 
 
+def lift_alone(insn: Insn) -> Op:
+    """The op of one insn by itself, as `lift` gives it; what it jumps to is 0."""
+    return _lift_one(insn, 0, lambda index, distance: 0)
+
+
 def _lift_one(insn: Insn, index: int, target: _Resolve) -> Op:
     match insn.insn_class:
         case isa.BPF_ALU | isa.BPF_ALU64:

@@ -87,6 +87,13 @@ def read_functions(
     return tuple(functions)
 
 
+def function_places(elf: ElfFile, path: str) -> dict[str, tuple[int, int, int]]:
+    """Section index, first and last byte (not included) of every function, by the name that `read_functions` gives it."""
+    ranges = [found for section in elf.sections.values() for found in _ranges(elf, section, path)]
+    names = _unique_names(ranges)
+    return {names[place.section, place.start]: (place.section, place.start, place.end) for place in ranges}
+
+
 @dataclass(frozen=True, slots=True)
 class _Range:
     symbol: Symbol

@@ -14,10 +14,14 @@ from bpfsmith.isa.disasm import assembly
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.optimize.admit import Settings, optimize
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain
+
+PROOF_SECONDS = 10
+"""For the optimizer's own proof of a whole program; what counts is the proof against the element that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Compiled:
     programs: tuple[ProgramReport, ...]
     rejected: Rejected | None
     diagnostics: tuple[Diagnostic, ...]
+    plain: tuple[ProgramReport, ...] = ()  # what clang made, where the optimizer made something else of it
 
     @property
     def verdict(self) -> Verdict:
@@ -90,18 +95,36 @@ def _refuse_division(element: core.Element, in_kernel_init: bool) -> None:
             )
 
 
-def compile_appnet(opened: AppnetInput, toolchain: Toolchain, *, limits: Limits | None = None, timed: bool = True) -> Compiled:
-    """Compiles and proves an element; loads and times it where bpf(2) works."""
+def compile_appnet(
+    opened: AppnetInput, toolchain: Toolchain, *, limits: Limits | None = None, timed: bool = True, optimized: bool = True
+) -> Compiled:
+    """Compiles, optimizes and proves an element; loads and times it where bpf(2) works."""
     element = opened.element
     generated = generate(opened)
-    data = toolchain.compile_generated(generated.c_text, f"{element.name}.bpf.c")
+    plain = toolchain.compile_generated(generated.c_text, f"{element.name}.bpf.c")
+    data = (
+        optimize(plain, opened.path, Settings(timed=False, budget=PROOF_SECONDS, cpu=toolchain.level)).data
+        if optimized
+        else plain
+    )
     obj = read_object(data)
-    verdicts: dict[str, Verdict] = {}
+    verdicts = _proved(element, generated, obj, limits)
+    if data != plain and not all(isinstance(verdict, Equal) for verdict in verdicts.values()):
+        # What clang made may be easier to prove.
+        data, obj = plain, read_object(plain)
+        verdicts = _proved(element, generated, obj, limits)
+    programs, rejected, notes = _load(generated, obj, timed)
+    before = _load(generated, read_object(plain), False)[0] if data != plain else ()
+    advice = (*opened.warnings, *_advice(element), *notes)
+    return Compiled(element, generated, data, obj, verdicts, programs, rejected, advice, before)
+
+
+def _proved(element: core.Element, generated: Generated, obj: Object, limits: Limits | None) -> dict[str, Verdict]:
+    out: dict[str, Verdict] = {}
     for function, body in ((generated.function, "req"), (generated.init_function, "init")):
         if function is not None:
-            verdicts[function] = prove(element, obj.program(function), obj, body=body, limits=limits)
-    programs, rejected, notes = _load(generated, obj, timed)
-    return Compiled(element, generated, data, obj, verdicts, programs, rejected, (*opened.warnings, *_advice(element), *notes))
+            out[function] = prove(element, obj.program(function), obj, body=body, limits=limits)
+    return out
 
 
 def _load(
@@ -186,6 +209,7 @@ def compile_report(compiled: Compiled) -> Report:
             "appnet_lines": compiled.element.line_count,
             "c_lines": compiled.generated.line_count,
             "sharing": str(compiled.generated.sharing),
+            "before_optimization": [program.json() for program in compiled.plain],
         },
     )
     match compiled.verdict:

@@ -28,6 +28,11 @@ class Toolchain:
     cpu: str = DEFAULT_CPU
     flags: tuple[str, ...] = ()
 
+    @property
+    def level(self) -> int:
+        """The instruction set as a number, 1 to 4."""
+        return int(self.cpu.removeprefix("v"))
+
     def compile(self, source: str | Path, name: str = "program.bpf.c") -> bytes:
         """The object of a file, or of C text called `name`. A vmlinux.h that is not there is made from the kernel's types."""
         compiler = Compiler.at(self.clang) if self.clang else Compiler.default()

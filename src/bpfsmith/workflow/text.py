@@ -31,6 +31,8 @@ def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
             yield f"{label:<11} {verifier_words(program)}"
     if main.xlated_slots is not None:
         yield f"{'size':<12}{size_words(main)}"
+    if compiled.plain and compiled.plain[0].xlated_slots is not None:
+        yield f"{'':<12}clang made {size_words(compiled.plain[0])}"
     if main.run_ns is not None:
         yield f"{'time':<12}{time_words(main)}"
 

@@ -1,0 +1,91 @@
+"""`bpfsmith optimize`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import PurePath
+
+from bpfsmith.cli import options
+from bpfsmith.cli.output import print_diagnostics, print_json, working
+
+NAME = "optimize"
+HELP = "make programs smaller and faster, every step proved"
+EXAMPLE = "bpfsmith optimize mine.bpf.o -o smaller.bpf.o"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", nargs="?", help=".bpf.o, .bpf.c or .appnet")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the new object (default: FILE's name ending in .opt.bpf.o)")
+    parser.add_argument(
+        "--objective",
+        choices=("insns", "jited", "ns", "verifier"),
+        default="insns",
+        help="what must not get worse: instructions, JITed bytes, time of a run, the verifier's work (default: insns)",
+    )
+    parser.add_argument("--program", metavar="NAME", action="append", default=[], help="only this program (may be repeated)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="programs worked on at a time (default: 1)")
+    parser.add_argument(
+        "--budget", metavar="SECONDS", type=int, default=60, help="for the proof of each whole program (default: 60)"
+    )
+    parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
+    parser.add_argument(
+        "--learn", metavar="CORPUS", nargs="+", help="write no object: search the windows of these files and directories"
+    )
+    parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
+    options.add_toolchain(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.optimize.admit import Settings
+    from bpfsmith.workflow.inputs import write_output
+    from bpfsmith.workflow.optimizing import optimize_file, optimize_lines, optimize_report
+
+    if args.jobs < 1 or args.budget < 1:
+        raise InputError(Diagnostic("bad-command", "--jobs and --budget are at least 1", help="see `bpfsmith optimize --help`"))
+    if args.learn:
+        return _learn(args)
+    if args.file is None:
+        raise InputError(Diagnostic("bad-command", "there is nothing to optimize", help="name an object, C or AppNet file"))
+    settings = Settings(
+        objective=args.objective,
+        budget=args.budget,
+        jobs=args.jobs,
+        programs=tuple(args.program),
+        timed=not args.no_timing,
+        cpu=int(args.mcpu.removeprefix("v")),
+    )
+    with working(f"optimizing {args.file}") as status:
+        update = getattr(status, "update", None)
+        done = optimize_file(args.file, options.toolchain(args), settings, update if update is not None else lambda text: None)
+    report = optimize_report(done, settings)
+    written = args.output or f"{PurePath(args.file).name.split('.')[0]}.opt.bpf.o"
+    write_output(written, done.data, inputs=[args.file])
+    if args.output_format == "json":
+        print_json(report)
+    else:
+        for line in optimize_lines(done, concise=args.output_format == "concise"):
+            print(line)
+        print(f"wrote       {written}")
+    return report.verdict.exit_code
+
+
+def _learn(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from bpfsmith.optimize.cache import user_file
+    from bpfsmith.workflow.optimizing import learn_from
+
+    path = Path(args.cache) if args.cache else user_file()
+    with working("learning") as status:
+        update = getattr(status, "update", None)
+        progress = update if update is not None else lambda text: None
+        report = learn_from(args.learn, options.toolchain(args), path, args.jobs, progress)
+    print_diagnostics(report.diagnostics, args.output_format)
+    if args.output_format == "json":
+        print_json(report)
+    else:
+        found = report.details
+        print(f"searched    {found['windows']} windows of {found['files']} files: {found['shorter']} have a shorter form")
+        print(f"cache       {found['rules']} rules in {found['cache']}")
+    return report.verdict.exit_code

@@ -1,0 +1,138 @@
+"""One function made better and proved: passes, simulation proof, and the search for the step that a judge does not like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from bpfsmith.isa.insn import slot_starts
+from bpfsmith.objfile.code import Function
+from bpfsmith.objfile.writer import NewCode
+from bpfsmith.optimize.effects import Surroundings
+from bpfsmith.optimize.flow import Mismatch
+from bpfsmith.optimize.graph import Graph, Irregular
+from bpfsmith.optimize.ledger import Ledger, Step
+from bpfsmith.optimize.pipeline import optimise
+from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
+from bpfsmith.optimize.values import TooHard
+
+MAX_LEFT_OUT = 12
+"""How many single steps are left out of a function before it is left as it was from the first of them on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """A function before and after. `code` is None where nothing was gained, and `reason` may say why.
+
+    `pairs` is the number of pairs of blocks that the simulation proof compared; `left_out` are the numbers of steps that were
+    not taken, and `limit` the first of those that were not tried.
+    """
+
+    function: Function
+    slots_before: int
+    slots_after: int
+    code: NewCode | None = None
+    steps: tuple[Step, ...] = ()
+    pairs: int = 0
+    reason: str = ""
+    left_out: frozenset[int] = frozenset()
+    limit: int | None = None
+    refused: tuple[str, ...] = field(default=())  # in words: which steps, and who refused them
+
+
+Accepts = Callable[[NewCode], bool]
+
+
+def improve(function: Function, around: Surroundings) -> Improved:
+    """The passes over a function, proved. Nothing is raised: what cannot be optimised comes back with the reason."""
+    return _attempt(function, around, frozenset(), None)
+
+
+def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str) -> Improved:
+    """The function again, without the steps that `accepts` does not like; `judge` names whose opinion it is."""
+    current = improved
+    for _ in range(MAX_LEFT_OUT):
+        if current.code is None or accepts(current.code):
+            return current
+        first_bad = _first_bad(current, around, accepts)
+        if first_bad is None:
+            break
+        words = f"{judge}: {_describe(current, first_bad)}"
+        again = _attempt(current.function, around, current.left_out | {first_bad}, current.limit)
+        current = replace(again, refused=(*current.refused, words))
+    if current.code is None or accepts(current.code):
+        return current
+    return replace(_unchanged(current.function, f"{judge} accepts none of the forms that were tried"), refused=current.refused)
+
+
+def _describe(improved: Improved, number: int) -> str:
+    step = next((item for item in improved.steps if item.number == number), None)
+    return f"{step.rule} at {step.span or improved.function.name}" if step else f"step {number}"
+
+
+def _first_bad(current: Improved, around: Surroundings, accepts: Accepts) -> int | None:
+    """The number of the first step after which the result is not accepted (bisection over prefixes)."""
+    low, high = 0, max((step.number for step in current.steps), default=-1) + 1
+    while low < high:
+        middle = (low + high) // 2
+        attempt = _attempt(current.function, around, current.left_out, middle)
+        if attempt.code is None or accepts(attempt.code):
+            low = middle + 1
+        else:
+            high = middle
+    return high - 1 if high else None
+
+
+def _unchanged(function: Function, reason: str) -> Improved:
+    slots = slot_starts(function.insns)[-1]
+    return Improved(function, slots, slots, reason=reason)
+
+
+def _attempt(function: Function, around: Surroundings, left_out: frozenset[int], limit: int | None) -> Improved:
+    try:
+        before = Graph.of(function.name, function.insns, function.core_relos)
+        ledger = Ledger(limit, left_out)
+        after = optimise(before, around, ledger)
+        proof = simulate(before, after, around)
+        if isinstance(proof, NotSimulated):
+            return _proved_part(function, around, before, ledger, proof)
+        return _result(function, after, ledger, proof, left_out, limit)
+    except (Irregular, TooHard, Mismatch) as reason:
+        return _unchanged(function, str(reason))
+
+
+def _result(
+    function: Function, after: Graph, ledger: Ledger, proof: Simulated, left_out: frozenset[int], limit: int | None
+) -> Improved:
+    code = after.code()
+    before_slots, after_slots = slot_starts(function.insns)[-1], slot_starts(code.insns)[-1]
+    if after_slots >= before_slots:
+        return replace(_unchanged(function, ""), left_out=left_out)
+    return Improved(function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, left_out=left_out, limit=limit)
+
+
+def _proved_part(function: Function, around: Surroundings, before: Graph, failed: Ledger, why: NotSimulated) -> Improved:
+    """Leaves out the steps whose result is not proved, one after the other."""
+    left_out, limit, refused = failed.left_out, failed.limit, [f"proof: {why.detail}"]
+    for _ in range(MAX_LEFT_OUT):
+        low, high = 0, failed.asked if limit is None else min(failed.asked, limit)
+        while low < high:
+            middle = (low + high) // 2
+            ledger = Ledger(middle, left_out)
+            good = isinstance(simulate(before, optimise(before, around, ledger), around), Simulated)
+            low, high = (middle + 1, high) if good else (low, middle)
+        if not high:
+            return _unchanged(function, why.detail)
+        left_out = left_out | {high - 1}
+        failed = Ledger(limit, left_out)
+        after = optimise(before, around, failed)
+        proof = simulate(before, after, around)
+        if isinstance(proof, Simulated):
+            return replace(_result(function, after, failed, proof, left_out, limit), refused=tuple(refused))
+        refused.append(f"proof: {proof.detail}")
+    ledger = Ledger(high - 1, left_out)
+    after = optimise(before, around, ledger)
+    proof = simulate(before, after, around)
+    if isinstance(proof, Simulated):
+        return replace(_result(function, after, ledger, proof, left_out, high - 1), refused=tuple(refused))
+    return _unchanged(function, why.detail)

@@ -1,0 +1,120 @@
+"""The passes over one function, round and round until none finds anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bpfsmith.optimize.effects import Surroundings
+from bpfsmith.optimize.flow import Flow
+from bpfsmith.optimize.graph import Graph
+from bpfsmith.optimize.ledger import Ledger
+from bpfsmith.optimize.passes import control
+from bpfsmith.optimize.passes.dead import remove_dead
+from bpfsmith.optimize.passes.memory import form_words, merge_stores
+from bpfsmith.optimize.passes.registers import coalesce
+from bpfsmith.optimize.passes.share import share
+from bpfsmith.optimize.passes.simplify import simplify
+from bpfsmith.optimize.passes.sink import sink, sinkable
+from bpfsmith.optimize.passes.windows import replace_windows
+from bpfsmith.optimize.values import TooHard, Values
+
+MAX_ROUNDS = 12
+MAX_SHARED = 8
+MAX_SUNK = 12
+
+
+def analysed(graph: Graph, around: Surroundings) -> Flow:
+    """What the places of a function hold."""
+    return Flow(Values(), ((graph, around),)).run()
+
+
+@dataclass(slots=True)
+class Work:
+    """A graph in work, and its analysis as long as that holds."""
+
+    graph: Graph
+    around: Surroundings
+    ledger: Ledger
+    _flow: Flow | None = None
+
+    @property
+    def flow(self) -> Flow:
+        if self._flow is None:
+            self._flow = analysed(self.graph, self.around)
+        return self._flow
+
+    def did(self, changed: bool) -> bool:
+        """Notes whether the last pass changed the graph."""
+        if changed:
+            self._flow = None
+        return changed
+
+    def with_flow(self, run: Callable[[Graph, Flow, Surroundings, Ledger], bool]) -> bool:
+        return self.did(run(self.graph, self.flow, self.around, self.ledger))
+
+
+def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
+    best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
+    for _ in range(MAX_SHARED):
+        mark = len(ledger.steps)
+        after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
+        if after is best:
+            break
+        best = after
+    return best
+
+
+def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Constants made on one way of branches, where that is shorter in the end. Each group of them is tried once."""
+    tried: set[object] = set()
+    for _ in range(MAX_SUNK):
+        groups = sinkable(best, analysed(best, around), around)
+        left = {group: sites for group, sites in groups.items() if (group[0], len(sites)) not in tried}
+        if not left:
+            break
+        group = max(left, key=lambda item: (len(left[item]), -item[1]))
+        tried.add((group[0], len(left[group])))
+        mark = len(ledger.steps)
+        best = _better(best, sink(best, group, left[group], ledger), around, ledger, mark)
+    return best
+
+
+def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledger, mark: int) -> Graph:
+    """What the passes make of `trial`, if that is shorter; the steps since `mark` are taken back if it is not."""
+    try:
+        after = _settled(trial, around, ledger) if trial is not None else best
+    except TooHard:
+        after = best
+    if after.slots() < best.slots():
+        return after
+    del ledger.steps[mark:]
+    return best
+
+
+def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """All passes until nothing changes; the shortest form on the way."""
+    work = Work(graph, around, ledger)
+    control.clean(graph, ledger)
+    best, best_slots = graph.copy(), graph.slots()
+    for _ in range(MAX_ROUNDS):
+        changed = work.with_flow(simplify)
+        changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(remove_dead)
+        changed |= work.with_flow(form_words)
+        changed |= work.with_flow(merge_stores)
+        changed |= work.with_flow(remove_dead)
+        changed |= work.with_flow(replace_windows)
+        changed |= work.did(control.thread(graph, work.flow, ledger))
+        changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(coalesce)
+        changed |= work.did(control.hoist(graph, around, ledger))
+        changed |= work.did(control.merge_same(graph, ledger))
+        changed |= work.did(control.merge_tails(graph, ledger))
+        work.did(control.clean(graph, ledger))
+        if graph.slots() <= best_slots:
+            best, best_slots = graph.copy(), graph.slots()
+        if not changed:
+            break
+    return best

@@ -1,0 +1,75 @@
+"""What the passes make of small functions, in slots, and that it is proved."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpfsmith.optimize.ledger import Ledger
+from bpfsmith.optimize.pipeline import optimise
+from bpfsmith.optimize.simulate import Simulated, simulate
+from tests.unit.optimize.programs import around, graph
+
+KEY = "*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[counts]\ncall bpf_map_lookup_elem\n"
+PACKET = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 16\nif r4 > r3 goto out\n"
+DELETE = "r1 = map[flows]\nr2 = r10\nr2 += -4\ncall bpf_map_delete_elem\n"
+THRICE = "*(u32 *)(r10 -4) = 0\n" + 3 * DELETE + "r0 = 0\nexit"
+OUT = "\nout: r0 = 1\nexit"
+
+# name: (the function, what it takes in the end)
+SMALLER = {
+    "a number in a register": ("r1 = 0\n*(u32 *)(r10 -4) = r1\nr2 = *(u32 *)(r10 -4)\nr0 = r2\nexit", 2),
+    "an upper half that is zero already": ("r0 = *(u32 *)(r1 +12)\nr0 <<= 32\nr0 >>= 32\nexit", 2),
+    "a mask of bits that are zero already": ("r0 = *(u32 *)(r1 +12)\nw0 &= -1\nexit", 2),
+    "a branch that is decided": ("r0 = 1\nif r0 == 1 goto out\nr0 = 2\nout: exit", 2),
+    "a test that was made before": (
+        "r2 = *(u32 *)(r1 +12)\nr0 = 1\nif r2 == 5 goto a\nr0 = 2\na: if r2 == 5 goto b\nr0 = 3\nb: exit",
+        5,
+    ),
+    "bytes that form a word": (PACKET + "r5 = *(u8 *)(r2 +0)\nr0 = *(u8 *)(r2 +1)\nr0 <<= 8\nr0 |= r5\nexit" + OUT, 9),
+    "bytes in network order": (PACKET + "r5 = *(u8 *)(r2 +1)\nr0 = *(u8 *)(r2 +0)\nr0 <<= 8\nr0 |= r5\nexit" + OUT, 10),
+    "neighbouring constants": ("*(u32 *)(r10 -8) = 0\n*(u32 *)(r10 -4) = 0\nr1 = *(u64 *)(r10 -8)\nr0 = r1\nexit", 2),
+    "bytes that are copied": (
+        PACKET + "\n".join(f"r5 = *(u8 *)(r2 +{i})\n*(u8 *)(r2 +{i + 8}) = r5" for i in range(4)) + "\nr0 = 2\nexit" + OUT,
+        11,
+    ),
+    "a store that is overwritten": ("*(u32 *)(r10 -4) = 7\n" + KEY + "exit", 7),
+    "a second lookup in an array": (KEY + "r6 = r0\n" + KEY + "if r0 == 0 goto out\nr0 = *(u64 *)(r6 +0)\nexit" + OUT, 11),
+    "a map that is named three times": (THRICE, 16),
+    "a move that a register spares": ("r2 = *(u32 *)(r1 +12)\nr3 = r2\nr3 += 5\nr0 = r3\nexit", 3),
+    "code at the end of both ways": (
+        "r2 = *(u32 *)(r1 +12)\nr3 = *(u32 *)(r1 +16)\nif r2 == 5 goto a\nr3 += 1\nr3 *= 7\nr0 = r3\nexit\n"
+        "a: r3 += 2\nr3 *= 7\nr0 = r3\nexit",
+        8,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_small_functions_reach_their_shortest_form(name: str) -> None:
+    text, slots = SMALLER[name]
+    before = graph(text)
+    after = optimise(before, around(), Ledger())
+    assert isinstance(simulate(before, after, around()), Simulated)
+    assert after.slots() <= slots
+
+
+def test_the_same_function_takes_the_same_steps() -> None:
+    ledgers = [Ledger(), Ledger()]
+    codes = [optimise(graph(SMALLER["bytes that are copied"][0]), around(), ledger).code() for ledger in ledgers]
+    assert codes[0] == codes[1]
+    assert ledgers[0].steps == ledgers[1].steps
+
+
+def test_a_step_that_is_left_out_is_not_taken() -> None:
+    text = SMALLER["bytes that form a word"][0]
+    before = graph(text)
+    whole = Ledger()
+    optimise(before, around(), whole)
+    number = next(step.number for step in whole.steps if step.rule == "word-load")
+    after = optimise(before, around(), Ledger(left_out=frozenset({number})))
+    assert after.slots() > optimise(before, around(), Ledger()).slots()
+
+
+def test_nothing_is_done_under_a_limit_of_zero() -> None:
+    before = graph(SMALLER["bytes that are copied"][0])
+    assert optimise(before, around(), Ledger(limit=0)).slots() == before.slots()
