@@ -35,7 +35,7 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.objfile.writer import NewCode, rewrite
 from bpfsmith.optimize.cache import usual
 from bpfsmith.optimize.effects import Surroundings
-from bpfsmith.optimize.improve import Improved, improve, restricted
+from bpfsmith.optimize.improve import MAX_LEFT_OUT, Improved, improve, restricted
 from bpfsmith.optimize.ledger import Step
 from bpfsmith.optimize.parameters import parameters
 from bpfsmith.packet.build import udp_packet
@@ -59,6 +59,7 @@ class Settings:
     programs: tuple[str, ...] = ()
     timed: bool = True
     cpu: int = 3
+    patience: int = MAX_LEFT_OUT  # steps without a proof that are looked for and left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _improve_all(
     obj: Object, names: list[str], around: Mapping[str, Surroundings], settings: Settings, progress: Progress
 ) -> dict[str, Improved]:
     done: dict[str, Improved] = {}
-    work = [(obj.functions[name], around[name]) for name in names]
+    work = [(obj.functions[name], around[name], settings.patience) for name in names]
     for name, (result, found) in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
         done[name] = result
         usual().fresh.update(found)
@@ -152,7 +153,7 @@ def _improve_all(
     return done
 
 
-def _improve_one(work: tuple[Function, Surroundings]) -> tuple[Improved, dict[str, str]]:
+def _improve_one(work: tuple[Function, Surroundings, int]) -> tuple[Improved, dict[str, str]]:
     """The function, and what was found by search in this process, which may be a child."""
     return improve(*work), dict(usual().fresh)
 
@@ -161,7 +162,7 @@ def learn(data: bytes, cpu: int, jobs: int = 1) -> dict[str, str]:
     """What searches over the windows of an object find, without writing one: window -> shorter form."""
     obj = read_object(data)
     around = surroundings(obj, cpu)
-    work = [(function, around[name]) for name, function in obj.functions.items() if not function.problems]
+    work = [(function, around[name], MAX_LEFT_OUT) for name, function in obj.functions.items() if not function.problems]
     found: dict[str, str] = {}
     for _, fresh in _mapped(_improve_one, work, jobs):
         found.update(fresh)

@@ -43,9 +43,10 @@ class Improved:
 Accepts = Callable[[NewCode], bool]
 
 
-def improve(function: Function, around: Surroundings) -> Improved:
-    """The passes over a function, proved. Nothing is raised: what cannot be optimised comes back with the reason."""
-    return _attempt(function, around, frozenset(), None)
+def improve(function: Function, around: Surroundings, patience: int = MAX_LEFT_OUT) -> Improved:
+    """The passes over a function, proved. Nothing is raised: what cannot be optimised comes back with the reason. `patience` is
+    how many steps that are not proved may be looked for and left out."""
+    return _attempt(function, around, frozenset(), None, patience)
 
 
 def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str) -> Improved:
@@ -88,14 +89,18 @@ def _unchanged(function: Function, reason: str) -> Improved:
     return Improved(function, slots, slots, reason=reason)
 
 
-def _attempt(function: Function, around: Surroundings, left_out: frozenset[int], limit: int | None) -> Improved:
+def _attempt(
+    function: Function, around: Surroundings, left_out: frozenset[int], limit: int | None, patience: int = MAX_LEFT_OUT
+) -> Improved:
     try:
         before = Graph.of(function.name, function.insns, function.core_relos)
         ledger = Ledger(limit, left_out)
         after = optimise(before, around, ledger)
         proof = simulate(before, after, around)
+        if isinstance(proof, NotSimulated) and not patience:
+            return _unchanged(function, proof.detail)
         if isinstance(proof, NotSimulated):
-            return _proved_part(function, around, before, ledger, proof)
+            return _proved_part(function, around, before, ledger, proof, patience)
         return _result(function, after, ledger, proof, left_out, limit)
     except (Irregular, TooHard, Mismatch) as reason:
         return _unchanged(function, str(reason))
@@ -111,10 +116,12 @@ def _result(
     return Improved(function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, left_out=left_out, limit=limit)
 
 
-def _proved_part(function: Function, around: Surroundings, before: Graph, failed: Ledger, why: NotSimulated) -> Improved:
+def _proved_part(
+    function: Function, around: Surroundings, before: Graph, failed: Ledger, why: NotSimulated, patience: int
+) -> Improved:
     """Leaves out the steps whose result is not proved, one after the other."""
     left_out, limit, refused = failed.left_out, failed.limit, [f"proof: {why.detail}"]
-    for _ in range(MAX_LEFT_OUT):
+    for _ in range(patience):
         low, high = 0, failed.asked if limit is None else min(failed.asked, limit)
         while low < high:
             middle = (low + high) // 2

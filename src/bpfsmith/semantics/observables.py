@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import DRAWS, Behaviour
-from bpfsmith.semantics.memory import Bytes
+from bpfsmith.semantics.memory import Bytes, joined
 from bpfsmith.semantics.recorded import PacketView, untouched_packet
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -66,11 +66,34 @@ def _load(t: Terms, memory: Bytes, offset: Term, size: int) -> Term:
 
 def _packet(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -> list[Observable]:
     """Length and bytes of the packet. (What a dropped packet holds is compared too, which is stricter than needed.)"""
-    at = t.app("packet.offset", 64)
-    inside = t.ult(64, at, left.length)
-    out = [Observable(of, left.byte(t, at), right.byte(t, at), inside)]
+    out = _bytes_by_place(t, left, right, of)
+    if out is None:
+        at = t.app("packet.offset", 64)
+        out = [Observable(of, left.byte(t, at), right.byte(t, at), t.ult(64, at, left.length))]
     if left.length is not right.length:
         out.insert(0, Observable(f"length of the {of}", left.length, right.length, t.true))
+    return out
+
+
+def _bytes_by_place(t: Terms, left: PacketView, right: PacketView, of: str) -> list[Observable] | None:
+    """A question for every word that either side wrote; None where the packets do not lie in the same places."""
+    places = [[(guard, start) for guard, _, start in view.parts] for view in (left, right)]
+    if not left.regions or left.regions != right.regions or places[0] != places[1]:
+        return None
+    out = []
+    for (guard, ours, start), (_, theirs, _) in zip(left.parts, right.parts, strict=True):
+        written = ours.written(), theirs.written()
+        if written[0] is None or written[1] is None:
+            return None
+        for word in sorted({offset // 8 for offset in written[0] | written[1]}):
+            sides = []
+            for memory in (ours, theirs):
+                inside = []
+                for at in range(8 * word, 8 * word + 8):
+                    here = t.ult(64, t.sub(64, t.const(64, at), start), left.length)
+                    inside.append(t.ite(8, here, _load(t, memory, t.const(64, at), 1), t.const(8, 0)))
+                sides.append(joined(t, inside))
+            out.append(Observable(of, sides[0], sides[1], guard))
     return out
 
 

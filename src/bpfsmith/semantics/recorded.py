@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from bpfsmith.semantics.call import HelperCall
 from bpfsmith.semantics.memory import Bytes, Pointer, Region, Target, Value, joined
-from bpfsmith.semantics.state import CTX, State, Unmodelled
+from bpfsmith.semantics.state import CTX, PACKET, State, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
 STRIDE = 1 << 16
@@ -74,6 +74,7 @@ class PacketView:
 
     parts: tuple[tuple[Term, Bytes, Term], ...]
     length: Term
+    regions: tuple[Region, ...] = ()  # what each part lies in, where that is known
 
     def byte(self, t: Terms, at: Term) -> Term:
         """The byte (8 bits) `at` bytes (a 64-bit term) behind the start."""
@@ -97,7 +98,7 @@ class View:
 def untouched_packet(t: Terms) -> PacketView:
     """The packet as it came."""
     memory = Bytes(lambda offset: t.app("packet", 8, offset))
-    return PacketView(((t.true, memory, t.const(64, 0)),), t.zext(t.app("packet_length", 16), 16, 64))
+    return PacketView(((t.true, memory, t.const(64, 0)),), t.zext(t.app("packet_length", 16), 16, 64), (PACKET,))
 
 
 def packet_view(t: Terms, state: State) -> PacketView:
@@ -115,7 +116,7 @@ def between(t: Terms, state: State, start: Pointer, end: Pointer) -> PacketView:
         if target.region not in ends:
             raise Unmodelled("unmodelled-packet", "the packet's start and end are not in one piece of memory")
         length = t.ite(64, target.guard, t.sub(64, ends[target.region].offset, target.offset), length)
-    return PacketView(tuple(parts), length)
+    return PacketView(tuple(parts), length, tuple(target.region for target in start.targets if target.region is not None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,23 @@ class State:
             return None
         state = self.copy()
         state.path = self.path.union(part for part in parts if part is not self.t.true)
+        state.packet, state.packet_end = state._decided(state.packet), state._decided(state.packet_end)
         return state
+
+    def _decided(self, pointer: Pointer) -> Pointer:
+        """A pointer whose offset depended on what the path knows now: a packet that was moved, or was not."""
+        known = []
+        for target in pointer.targets:
+            offset = target.offset
+            if offset.op == "ite":
+                condition, then, other = offset.args
+                needed = set(condition.args) if condition.op == "conj" else {condition}
+                if needed <= self.path:
+                    offset = then
+                elif self.t.negate(condition) in self.path:
+                    offset = other
+            known.append(target if offset is target.offset else Target(target.guard, target.region, offset))
+        return Pointer(tuple(known))
 
     def known(self, condition: Term) -> Term:
         """`condition` as far as the path decides it."""

@@ -117,9 +117,14 @@ class Terms:
                 return self.xor(size, self.extract(inverted, a.width, high, low), self.const(size, -1))
             case "add" if high == a.width - 1 and (quotient := self._long_magic_division(a, low)) is not None:
                 return self.extract(self.zext(quotient, quotient.width, a.width), a.width, size - 1, 0)
-            case "add" | "mul" if low and high == 31 and a.width == 64:
-                # 32-bit arithmetic in 64-bit registers: as narrow as where there are 32-bit operations.
-                return self.extract(self.extract(a, 64, 31, 0), 32, 31, low)
+            case "add" | "mul" if low and (narrow := _register_width(high + 1)) < a.width and (high == 31 or _is_linear(a)):
+                # Upper bits do not matter: as narrow as where there are narrow operations.
+                return self.extract(self.extract(a, a.width, narrow - 1, 0), narrow, high, low)
+            case "add" if low == 0 and size < (narrow := min(_register_width(size), a.width)):
+                whole = self.extract(a, a.width, narrow - 1, 0) if narrow < a.width else a
+                if whole.op == "add" and whole.width == narrow:
+                    return self._make("extract", size, (whole,), 0)
+                return self.extract(whole, narrow, size - 1, 0)
             case "add" if low == 0:
                 return self._sum(size, [self.extract(arg, arg.width, high, 0) for arg in a.args])
             case "mul" if low == 0:
@@ -286,7 +291,7 @@ class Terms:
             return self.const(width, constant)
         if len(items) + bool(constant) > 1:
             needed = (constant + sum(factor * _largest(base) for base, factor in items)).bit_length()
-            if needed < width:  # as narrow as the sum is
+            if needed < width and needed <= 40:  # as narrow as the sum is
                 narrow = [self._scale_any(needed, factor, self.extract(base, width, needed - 1, 0)) for base, factor in items]
                 return self.zext(self._sum(needed, [*narrow, self.const(needed, constant)]), needed, width)
         parts = [base if factor == 1 else self._scale(width, factor, base) for base, factor in items]
@@ -309,6 +314,35 @@ class Terms:
             return (term,)
         wide = [self.zext(part, narrow.width, term.width) for _, part in parts]
         return tuple(self._scale_any(term.width, factor, part) for (factor, _), part in zip(parts, wide, strict=True))
+
+    def _upper(self, term: Term) -> int:
+        """A number that the term does not exceed, also where it is a sum of remainders: x - c * (x / c) is below c."""
+        narrow = _without_zeros(term)
+        if narrow.op != "add":
+            return _largest(term)
+        factors, constant = self._linear(narrow)
+        mask, total = (1 << narrow.width) - 1, 0
+        for base in list(factors):
+            if not _divided_by_constant(base) or factors.get(base) != -base.args[1].number & mask:
+                continue
+            parts, extra = self._linear(base.args[0])
+            if base.args[0].width == narrow.width and all(factors.get(part) == factor for part, factor in parts.items()):
+                factors = {known: factor for known, factor in factors.items() if known not in parts and known is not base}
+                constant, total = constant - extra & mask, total + base.args[1].number - 1
+        total += constant + sum(factor * _largest(base) for base, factor in factors.items())
+        return min(total, mask)
+
+    def _linear(self, term: Term) -> tuple[dict[Term, int], int]:
+        """A term as factors of other terms and a constant, modulo 2**width."""
+        mask, constant = (1 << term.width) - 1, 0
+        factors: dict[Term, int] = {}
+        for part in term.args if term.op == "add" else (term,):
+            if part.is_const:
+                constant += part.number
+            else:
+                factor, base = self._scaled(part)
+                factors[base] = factors.get(base, 0) + factor & mask
+        return factors, constant & mask
 
     def _sum_of_choices(self, width: int, coefficients: dict[Term, int], constant: int) -> Term | None:
         """Choices on one condition are added arm by arm: (c ? a : b) + (c ? x : y) is c ? a + x : b + y. A choice between
@@ -751,7 +785,7 @@ class Terms:
             if _divided_by_constant(a):  # x / c < k is x < k * c
                 limit = bound * a.args[1].number
                 return self.true if limit >> width else self.ult(width, a.args[0], self.const(width, limit))
-            if 1 << (width - leading_zeros(a)) <= bound:
+            if self._upper(a) < bound:
                 return self.true
             if bound & (bound - 1) == 0:  # x < 2**k: the upper bits are zero
                 low = bound.bit_length() - 1
@@ -924,6 +958,15 @@ def _inverted(term: Term) -> Term | None:
 def _largest(term: Term) -> int:
     """A number that the term does not exceed."""
     return term.number if term.is_const else (1 << term.width - leading_zeros(term)) - 1
+
+
+def _register_width(bits: int) -> int:
+    """The least of 8, 16, 32 and more that holds so many bits."""
+    return next((width for width in (8, 16, 32) if bits <= width), 1 << 16)
+
+
+def _is_linear(term: Term) -> bool:
+    return term.op == "add" or term.args[0].is_const
 
 
 def _without_zeros(term: Term) -> Term:
