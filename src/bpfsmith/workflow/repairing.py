@@ -71,8 +71,9 @@ def _behaviour(program: Program, obj: Object, found: Repair) -> str:
     """Does the changed program do what the other did on the inputs where that did something?"""
     verdict = prove_equal(program, obj, found.tried.program, found.tried.obj, limits=Limits(), replay=False)
     match verdict:
-        case Equal():
-            return "proved equal to the program as it was, on every input"
+        case Equal(assumptions=assumptions):
+            where = f"assumed: {'; '.join(assumptions)}" if assumptions else "on every input"
+            return f"proved equal to the program as it was, {where}"
         case Different(counterexample=example):
             where = "on inputs such as those that the change is about"
             return f"differs from the program as it was in the {example.observable}, {where}"
