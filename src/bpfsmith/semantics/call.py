@@ -28,9 +28,9 @@ class HelperCall:
     def t(self) -> Terms:
         return self.executor.t
 
-    def key(self, spec: MapSpec, pointer: Value, size: int | None = None) -> Term:
+    def key(self, spec: MapSpec, pointer: Value) -> Term:
         """The key bytes that an argument points to."""
-        key = self.executor.load(self.state, pointer, 0, size or spec.key_size)
+        key = self.executor.load(self.state, pointer, 0, spec.key_size)
         if not isinstance(key, Term):
             raise Unmodelled("leaked-pointer", f"{self.name} with a pointer as key")
         return key

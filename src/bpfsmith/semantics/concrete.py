@@ -98,7 +98,6 @@ class Machine:
             signed(64, args[0]): value for (name, args), value in given.world.items() if name == f"stack:{side}.0"
         }
         self.records: list[CallRecord] = []
-        self.made_up: dict[str, None] = {}  # calls whose answers nobody gave
         self.attempts = 0  # to get memory for a packet
         self.handles: dict[str, Region] = {}
         self.results: dict[str, deque[int]] = {}

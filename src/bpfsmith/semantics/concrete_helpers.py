@@ -1,8 +1,7 @@
 """What helpers and kernel functions do in the interpreter: the counterpart of the models that the prover has.
 
 Which helpers are recorded or steady, and what their arguments are, is said once, in `helpers` and `kfuncs`; here is what such a
-call does to bytes. Results come from the input's `world`; where it says nothing, a call gives 0 and changes nothing, which the
-machine notes as made up.
+call does to bytes. Results come from the input's `world`; where it says nothing, a call gives 0 and changes nothing.
 """
 
 from __future__ import annotations
@@ -93,10 +92,7 @@ def _recorded(machine: Machine, name: str, effect: Recorded, arguments: tuple[Va
     seen = machine.packet.contents if effect.packet else None
     context = machine.context.changed() if effect.renews_context else None
     machine.records.append(CallRecord(channel, bytes(given), seen, context))
-    answer = machine.ask(channel, number, usual=-1)
-    if answer < 0 and effect.result:
-        machine.made_up[channel] = None
-    result = signed(effect.result, max(answer, 0)) if effect.result else 0
+    result = signed(effect.result, machine.ask(channel, number)) if effect.result else 0
     for index in range(len(effect.arguments)):
         _fill(machine, f"{channel}.{index + 1}", (number,), effect.arguments, values, index, result)
     if effect.packet == "renews":
@@ -224,7 +220,6 @@ def _reserve(machine: Machine) -> Value:
     channel = f"bpf_ringbuf_reserve:{spec.name}"
     number = machine.calls[channel]
     _recorded(machine, "bpf_ringbuf_reserve", _RESERVE)
-    machine.made_up.pop(channel, None)
     if not machine.ask(f"{channel}.given", number, usual=1):
         return 0
     name = f"{spec.name}#{number}"
@@ -398,7 +393,6 @@ def _skb_store_bytes(machine: Machine) -> Value:
     flags, packet = machine.scalar(Reg(5)), machine.packet
     raw = machine.read(source, size)
     _recorded(machine, "bpf_skb_store_bytes", SKB_STORES)
-    machine.made_up.pop("bpf_skb_store_bytes", None)
     if flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH):
         return -EINVAL
     if _short_of_memory(machine) or offset >> 31 or offset + size > packet.whole_length:

@@ -23,7 +23,7 @@ MOST_XDP = 0xFFFF
 
 
 def adjust_head(call: HelperCall) -> Value:
-    """bpf_xdpadjust_head: the packet's start moves. How much room there is in front is an input; at least an Ethernet header
+    """bpf_xdp_adjust_head: the packet's start moves. How much room there is in front is an input; at least an Ethernet header
     stays (net/core/filter.c)."""
     t, state = call.t, call.state
     delta = _delta(call)

@@ -11,6 +11,7 @@ from pathlib import Path
 from bpfsmith.appnet.correspond import layout_of, with_state
 from bpfsmith.diagnostic import Diagnostic, InputError, Label
 from bpfsmith.execution import MapContents, RunInput, RunOutput
+from bpfsmith.gate.runs import READABLE
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import ProgramType, for_section
 from bpfsmith.isa.validate import problems
@@ -38,11 +39,6 @@ from bpfsmith.workflow.watching import Call, Code, Recorder
 PAYLOAD = b"hello from bpfsmith"
 _PACKET_CONTEXTS = ("struct xdp_md", "struct __sk_buff")
 _PER_CPU = "PERCPU"
-_HAS_ENTRIES = frozenset(
-    f"BPF_MAP_TYPE_{name}"
-    for name in ("HASH", "ARRAY", "LRU_HASH", "PERCPU_HASH", "PERCPU_ARRAY", "LRU_PERCPU_HASH", "LPM_TRIE")
-)
-"""Map types whose contents are bytes that can be read and written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +195,7 @@ def _spec(path: str, name: str, program: Program) -> MapSpec:
 
 
 def _contents(path: str, spec: MapSpec, value: object) -> MapContents:
-    if spec.type not in _HAS_ENTRIES:
+    if spec.type not in READABLE:
         raise _bad_contents(spec, f"a map of type {spec.type} cannot be filled")
     if isinstance(value, str):
         if spec.type != "BPF_MAP_TYPE_ARRAY" or spec.max_entries != 1:
@@ -319,5 +315,5 @@ def _contents_of(maps: MapSet, program: Program) -> dict[str, MapContents]:
     return {
         spec.name: {key: value[: spec.value_size] for key, value in maps.read(spec.name).items()}
         for spec in program.maps
-        if spec.type in _HAS_ENTRIES
+        if spec.type in READABLE
     }
