@@ -87,7 +87,10 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     try:
         with ExitStack() as stack:
             opened = experiment.open(bench, stack)
-            samples, missing = _sample(opened.actions, experiment.seconds * pace, round(MOST_ROUNDS * pace)), list(opened.missing)
+            samples, missing = (
+                _sample(opened.actions, experiment.seconds * pace, round(MOST_ROUNDS * pace)),
+                list(opened.missing),
+            )
     except KernelError as error:
         samples, missing = {}, _all_missing(experiment, _reason(error))
     except OSError as error:
