@@ -5,9 +5,9 @@
 Measured: the kernel's test run, rounds interleaved, an empty program's time of the same round taken off. Predicted: from the
 bytecode, the packet and the cost profile. `--measure` makes the part of the profile that prediction needs first.
 
-A machine's speed changes from minute to minute, with the clock of its CPU and with neighbours: the programs that the profile was
-fitted to run in the same rounds, and by how much they are slower than when the profile was made is printed, with the errors that
-are left when it is taken out.
+A machine's speed changes from minute to minute, with the clock of its CPU and with neighbours. So the programs that the profile
+was fitted to run in the same rounds; by how much they are slower than when the profile was made is printed, with the errors
+that are left when it is taken out.
 """
 
 from __future__ import annotations
