@@ -19,7 +19,7 @@ from bpfsmith.semantics.chance import toss_coins
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
-from bpfsmith.semantics.solver import Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import QUICK, Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
@@ -186,11 +186,22 @@ class _Check:
         stops at the first observable that is not proved, and shows no counterexample."""
         t, limits, undecided = self.t, self.setting.limits or Limits(), []
         if not decisive:
-            limits = replace(limits, z3_rlimit=limits.z3_rlimit // UNDECISIVE)
-        swept = Sweep(t, self.given, self.setting.usual).run([(item.left, item.right) for item in left])
-        for item, (a, b) in zip(left, swept, strict=True):
-            differs = t.all_of(item.where, t.negate(t.same(a, b)))
-            match self._ask([*self.given, differs], limits):
+            steps, rlimit = limits.bitwuzla_steps // UNDECISIVE, limits.z3_rlimit // UNDECISIVE
+            limits = replace(limits, bitwuzla_steps=steps, z3_rlimit=rlimit)
+        hard = [] if decisive else left
+        for item in left if decisive else ():
+            # Much that looks large is soon answered, and sooner than its inner terms.
+            if all(
+                isinstance(self._ask([*self.given, part.differs(t)], QUICK), Unsatisfiable) for part in item.parts or (item,)
+            ):
+                evidence.append(f"{item.name}: proved by bitwuzla")
+            else:
+                hard.append(item)
+        asked = [part for item in hard for part in item.parts or (item,)]
+        swept = iter(Sweep(t, self.given, self.setting.usual).run([(item.left, item.right) for item in asked]))
+        for item in hard:
+            parts = [replace(part, left=a, right=b) for part, (a, b) in zip(item.parts or (item,), swept, strict=False)]
+            match self._ask_whole(item, parts, limits) if item.parts else self._ask([*self.given, parts[0].differs(t)], limits):
                 case Unsatisfiable(solver=solver):
                     evidence.append(f"{item.name}: proved by {'cutpoints' if solver == 'rewriting' else solver}")
                 case Satisfiable() | NoAnswer() if not decisive:
@@ -204,6 +215,17 @@ class _Check:
         if undecided:
             return Unknown("solver-limit", f"{'; '.join(undecided)}; {RANDOM_RUNS} random runs found no difference")
         return None
+
+    def _ask_whole(self, item: Observable, parts: list[Observable], limits: Limits) -> Answer:
+        """The question by its parts, and where one of them asks too much or differs, as it stands."""
+        for part in parts:
+            answer = self._ask([*self.given, part.differs(self.t)], limits)
+            if not isinstance(answer, Unsatisfiable):
+                break
+        else:
+            return answer
+        ((a, b),) = Sweep(self.t, self.given, self.setting.usual).run([(item.left, item.right)])
+        return self._ask([*self.given, replace(item, left=a, right=b).differs(self.t)], limits)
 
     def _ask(self, conditions: list[Term], limits: Limits) -> Answer:
         """Without products and quotients first: that is soon answered, and often enough."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from bpfsmith.semantics.fork import Fork
 from bpfsmith.semantics.terms import Term, Terms
 
 _SERIAL = count()
@@ -54,14 +55,15 @@ Value = Term | Pointer
 """What a register or a spilled stack slot holds: a 64-bit scalar or a pointer."""
 
 
-def merge_values(t: Terms, condition: Term, a: Value, b: Value) -> Value | None:
-    """`a` where `condition` holds, else `b`; None for a pointer mixed with a scalar, which no accepted program uses further."""
+def merge_values(paths: Fork, a: Value, b: Value) -> Value | None:
+    """`a` on the left path, `b` on the right one; None for a pointer mixed with a number, which no accepted program uses."""
+    t, condition = paths.t, paths.condition
     if a is b:
         return a
     if a is MIXED or b is MIXED:
         return MIXED
     if isinstance(a, Term) and isinstance(b, Term):
-        return t.ite(a.width, condition, a, b)
+        return paths.ite(a.width, a, b)
     then, other = _as_pointer(t, a), _as_pointer(t, b)
     if then is None or other is None:
         return None
@@ -224,30 +226,31 @@ def _address_byte(t: Terms) -> Term:
     return t.app(f"pointer-byte.{next(_SERIAL)}", 8)
 
 
-def merge_bytes(t: Terms, condition: Term, a: Bytes, b: Bytes) -> Bytes:
-    """`a` where `condition` holds, else `b`."""
+def merge_bytes(paths: Fork, a: Bytes, b: Bytes) -> Bytes:
+    """`a` on the left path, `b` on the right one."""
+    t = paths.t
     if a is b:
         return a
     if a.below is not b.below:
-        return Bytes(_Choice(condition, a, b))
+        return Bytes(_Choice(paths.condition, a, b))
     cells: dict[int, tuple[int, Value]] = {}
     loose: set[int] = set()
     for start in sorted(a.cells.keys() | b.cells.keys()):
         left, right = a.cells.get(start), b.cells.get(start)
         if left is not None and right is not None and left[0] == right[0]:
-            merged = merge_values(t, condition, left[1], right[1])
+            merged = merge_values(paths, left[1], right[1])
             cells[start] = (left[0], merged if merged is not None else MIXED)
         elif left is not None and right is None and not _overlaps(b, start, left[0]):
-            cells[start] = (left[0], _one_sided(t, condition, left[1], b, start, left[0], True))
+            cells[start] = (left[0], _one_sided(paths, left[1], b, start, left[0], True))
         elif right is not None and left is None and not _overlaps(a, start, right[0]):
-            cells[start] = (right[0], _one_sided(t, condition, right[1], a, start, right[0], False))
+            cells[start] = (right[0], _one_sided(paths, right[1], a, start, right[0], False))
         else:
             for cell in (left, right):
                 if cell is not None:
                     loose.update(range(start, start + cell[0]))
     for at in sorted(loose):
         if not any(start <= at < start + size for start, (size, _) in cells.items()):
-            cells[at] = (1, t.ite(8, condition, a._byte(t, at), b._byte(t, at)))
+            cells[at] = (1, paths.ite(8, a._byte(t, at), b._byte(t, at)))
     return Bytes(a.below, cells)
 
 
@@ -255,13 +258,13 @@ def _overlaps(memory: Bytes, start: int, size: int) -> bool:
     return any(memory._cell_over(start + i) is not None for i in range(size))
 
 
-def _one_sided(t: Terms, condition: Term, value: Value, other: Bytes, start: int, size: int, then: bool) -> Value:
+def _one_sided(paths: Fork, value: Value, other: Bytes, start: int, size: int, then: bool) -> Value:
     """A cell that only one branch wrote: the other side still has what was there before."""
     if isinstance(value, Pointer):
         return value  # the other side holds no pointer there, so nothing accepted reads it there
-    old = other.load(t, t.const(64, start), size)
+    old = other.load(paths.t, paths.t.const(64, start), size)
     assert isinstance(old, Term)
-    return t.ite(8 * size, condition, value, old) if then else t.ite(8 * size, condition, old, value)
+    return paths.ite(8 * size, value, old) if then else paths.ite(8 * size, old, value)
 
 
 def joined(t: Terms, parts: list[Term]) -> Term:

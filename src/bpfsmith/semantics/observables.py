@@ -23,6 +23,9 @@ class Observable:
     right: Term
     where: Term
     shown: bool = True  # a test run can show it: what helpers are given and what is left in a context stay inside
+    parts: tuple[
+        Observable, ...
+    ] = ()  # smaller questions: where none of them differs, this one does not; they may ask too much
 
     def differs(self, t: Terms) -> Term:
         """The condition under which the two sides are told apart."""
@@ -66,19 +69,31 @@ def _load(t: Terms, memory: Bytes, offset: Term, size: int) -> Term:
 
 def _packet(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -> list[Observable]:
     """Length and bytes of the packet. (What a dropped packet holds is compared too, which is stricter than needed.)"""
-    out = _bytes_by_place(t, left, right, of)
-    if out is None:
+    places, words = _places(t, left, right, of), _bytes_by_place(t, left, right, of)
+    if not places and words is not None:
+        out = words
+    else:
         at = t.app("packet.offset", 64)
-        out = [Observable(of, left.byte(t, at), right.byte(t, at), t.ult(64, at, left.length))]
+        parts = (*places, *words) if words is not None else ()
+        out = [Observable(of, left.byte(t, at), right.byte(t, at), t.ult(64, at, left.length), parts=parts)]
     if left.length is not right.length:
         out.insert(0, Observable(f"length of the {of}", left.length, right.length, t.true))
     return out
 
 
+def _places(t: Terms, left: PacketView, right: PacketView, of: str) -> list[Observable]:
+    """Do the packets begin in the same places? Nothing where that is plain."""
+    out = []
+    for (ours, _, here), (theirs, _, there) in zip(left.parts, right.parts, strict=False):
+        out += [Observable(f"place of the {of}", ours, theirs, t.true)] if ours is not theirs else []
+        out += [Observable(f"place of the {of}", here, there, ours)] if here is not there else []
+    return out
+
+
 def _bytes_by_place(t: Terms, left: PacketView, right: PacketView, of: str) -> list[Observable] | None:
-    """A question for every word that either side wrote; None where the packets do not lie in the same places."""
-    places = [[(guard, start) for guard, _, start in view.parts] for view in (left, right)]
-    if not left.regions or left.regions != right.regions or places[0] != places[1]:
+    """A question for every word that either side wrote, if both packets begin in the places of the left one; None where they
+    lie in other memory."""
+    if not left.regions or left.regions != right.regions:
         return None
     out = []
     for (guard, ours, start), (_, theirs, _) in zip(left.parts, right.parts, strict=True):

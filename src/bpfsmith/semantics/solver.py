@@ -1,6 +1,7 @@
 """Asking the solvers: is a conjunction of conditions satisfiable? The only importer of z3 and bitwuzla.
 
-Bitwuzla is asked first because it is several times faster on what is left after rewriting; what it does not answer goes to z3.
+Bitwuzla is asked first because it is several times faster on what is left after rewriting; what it does not answer soon goes to
+z3, and what neither answers soon to both again, with more resources.
 Both are limited in steps and not in seconds, so that verdicts do not depend on the machine's speed. A fresh solver context
 serves each query.
 """
@@ -50,10 +51,13 @@ class Limits:
     """`bitwuzla_steps` is how often bitwuzla may ask whether to go on (10,000 to 40,000 times a second), `z3_rlimit` is z3's
     count of resources: both are the same on every machine."""
 
-    bitwuzla_steps: int = 20_000
+    bitwuzla_steps: int = 200_000
     z3_rlimit: int = 20_000_000
     solver: SolverName = field(default="auto")
 
+
+FIRST_TRY = 10
+"""Either solver gets this part of its limit before the other is asked: what is hard for one is often easy for the other."""
 
 QUICK = Limits(bitwuzla_steps=4_000, solver="bitwuzla")
 """For the many small questions on the way, of which none has to be answered."""
@@ -67,11 +71,15 @@ def satisfiable(conditions: Iterable[Term], limits: Limits | None = None) -> Ans
         return Unsatisfiable("rewriting")
     if not roots:
         return Satisfiable({}, "rewriting")
-    if limits.solver in ("auto", "bitwuzla"):
-        answer = _ask_bitwuzla(roots, limits.bitwuzla_steps)
-        if limits.solver == "bitwuzla" or not isinstance(answer, NoAnswer):
-            return answer
-    return _ask_z3(roots, limits.z3_rlimit)
+    answer: Answer = NoAnswer("no solver was asked")
+    for part in (FIRST_TRY, 1) if limits.solver == "auto" else (1,):
+        if limits.solver != "z3":
+            answer = _ask_bitwuzla(roots, limits.bitwuzla_steps // part)
+        if limits.solver == "z3" or (limits.solver == "auto" and isinstance(answer, NoAnswer)):
+            answer = _ask_z3(roots, limits.z3_rlimit // part)
+        if not isinstance(answer, NoAnswer):
+            break
+    return answer
 
 
 def _functions(order: list[Term]) -> set[str]:

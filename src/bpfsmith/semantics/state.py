@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bpfsmith.semantics.fork import Fork, fork
 from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Pointer, Region, Target, Value, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -147,8 +148,8 @@ def _untouched(t: Terms, region: Region, cache: dict[Region, Initial]) -> Bytes:
     return Bytes(initial)
 
 
-def _merged_pointer(t: Terms, condition: Term, a: Pointer, b: Pointer) -> Pointer:
-    merged = merge_values(t, condition, a, b)
+def _merged_pointer(paths: Fork, a: Pointer, b: Pointer) -> Pointer:
+    merged = merge_values(paths, a, b)
     assert isinstance(merged, Pointer)
     return merged
 
@@ -159,31 +160,28 @@ def merge(a: State, b: State) -> State:
     common = a.path & b.path
     only_a, only_b = t.all_of(*(a.path - common)), t.all_of(*(b.path - common))
     either = t.any_of(only_a, only_b)
-    # The paths exclude each other, so either side's extra conditions tell them apart: take the shorter description.
-    choose = t.negate(only_b) if len(b.path) < len(a.path) else only_a
+    paths = fork(t, a.path, b.path)
+    choose = paths.condition
     path = common if either is t.true else common | (set(either.args) if either.op == "conj" else {either})
     state = State(
         t,
         frozenset(path),
-        [
-            None if x is None or y is None else merge_values(t, choose, x, y)
-            for x, y in zip(a.registers, b.registers, strict=True)
-        ],
+        [None if x is None or y is None else merge_values(paths, x, y) for x, y in zip(a.registers, b.registers, strict=True)],
         {},
         {},
         {},
         t.ite(0, choose, a.lock, b.lock),
-        t.ite(16, choose, a.locks_taken, b.locks_taken),
-        _merged_pointer(t, choose, a.packet, b.packet),
-        _merged_pointer(t, choose, a.packet_end, b.packet_end),
-        _merged_pointer(t, choose, a.packet_meta, b.packet_meta),
+        paths.ite(16, a.locks_taken, b.locks_taken),
+        _merged_pointer(paths, a.packet, b.packet),
+        _merged_pointer(paths, a.packet_end, b.packet_end),
+        _merged_pointer(paths, a.packet_meta, b.packet_meta),
         a.initial,
     )
     for region in (*a.regions, *(region for region in b.regions if region not in a.regions)):
-        state.regions[region] = merge_bytes(t, choose, a.memory(region), b.memory(region))
+        state.regions[region] = merge_bytes(paths, a.memory(region), b.memory(region))
     for name in a.maps:
         state.maps[name] = a.maps[name].merge(choose, b.maps[name])
     zero = t.const(16, 0)
     for helper in sorted(a.calls.keys() | b.calls.keys()):
-        state.calls[helper] = t.ite(16, choose, a.calls.get(helper, zero), b.calls.get(helper, zero))
+        state.calls[helper] = paths.ite(16, a.calls.get(helper, zero), b.calls.get(helper, zero))
     return state

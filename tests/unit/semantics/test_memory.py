@@ -7,11 +7,16 @@ import random
 import pytest
 
 from bpfsmith.semantics.evaluate import Inputs, evaluate
+from bpfsmith.semantics.fork import Fork, fork
 from bpfsmith.semantics.memory import Bytes, HashMap, Pointer, Region, Target, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
 
 SIZE = 24
 KEYS = range(4)
+
+
+def branch(t: Terms, condition: Term) -> Fork:
+    return fork(t, frozenset({condition}), frozenset({t.negate(condition)}))
 
 
 def initial(t: Terms) -> Bytes:
@@ -72,7 +77,7 @@ def test_memory_is_a_byte_array(constant_share: float) -> None:
                     shadow[number(name) : number(name) + size] = known[value].to_bytes(8, "little")[:size]
                 branches.append((memory, shadow))
             choice = f"c{rng.randrange(3)}"
-            symbolic = merge_bytes(t, t.app(choice, 0), branches[0][0], branches[1][0])
+            symbolic = merge_bytes(branch(t, t.app(choice, 0)), branches[0][0], branches[1][0])
             plain = branches[0][1] if known[choice] else branches[1][1]
         for _ in range(6):
             (where, name), size = offset(), rng.choice((1, 2, 4, 8))
@@ -131,9 +136,9 @@ def test_the_targets_of_a_merged_pointer_exclude_each_other() -> None:
     t = Terms()
     regions = [Region("packet"), Region("stack", "x.0"), None]
     pointers = [Pointer((Target(t.true, region, t.const(64, at)),)) for at, region in enumerate(regions)]
-    inner = merge_values(t, t.app("c", 0), pointers[0], pointers[1])
+    inner = merge_values(branch(t, t.app("c", 0)), pointers[0], pointers[1])
     assert inner is not None
-    outer = merge_values(t, t.app("d", 0), inner, pointers[2])
+    outer = merge_values(branch(t, t.app("d", 0)), inner, pointers[2])
     assert isinstance(outer, Pointer)
     for c in (0, 1):
         for d in (0, 1):
@@ -149,5 +154,5 @@ def test_a_pointer_and_a_number_do_not_merge() -> None:
     """Law: a value that is a pointer on one path and a number other than 0 on another has no merged value."""
     t = Terms()
     pointer = Pointer((Target(t.true, Region("ctx"), t.const(64, 0)),))
-    assert merge_values(t, t.app("c", 0), pointer, t.const(64, 5)) is None
-    assert isinstance(merge_values(t, t.app("c", 0), pointer, t.const(64, 0)), Pointer)
+    assert merge_values(branch(t, t.app("c", 0)), pointer, t.const(64, 5)) is None
+    assert isinstance(merge_values(branch(t, t.app("c", 0)), pointer, t.const(64, 0)), Pointer)
