@@ -186,7 +186,8 @@ def storage_get(call: HelperCall) -> Value:
     found = t.all_of(somebody, contents.present(t, owner))
     if flags:
         wants_new = t.all_of(somebody, t.negate(found))
-        made = t.all_of(wants_new, t.negate(_full(call, spec, wants_new)))
+        full = t.false if spec.name in call.executor.never_full else _full(call, spec, wants_new)
+        made = t.all_of(wants_new, t.negate(full))
         given = call.args[2]
         nothing = isinstance(given, Term) and given.is_const and given.number == 0
         value = Bytes(lambda offset: t.const(8, 0)) if nothing else _value(call, spec, given)
