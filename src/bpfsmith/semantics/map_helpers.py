@@ -181,7 +181,8 @@ def storage_get(call: HelperCall) -> Value:
     owner, flags = call.number(1), call.constant(3)
     if spec.type not in mapmodel.LOCAL or flags & ~BPF_LOCAL_STORAGE_GET_F_CREATE:
         raise Unmodelled("unmodelled-helper", f"{call.name} on {spec.name}, a {spec.type}, with flags {flags:#x}")
-    somebody = t.negate(t.eq(64, owner, t.const(64, 0)))
+    current = t.app("bpf_get_current_task_btf", 64)
+    somebody = t.true if owner is current else t.negate(t.eq(64, owner, t.const(64, 0)))  # there is always a current task
     contents = state.maps[spec.name]
     found = t.all_of(somebody, contents.present(t, owner))
     if flags:

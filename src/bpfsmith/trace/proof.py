@@ -36,7 +36,7 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.trace.pairs import KeyClass
 from bpfsmith.trace.rewriting import Storage
 
-OWN_STATE, LEFT_BEHIND = "state of the thread", "state that the exit leaves behind"
+OWN_STATE, LEFT_BEHIND, ARMED = "state of the thread", "state that the exit leaves behind", "armed word"
 _HARMLESS = (
     "bpf_ktime_get", "bpf_probe_read", "bpf_get_prandom_u32", "bpf_jiffies64", "bpf_get_current_comm",
     "bpf_current_task_under_cgroup",
@@ -244,11 +244,10 @@ def _as_memory(t: Terms, entry: _Entry) -> Bytes:
     return memory
 
 
-def _holding(t: Terms, spec: MapSpec, key: Term, present: Term, value: Callable[[Term], Term]) -> HashMap:
-    """A map that holds these bytes (by 64-bit offset) under the key where `present`, nothing there where not, and anything
-    under other keys."""
-    empty = mapmodel.initial(t, spec).delete(t.true, key)
-    return empty if present is t.false else empty.insert(present, key, Bytes(value), t.const(32, 0))
+def _holding(t: Terms, spec: MapSpec, key: Term, present: Term, value: Bytes) -> HashMap:
+    """A map that holds these bytes under the key where `present`, nothing there where not, and anything under other keys."""
+    full = mapmodel.initial(t, spec).insert(t.true, key, value, t.const(32, 0))
+    return full if present is t.true else full.delete(t.negate(present), key)
 
 
 def _only(contents: HashMap, key: Term, what: str) -> None:
@@ -296,16 +295,23 @@ def _task_storage(
     t = Terms()
     moved = _storage_spec(state, storage)
     key, task, size = state.key(t), t.app("bpf_get_current_task_btf", 64), state.spec.value_size
-    armed = _entry(t, mapmodel.initial(t, moved), task, 0, storage.armed_at).present
-    start = _holding(t, state.spec, key, armed, lambda at: t.app(f"map:{moved.name}.value", 8, task, at))
+    there, armed = t.app(f"map:{moved.name}.present", 0, task), t.app(f"map:{moved.name}.armed", 0, task)
+
+    def value(at: Term) -> Term:
+        return t.app(f"map:{moved.name}.value", 8, task, at)
+
+    word = {storage.armed_at: (4, t.ite(32, armed, t.const(32, 1), t.const(32, 0)))}
+    start = _holding(t, state.spec, key, t.all_of(there, armed), Bytes(value))
+    start_there = _holding(t, moved, task, there, Bytes(value, dict(word)))
+    renamed = _renamed(candidate, state.spec.name, moved.name)
     first = _behaviour(t, reference, "reference", state.spec.name, None, start)
-    second = _behaviour(t, _renamed(candidate, state.spec.name, moved.name), "candidate", moved.name, on_return)
-    ours, theirs = _final(t, first, state.spec, start), _final(t, second, moved)
+    second = _behaviour(t, renamed, "candidate", moved.name, on_return, start_there)
+    ours, theirs = _final(t, first, state.spec, start), _final(t, second, moved, start_there)
     _only(ours[1], key, reference.program.name)
     _only(theirs[1], task, candidate.program.name)
     before, after = (_entry(t, contents, key, size) for contents in ours)
     after_there = _entry(t, theirs[1], task, size, storage.armed_at)
-    given = [t.negate(t.eq(64, task, t.const(64, 0)))]
+    given: list[Term] = []
     wanted: Term | None = first.return_value
     said: tuple[str, ...] = (ROOM, OWN_KEY)
     if more is not None:
@@ -317,6 +323,11 @@ def _task_storage(
     right = _without(
         second, moved.name, _as_memory(t, after_there), second.return_value if wanted is not None else nothing, [], ()
     )
+    # The armed word is 0 or 1 before, which has to be so afterwards.
+    last = theirs[1].load(t, task, t.const(64, storage.armed_at), 4)
+    strange = t.all_of(theirs[1].present(t, task), t.ult(32, t.const(32, 1), last))
+    left = replace(left, data={**left.data, ARMED: _as_memory(t, _Entry(t.false, ()))})
+    right = replace(right, data={**right.data, ARMED: _as_memory(t, _Entry(strange, ()))})
     if must_go:
         gone = Bytes(lambda offset: t.const(8, 0))
         left = replace(left, data={**left.data, LEFT_BEHIND: _as_memory(t, replace(after, value=()))})
@@ -348,7 +359,7 @@ def _may_linger(entry: Side, state: State) -> bool:
 def _leaves(exit_: Side, state: State) -> bool:
     """May the exit leave the entry that it found?"""
     t = Terms()
-    start = _holding(t, state.spec, state.key(t), t.true, lambda at: t.app("cookie", 8, at))
+    start = _holding(t, state.spec, state.key(t), t.true, Bytes(lambda at: t.app("cookie", 8, at)))
     end = _final(t, _behaviour(t, exit_, "reference", state.spec.name, None, start), state.spec, start)[1]
     return end.present(t, state.key(t)) is not t.false
 
@@ -367,7 +378,7 @@ def _way_in(entry: Side, fused: Side, state: State, storage: Storage | None, lin
         return _task_storage(entry, fused, state, storage, False, limits, more)
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = None if lingers else _holding(t, state.spec, key, t.false, lambda at: t.const(8, 0))
+    start = None if lingers else _holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
     first = _behaviour(t, entry, "reference", state.spec.name, None, start)
     second = _behaviour(t, fused, "candidate", "", False)
     contents = _final(t, first, state.spec, start)
@@ -395,7 +406,7 @@ def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, mu
         )
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = _holding(t, state.spec, key, t.true, lambda at: t.app("cookie", 8, at))
+    start = _holding(t, state.spec, key, t.true, Bytes(lambda at: t.app("cookie", 8, at)))
     first = _behaviour(t, exit_, "reference", state.spec.name, None, start)
     second = _behaviour(t, fused, "candidate", "", True)
     end = _final(t, first, state.spec, start)[1]
@@ -411,7 +422,7 @@ def _left_out(exit_: Side, state: State, limits: Limits | None) -> Verdict:
     """The exit of a call whose entry left nothing, against a program that does nothing."""
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = _holding(t, state.spec, key, t.false, lambda at: t.const(8, 0))
+    start = _holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
     first = _behaviour(t, exit_, "reference", state.spec.name, None, start)
     end = _final(t, first, state.spec, start)[1]
     _only(end, key, exit_.program.name)
