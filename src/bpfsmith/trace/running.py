@@ -10,9 +10,10 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -62,30 +63,43 @@ class Waiting:
                 Diagnostic("no-command", f"there is no command {command[0]}", help="name a program that can be run")
             )
         self.path = os.path.realpath(path)
-        read, self._gate = os.pipe()
-        gated = ["/bin/sh", "-c", f'read -r _ <&{read}; exec {read}<&-; exec "$@"', "sh", path, *command[1:]]
-        out = subprocess.DEVNULL if quiet else None
-        try:
-            self._process = subprocess.Popen(gated, pass_fds=(read,), preexec_fn=die_with_parent, stdout=out)
-        finally:
-            os.close(read)
+        with tempfile.TemporaryDirectory(prefix="bpfsmith-gate-") as scratch:
+            gate = os.path.join(scratch, "gate")  # noqa: PTH118 (a name for the shell)
+            os.mkfifo(gate, 0o600)
+            gated = ["/bin/sh", "-c", 'read -r _ <"$0"; exec "$@"', gate, path, *command[1:]]
+            out = subprocess.DEVNULL if quiet else None
+            self._process = subprocess.Popen(gated, preexec_fn=die_with_parent, stdout=out)
+            self._gate = self._opened(gate)
         self.pid = self._process.pid
+
+    def _opened(self, gate: str) -> int:
+        """The gate from our side, once the shell stands before it: what it does on its way there is not traced."""
+        while self._process.poll() is None:
+            try:
+                return os.open(gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                time.sleep(0.001)
+        return -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._gate >= 0:
-            os.close(self._gate)
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
 
     def go(self) -> None:
         """Lets the command begin."""
-        os.write(self._gate, b"go\n")
-        os.close(self._gate)
-        self._gate = -1
+        with suppress(BrokenPipeError):  # it has ended already: whoever waits sees how
+            os.write(self._gate, b"go\n")
+        self._close()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits for its end; False when that takes longer."""
