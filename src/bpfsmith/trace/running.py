@@ -109,6 +109,11 @@ class Waiting:
         except subprocess.TimeoutExpired:
             return False
 
+    @property
+    def status(self) -> int:
+        """Its exit status, negative for a signal; 0 while it runs."""
+        return self._process.returncode or 0
+
     def run(self) -> Usage:
         """Lets it begin and waits for its end; what it used, the shell that waited at the gate included."""
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -16,7 +16,7 @@ from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, running_kernel
 from bpfsmith.trace.loader import loader_header
 from bpfsmith.trace.pairs import find_pairs
-from bpfsmith.workflow.inputs import Toolchain, write_output
+from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
 from bpfsmith.workflow.kernels import HOST
 from bpfsmith.workflow.optimizing import object_bytes
 
@@ -118,7 +118,7 @@ def fuse_files(
         say(f"fusing {path}")
         try:
             data = object_bytes(str(path), Toolchain())
-            made = fusing.fuse(data, str(path), kernel, here=kernel_name == HOST, only=only, progress=say)
+            made = fusing.fuse(data, str(path), kernel, here=kernel_name == HOST and can_bpf_here(), only=only, progress=say)
         except ToolError as error:
             if not several:
                 raise
