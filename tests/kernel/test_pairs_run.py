@@ -11,12 +11,17 @@ import pytest
 
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_native
+from bpfsmith.kernel.load import Accepted, load
+from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.fuse import fuse
 from bpfsmith.trace.running import Places, Waiting, attached
+from bpfsmith.workflow.inputs import Toolchain
+from bpfsmith.workflow.tracing import compiled, trace
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pairs"
+PROBES = EXAMPLES.with_name("probes")
 TARGET = """
 #include <fcntl.h>
 #include <stdio.h>
@@ -102,3 +107,36 @@ def test_constants_are_those_of_the_loader(target: str) -> None:
             process.run()
             content = maps.read(".bss")[bytes(4)]
         assert not any(content)
+
+
+@pytest.mark.kernel
+def test_a_trace_counts_every_event(target: str, tmp_path: Path) -> None:
+    text = tmp_path / "test.probe"
+    text.write_text(
+        "probe uprobe:handle(depth) { filter depth == 1; let t = now();"
+        "  on return { hist us = (now() - t) / us; sum r = ret; } }"
+        "probe syscall:pread64(fd, buf, bytes) { on return { if (bytes == 48) { sum moved = ret; count reads by ret; } } }"
+        "probe syscall:openat { on return { if (ret < 0) { emit failed(name = str(filename), ret = ret); } } }"
+    )
+    program = compiled(str(text), Toolchain())
+    seen = trace(program, [target, "200", "3"], None, None, lambda seen: None, quiet=True)
+    assert seen.status == 0
+    (slots,) = seen.tables["us"]
+    assert isinstance(slots.value, tuple)
+    assert sum(slot.count for slot in slots.value) == 200
+    assert seen.tables["r"][0].value == 200
+    assert seen.tables["moved"][0].value == 200 * 48
+    assert [row.value for row in seen.tables["reads"]] == [200]
+    names = [values["name"] for name, values in seen.records if values["ret"] == -2]
+    assert names.count("/no/such/file") == 150
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("path", sorted(PROBES.glob("*.probe")), ids=lambda path: path.stem)
+def test_the_example_probes_are_accepted_in_their_best_form(path: Path) -> None:
+    program = compiled(str(path), Toolchain())
+    assert all(found["verifier"] == "accepted" for found in program.forms.values())
+    obj = read_object(program.data)
+    for item in obj.programs:
+        with open_maps(obj) as maps, load(item, maps) as outcome:
+            assert isinstance(outcome, Accepted)

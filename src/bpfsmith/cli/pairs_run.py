@@ -7,13 +7,14 @@ import argparse
 from bpfsmith.cli.output import print_json, progress
 
 NAME = "pairs-run"
-HELP = "run a command with an object's probes attached to it alone"
+HELP = "run a command (behind `--`) with an object's probes attached to it alone"
 EXAMPLE = "bpfsmith pairs-run fused.bpf.o --function handle -- ./server --once"
+RUNS_COMMAND = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=[])
     parser.add_argument("object", metavar="FILE.o", help="an object of probes, or eBPF C")
-    parser.add_argument("command", metavar="COMMAND", nargs="+", help="what to run (after `--`)")
     parser.add_argument("--function", metavar="NAME", help="the function that uprobes without a target go to")
     parser.add_argument(
         "--attach",
@@ -37,8 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.workflow.pairs_running import pairs_run_lines, pairs_run_report, places_of
 
+    if not args.command:
+        raise InputError(
+            Diagnostic("bad-command", "there is no command to run", help="write it behind `--`: `pairs-run FILE.o -- COMMAND`")
+        )
     places = places_of(args.function, args.attach, args.file, args.set)
     with progress() as say:
         report = pairs_run_report(args.object, args.against, args.command, places, args.rounds, say)

@@ -9,13 +9,14 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_json, progress
 
 NAME = "trace"
-HELP = "trace a command with probes that state way in and way out as one"
+HELP = "trace a command (behind `--`) with probes that state way in and way out as one"
 EXAMPLE = "bpfsmith trace latency.probe -- ./server --once"
+RUNS_COMMAND = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=[])
     parser.add_argument("file", metavar="FILE.probe", help="what to trace")
-    parser.add_argument("command", metavar="COMMAND", nargs="*", help="what to run (after `--`); without one, only the proofs")
     parser.add_argument("-e", action="store_true", help="FILE.probe is the program itself, not the name of a file")
     parser.add_argument("--seconds", metavar="N", type=float, help="stop the command after so long")
     parser.add_argument("--file", dest="binary", metavar="PATH", help="the executable or library of uprobes that name none")
