@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", action="store_true", help="FILE.probe is the program itself, not the name of a file")
     parser.add_argument("--seconds", metavar="N", type=float, help="stop the command after so long")
     parser.add_argument("--file", dest="binary", metavar="PATH", help="the executable or library of uprobes that name none")
+    parser.add_argument("--budget", metavar="SECONDS", type=int, default=20, help="for the proof of each program (default: 20)")
     parser.add_argument("--plain", action="store_true", help="run the pair with its hash, as written")
     parser.add_argument("--quiet", action="store_true", help="throw away what the command prints")
     parser.add_argument("--c", metavar="OUT.c", help="write the C that the probes become")
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.tracing import Seen, compiled, proof_lines, seen_lines, trace, trace_report
 
     with progress() as say:
-        program = compiled(args.file, options.toolchain(args), fuse=not args.plain, say=say, inline=args.e)
+        program = compiled(args.file, options.toolchain(args), fuse=not args.plain, say=say, inline=args.e, budget=args.budget)
     if args.c:
         write_output(args.c, program.lowered.c_text.encode(), inputs=[args.file])
     if args.output:

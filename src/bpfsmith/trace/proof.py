@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.kernel.vmlinux import running_btf
@@ -170,9 +171,16 @@ def summary(steps: Iterable[Step]) -> Verdict:
     )
 
 
+BUDGET = 60
+"""Seconds for each comparison."""
+
+
 def _guarded(work: Callable[[], Verdict]) -> Verdict:
     try:
-        return work()
+        with at_most(BUDGET):
+            return work()
+    except TimeUp:
+        return Unknown("time-limit", f"no proof within {BUDGET} s")
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     except Ambiguous as reason:

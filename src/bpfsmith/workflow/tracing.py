@@ -24,7 +24,7 @@ from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.language import reading
 from bpfsmith.trace.language.lower import EVENTS, STACKS, TARGET, Column, Lowered, Table, lower
-from bpfsmith.trace.language.meaning import proved
+from bpfsmith.trace.language.meaning import BUDGET, proved
 from bpfsmith.trace.language.parse import parse
 from bpfsmith.trace.running import PID, Places, Waiting, attached
 from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
@@ -60,6 +60,7 @@ def compiled(
     fuse: bool = True,
     say: Callable[[str], None] = lambda text: None,
     inline: bool = False,
+    budget: int = BUDGET,
 ) -> Program:
     """The program of a probe file, or of the text itself (`inline`). InputError at its place in the text."""
     lowered = lower(parse(path, "program") if inline else parse(_text(path), path))
@@ -71,7 +72,9 @@ def compiled(
     if known is not None:
         return Program(lowered, *known)
     say("proving that the programs mean the text")
-    meanings = {program: _verdict_words(verdict) for program, verdict in proved(lowered, read_object(plain)).items()}
+    meanings = {
+        program: _verdict_words(verdict) for program, verdict in proved(lowered, read_object(plain), budget=budget).items()
+    }
     only = frozenset(fusing.MADE if fuse else ())
     made = fusing.fuse(plain, name, running_kernel(platform.release()), here=can_bpf_here(), only=only, progress=say)
     forms = {

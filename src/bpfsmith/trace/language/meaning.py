@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.kernel.tracefs import tracepoint_fields
 from bpfsmith.objfile.object import Object
@@ -50,13 +51,21 @@ OWN = "tables are kept for each CPU and state for each thread: no other CPU come
 ROOM = "every table has room for every key"
 
 
-def proved(lowered: Lowered, obj: Object, limits: Limits | None = None) -> dict[str, Verdict]:
-    """For each program of the object whether it means what the text says."""
+BUDGET = 20
+"""Seconds for each program."""
+
+
+def proved(lowered: Lowered, obj: Object, limits: Limits | None = None, budget: int = BUDGET) -> dict[str, Verdict]:
+    """For each program of the object whether it means what the text says, as far as that is decided within `budget` seconds."""
     out: dict[str, Verdict] = {}
     for index, probe in enumerate(lowered.file.probes):
         for name, on_exit in ((f"probe{index}_entry", False), (f"probe{index}_exit", True)):
             if any(program.name == name for program in obj.programs):
-                out[name] = _proved(lowered, obj, index, probe, name, on_exit, limits)
+                try:
+                    with at_most(budget):
+                        out[name] = _proved(lowered, obj, index, probe, name, on_exit, limits)
+                except TimeUp:
+                    out[name] = Unknown("time-limit", f"no proof within {budget} s")
     return out
 
 
