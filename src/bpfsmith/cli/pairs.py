@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("session", "session+task-storage", "task-storage"),
         help="use this form only (may be repeated)",
     )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="keep a form that is neither proved nor refuted, and exit with 3"
+    )
     parser.add_argument("--against", metavar="OTHER.o", help="prove that the sessions of this object are FILE's pairs")
     parser.add_argument("--loader", metavar="FILE.h", help="write what changes for the loader, as C for libbpf")
 
@@ -41,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
         if args.against:
             report = against_report(args.files[0], args.against)
         elif args.fuse:
-            report = fuse_files(args.files, args.output, args.kernel, tuple(args.form), args.loader, say)
+            report = fuse_files(
+                args.files, args.output, args.kernel, tuple(args.form), args.loader, say, allow_unknown=args.allow_unknown
+            )
         else:
             report = find_report(args.files, args.kernel, say)
     print_diagnostics(report.diagnostics, args.output_format)

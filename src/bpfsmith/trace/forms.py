@@ -14,7 +14,7 @@ from bpfsmith.trace.hooks import PairKind
 from bpfsmith.trace.pairs import THREAD, Found, Half, Pair, PairMap
 from bpfsmith.trace.pairs import classified as class_of
 from bpfsmith.trace.provenance import Source, Touch
-from bpfsmith.trace.rewriting import IS_RETURN
+from bpfsmith.trace.rewriting import BPF_ANY, BPF_NOEXIST, IS_RETURN
 
 COOKIE_BYTES = 8
 _MAX_STORAGE = 65_000
@@ -97,11 +97,14 @@ def judge(pair: Pair, found: Found, kernel: Kernel) -> Judged:
     )
 
 
+def state_map(pair: Pair) -> PairMap:
+    """The map of a pair that a form replaces: the first whose keys are the thread's, or else simply the first."""
+    return next((item for item in pair.maps if item.key_class in THREAD), pair.maps[0])
+
+
 def _thread_map(pair: Pair) -> PairMap | str:
-    """The one map of a pair whose keys are the thread's, or why there is none."""
-    if len(pair.maps) != 1:
-        return f"its state lies in {len(pair.maps)} maps"
-    (item,) = pair.maps
+    """That map, or why it cannot be replaced."""
+    item = state_map(pair)
     if item.key_class not in THREAD:
         return f"keys of {item.spec.name} are not the thread's but {item.key_class}"
     if not item.spec.type.endswith("_HASH"):
@@ -123,6 +126,8 @@ def _session(pair: Pair, found: Found, kernel: Kernel, *, cookie: bool) -> str |
     if isinstance(item, str):
         return item
     name = item.spec.name
+    if len(pair.maps) > 1:
+        return f"its state lies in {len(pair.maps)} maps: {', '.join(other.spec.name for other in pair.maps)}"
     if item.others:
         return f"{name} is used by {', '.join(item.others)} too"
     shared = _shares_section(pair, found)
@@ -153,9 +158,9 @@ def _shares_section(pair: Pair, found: Found) -> str | None:
     return f"its programs are in other pairs too: {', '.join(item.name for item in others)}" if others else None
 
 
-def _flags(half: Half, name: str) -> str | None:
+def _flags(half: Half, name: str, known: tuple[int, ...] = (BPF_ANY,)) -> str | None:
     for use in half.of(name):
-        if use.touch is Touch.UPDATE and use.flags != 0:
+        if use.touch is Touch.UPDATE and use.flags not in known:
             return f"{half.program.name} updates {name} with flags other than BPF_ANY"
     return None
 
@@ -178,7 +183,7 @@ def storage_refusal(spec: MapSpec, found: Found) -> str | None:
         for use in half.of(name):
             if use.touch in (Touch.LOOKUP, Touch.UPDATE, Touch.DELETE) and class_of(use.key) not in THREAD:
                 return f"{half.program.name} uses {name} under a key that is not the running thread's ({class_of(use.key)})"
-        reason = _flags(half, name)
+        reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
         if reason is not None:
             return reason
     untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.diagnostic import KernelError, ToolError
+from bpfsmith.isa.program import MapSpec
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
@@ -19,8 +20,8 @@ from bpfsmith.optimize.graph import Graph, Irregular
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import proof
-from bpfsmith.trace.forms import COOKIE_BYTES, Form, Judged, Kernel, judge, storage_refusal
-from bpfsmith.trace.pairs import Found, Half, Pair, PairMap, find_pairs
+from bpfsmith.trace.forms import COOKIE_BYTES, Form, Judged, Kernel, judge, state_map, storage_refusal
+from bpfsmith.trace.pairs import Found, Half, Pair, find_pairs
 from bpfsmith.trace.provenance import MapUse
 from bpfsmith.trace.rewriting import (
     COOKIE,
@@ -86,6 +87,7 @@ class _Plan:
         self.forms[name] = left[0] if left else None
 
 
+_FRAMES = 127  # PERF_MAX_STACK_DEPTH
 MADE = (Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE)
 
 
@@ -96,10 +98,14 @@ def fuse(
     *,
     here: bool,
     only: frozenset[Form] = frozenset(MADE),
+    allow_unknown: bool = False,
     limits: Limits | None = None,
     progress: Progress = lambda text: None,
 ) -> FusedObject:
-    """The object with its pairs fused for `kernel`; `here`: that is the kernel this runs on, whose verifier is asked."""
+    """The object with its pairs fused for `kernel`; `here`: that is the kernel this runs on, whose verifier is asked.
+
+    With `allow_unknown` a form that is neither proved nor refuted stays, and its outcome says so; one that differs never does.
+    """
     original = replace(read_object(data), path=path)
     found = find_pairs(original)
     judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
@@ -123,8 +129,9 @@ def fuse(
                 verdicts[name, form] = _proved(
                     original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan)
                 )
-                if not isinstance(verdicts[name, form], Equal):
-                    plan.worse(judged[name], _why_not(verdicts[name, form]))
+                verdict = verdicts[name, form]
+                if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
+                    plan.worse(judged[name], _why_not(verdict))
                     break
         else:
             break
@@ -166,14 +173,14 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
     changes: dict[str, NewCode] = {}
     for pair in sessions:
         try:
-            storage = storages[_state(pair).spec.name] if plan.forms[pair.name] is Form.SESSION_STORAGE else None
+            storage = storages[state_map(pair).spec.name] if plan.forms[pair.name] is Form.SESSION_STORAGE else None
             changes[pair.entry.program.name] = _session_code(obj, pair, storage, kernel)
         except (Refused, Irregular) as reason:
             plan.worse(judged[pair.name], str(reason))
             return None
     taken = _taken(found, plan)
     for name, storage in storages.items():
-        users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and _state(pair).spec.name == name]
+        users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and state_map(pair).spec.name == name]
         try:
             _storage_code(obj, found, storage, taken, changes)
         except (Refused, Irregular) as reason:
@@ -209,14 +216,10 @@ def _section(pair: Pair, kernel: Kernel) -> str:
     return f"{stem}/{pair.entry.hook.target}" if pair.entry.hook.target else stem
 
 
-def _state(pair: Pair) -> PairMap:
-    return pair.maps[0]
-
-
 def _storages(found: Found, plan: _Plan) -> dict[str, Storage]:
     """The maps that become task storage."""
     wanted = {Form.SESSION_STORAGE, Form.TASK_STORAGE}
-    maps = [_state(pair).spec for pair in found.pairs if plan.forms[pair.name] in wanted]
+    maps = [state_map(pair).spec for pair in found.pairs if plan.forms[pair.name] in wanted]
     return {spec.name: Storage(spec.name, spec.value_size) for spec in maps if storage_refusal(spec, found) is None}
 
 
@@ -236,7 +239,7 @@ def _with_callees(obj: Object, half: Half, map_name: str) -> tuple[Graph, Marked
 
 
 def _session_code(obj: Object, pair: Pair, storage: Storage | None, kernel: Kernel) -> NewCode:
-    spec = _state(pair).spec
+    spec = state_map(pair).spec
     way_in, in_marks = _with_callees(obj, pair.entry, spec.name)
     way_out, out_marks = _with_callees(obj, pair.exit, spec.name)
     way_in = with_early_out(way_in, in_marks)
@@ -288,10 +291,18 @@ def _asked(data: bytes, found: Found, plan: _Plan, refused_before: frozenset[str
         yield pair.name, worst or next((a for a in answers if a != "accepted"), "accepted")
 
 
+def _sized(spec: MapSpec) -> MapSpec:
+    """A map with what its loader would fill in, where it leaves that open: the verifier does not mind how much."""
+    if spec.type == "BPF_MAP_TYPE_STACK_TRACE" and not spec.value_size:
+        spec = replace(spec, value_size=8 * _FRAMES)
+    unsized = spec.type.endswith(("_STORAGE", "PERF_EVENT_ARRAY"))
+    return spec if spec.max_entries or unsized else replace(spec, max_entries=1)
+
+
 def _answer(obj: Object, name: str) -> str:
     try:
         program = obj.program(name)
-        with open_maps(obj) as maps, load(program, maps) as outcome:
+        with open_maps(replace(obj, maps=tuple(map(_sized, obj.maps)))) as maps, load(program, maps) as outcome:
             return "accepted" if isinstance(outcome, Accepted) else f"rejected: {outcome.reason}"
     except KernelError as error:
         return f"not asked: {error.diagnostics[0].message}"
@@ -311,7 +322,7 @@ def _proved(
 ) -> Verdict:
     """The proof of one pair, of the bytes that were written; programs that several pairs share are proved once."""
     obj = read_object(data)
-    item = _state(pair)
+    item = state_map(pair)
     state = proof.State(item.spec, item.key_class)
     storage = Storage(item.spec.name, item.spec.value_size) if form is not Form.SESSION else None
     ours = {half: proof.Side(half.program, original) for half in (pair.entry, pair.exit)}
@@ -346,7 +357,7 @@ def compared(original: Object, other: Object, limits: Limits | None = None) -> I
         if program is None:
             yield pair, Unknown("no-session", f"{other.path} has no session program called {pair.entry.program.name}")
             continue
-        item = _state(pair)
+        item = state_map(pair)
         if len(pair.maps) != 1 or item.spec.value_size > COOKIE_BYTES:
             yield pair, Unknown("pair-state", "the state of the pair does not fit a cookie")
             continue

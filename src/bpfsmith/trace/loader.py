@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bpfsmith.trace.forms import Form
+from bpfsmith.trace.forms import Form, state_map
 from bpfsmith.trace.fuse import SESSIONS, Outcome
 
 _PROLOGUE = """\
@@ -69,5 +69,5 @@ def _parts(outcomes: Sequence[Outcome]) -> Iterator[str]:
             )
             yield template.format(entry=outcome.pair.entry.program.name, exit=outcome.pair.exit.program.name)
         if outcome.form in (Form.TASK_STORAGE, Form.SESSION_STORAGE):
-            maps.add(outcome.pair.maps[0].spec.name)
+            maps.add(state_map(outcome.pair).spec.name)
     yield from (_STORAGE.format(map=name) for name in sorted(maps))

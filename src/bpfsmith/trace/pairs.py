@@ -140,9 +140,7 @@ def _links(obj: Object, known: list[Half], tagged: frozenset[str]) -> Iterator[L
             done.add((entry.program.name, exit_.program.name))
             yield entry, exit_, kind, maps, note
         for entry, maps in candidates:
-            objects: dict[str, KeyClass] = {
-                name: key for name, key in maps.items() if key in (KeyClass.POINTER, KeyClass.PID, KeyClass.COMPOSITE)
-            }
+            objects: dict[str, KeyClass] = {name: key for name, key in maps.items() if key in (KeyClass.POINTER, KeyClass.PID)}
             if objects and (entry.program.name, exit_.program.name) not in done and _is_event(entry, exit_, objects):
                 done.add((entry.program.name, exit_.program.name))
                 yield entry, exit_, PairKind.EVENT, objects, ()
@@ -193,7 +191,7 @@ def _flows(obj: Object, entry: Half, exit_: Half, tagged: frozenset[str]) -> dic
             continue
         written, read = entry.touches(name), exit_.touches(name)
         makes = Touch.UPDATE in written or (spec.type not in _HASHES and Touch.WRITE in written)
-        takes = Touch.LOOKUP in read and (Touch.READ in read or Touch.PASSED in read or Touch.DELETE in read)
+        takes = Touch.LOOKUP in read and bool(read & {Touch.READ, Touch.PASSED, Touch.DELETE, Touch.WRITE})
         if spec.type in _ARRAYS:
             takes = Touch.LOOKUP in read and Touch.READ in read
         if not makes or (not takes and not (Touch.DELETE in read and Touch.UPDATE in written)):

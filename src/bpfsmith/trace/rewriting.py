@@ -25,8 +25,9 @@ from bpfsmith.optimize.make import SIZES, load, move, store
 from bpfsmith.source import Span
 from bpfsmith.trace.provenance import MapUse, Source, Touch
 
+BPF_ANY, BPF_NOEXIST = 0, 1
 STACK_BYTES = 512
-ENOMEM, ENOENT = 12, 2
+ENOMEM, ENOENT, EEXIST = 12, 2, 17
 IS_RETURN, COOKIE = "bpf_session_is_return", "bpf_session_cookie"
 _CREATE = 1  # BPF_LOCAL_STORAGE_GET_F_CREATE
 _MAX_COPY = 8192
@@ -214,10 +215,10 @@ def _lookup(graph: Graph, site: Site, storage: Storage, saved: int | None, span:
 
 
 def _update(graph: Graph, site: Site, storage: Storage, spill: int, span: Span | None) -> None:
-    """r0 = 0 after the value was copied and armed; -ENOMEM where there is no memory for it."""
+    """r0 = 0 after the value was copied and armed; -ENOMEM without memory for it, -EEXIST where BPF_NOEXIST finds one."""
     value, flags = site.use.value, site.use.flags
-    if flags != 0:
-        raise Refused(f"an update of {storage.map} has flags other than BPF_ANY")
+    if flags not in (BPF_ANY, BPF_NOEXIST):
+        raise Refused(f"an update of {storage.map} has flags other than BPF_ANY and BPF_NOEXIST")
     if storage.value_bytes > _MAX_COPY:
         raise Refused(f"values of {storage.map} have {storage.value_bytes} bytes")
     rest = split_at(graph, site.block, site.position)
@@ -234,6 +235,11 @@ def _update(graph: Graph, site: Site, storage: Storage, spill: int, span: Span |
     nodes += [store_number(0, storage.armed_at, 4, 1, span), number(0, 0, span)]
     graph.blocks[copy] = Block(nodes, None, rest)
     graph.blocks[failed] = Block([number(0, -ENOMEM, span)], None, rest)
+    if flags == BPF_NOEXIST:
+        test, there = graph.fresh(), graph.fresh()
+        block.next = test
+        graph.blocks[test] = Block([Node(load(1, 0, storage.armed_at, 4, span))], if_zero(1, span), there, copy)
+        graph.blocks[there] = Block([number(0, -EEXIST, span)], None, rest)
 
 
 def _delete(graph: Graph, site: Site, storage: Storage, saved: int | None, span: Span | None) -> None:
@@ -291,7 +297,7 @@ def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool
             case Touch.DELETE:
                 new = [number(0, 0, span)]
             case _:
-                if site.use.flags != 0:
+                if site.use.flags != BPF_ANY:
                     raise Refused("an update has flags other than BPF_ANY")
                 spill = Node(store(FP, ctx - 8, 8, 3, span))
                 back = Node(load(1, FP, ctx - 8, 8, span))

@@ -103,7 +103,14 @@ def _pair_json(path: str, judged: Judged) -> dict[str, object]:
 
 # --- fusing -----------------------------------------------------------------------------------------------------------
 def fuse_files(
-    names: Sequence[str], output: str, kernel_name: str, forms: tuple[str, ...], loader: str | None, say: Say
+    names: Sequence[str],
+    output: str,
+    kernel_name: str,
+    forms: tuple[str, ...],
+    loader: str | None,
+    say: Say,
+    *,
+    allow_unknown: bool = False,
 ) -> Report:
     """Writes the fused object of a file, or those of several files into a directory. A file without pairs is left out."""
     kernel, files = kernel_named(kernel_name), _objects(names)
@@ -118,7 +125,15 @@ def fuse_files(
         say(f"fusing {path}")
         try:
             data = object_bytes(str(path), Toolchain())
-            made = fusing.fuse(data, str(path), kernel, here=kernel_name == HOST and can_bpf_here(), only=only, progress=say)
+            made = fusing.fuse(
+                data,
+                str(path),
+                kernel,
+                here=kernel_name == HOST and can_bpf_here(),
+                only=only,
+                allow_unknown=allow_unknown,
+                progress=say,
+            )
         except ToolError as error:
             if not several:
                 raise
@@ -137,7 +152,8 @@ def fuse_files(
     fused = sum(pair["form"] is not None for pair in pairs)
     details = {"kernel": kernel.name, "files": len(files), "output": output if fused else None, "fused": fused, "pairs": pairs}
     assumed = tuple(dict.fromkeys(text for pair in pairs for text in _texts(pair["assumptions"])))
-    outcome = Outcome.EQUAL if fused else Outcome.UNKNOWN if pairs else Outcome.DONE
+    unproved = any(pair["proof"] == "unknown" for pair in pairs)
+    outcome = Outcome.DONE if not pairs else Outcome.EQUAL if fused and not unproved else Outcome.UNKNOWN
     return Report("pairs", outcome, assumptions=assumed, diagnostics=tuple(said), details=details)
 
 
@@ -159,7 +175,8 @@ def _outcome_json(path: str, outcome: fusing.Outcome) -> dict[str, object]:
     return {
         **_pair_json(path, outcome.judged),
         "form": str(outcome.form) if outcome.form is not None else None,
-        "proof": "equal" if isinstance(verdict, Equal) else None,
+        "proof": _verdict_json(verdict)["verdict"] if verdict is not None else None,
+        "unknown": _verdict_json(verdict)["detail"] if isinstance(verdict, Unknown) else None,
         "assumptions": list(verdict.assumptions) if isinstance(verdict, Equal) else [],
         "evidence": list(verdict.evidence) if isinstance(verdict, Equal) else [],
         "verifier": outcome.loaded,
@@ -243,7 +260,8 @@ def _pair_lines(pair: Mapping[str, object], fused: bool, concise: bool) -> Itera
     if fused:
         yield f"      form      {pair['form'] or 'as it was'}"
         if pair["form"]:
-            yield f"      proof     equal; verifier: {pair['verifier']}"
+            gap = f" ({pair['unknown']})" if pair["unknown"] else ""
+            yield f"      proof     {pair['proof']}{gap}; verifier: {pair['verifier']}"
         yield from _reasons("aside", pair["put_aside"])
     else:
         yield f"      forms     {', '.join(_texts(pair['forms'])) or 'none but as it is'}"
