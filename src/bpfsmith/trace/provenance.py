@@ -23,6 +23,8 @@ from bpfsmith.objfile.btf import Btf, Struct
 from bpfsmith.objfile.btf_ext import CoreRelo
 
 MASK32 = 0xFFFFFFFF
+_NUMBERS = {"u64 *": 8, "s64 *": 8, "long *": 8, "u32 *": 4, "u16 *": 2}
+"""What helpers write through pointers to numbers, in bytes."""
 _MAX_VISITS = 64
 ANY_ARGUMENT = -1
 _MAX_DEPTH = 8
@@ -314,7 +316,8 @@ class _Walk:
                     state.written |= {(value.name, value.number + i) for i in range(max(0, min(size, 4096)))}
             elif value.source is Source.FRAME and writes:
                 known = following.source is Source.CONST and 0 < following.number <= 512
-                _forget(state, value.depth, value.number, following.number if known else 512)
+                size = _NUMBERS.get(kind, following.number if known else 512)
+                _forget(state, value.depth, value.number, size)
                 if known and position == 1 and copied is not UNKNOWN:
                     state.cells[value.depth, value.number] = (following.number, copied)
 
