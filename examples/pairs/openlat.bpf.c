@@ -41,7 +41,7 @@ int open_exit(__u64 *ctx)
 		return 0;
 	__sync_fetch_and_add(&calls, 1);
 	RESULT(ret);
-	if ((long)ret < 0)
+	if ((int)ret < 0)
 		__sync_fetch_and_add(&failed, 1);
 	__sync_fetch_and_add(&took_ns, bpf_ktime_get_ns() - *start);
 	bpf_map_delete_elem(&starts, &tid);

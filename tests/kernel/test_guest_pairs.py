@@ -11,7 +11,7 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import KernelError
 from bpfsmith.kernel.images import Image, image
 from bpfsmith.kernel.vm import run_in
-from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.object import Object
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.trace.forms import Form, kernel_of
 from bpfsmith.trace.fuse import fuse
@@ -53,9 +53,3 @@ def test_a_fused_form_counts_every_event_on_its_kernel(version: str, flags: tupl
     assert isinstance(outcome.verdict, Equal)
     assert made.obj.programs[0].section == section
     assert counted(found, made.obj, "failed") == CALLS
-
-
-@pytest.mark.kernel
-def test_the_pair_itself_counts_the_same_in_a_guest() -> None:
-    found = booted("6.12")
-    assert counted(found, read_object(Compiler.default().compile(SOURCE, flags=("-DKPROBE",))), "failed") == CALLS

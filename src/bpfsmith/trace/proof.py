@@ -126,9 +126,12 @@ def session(
     """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie."""
     name = fused.program.name
     try:
-        lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
+        with at_most(BUDGET):
+            lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
     except Unmodelled as gap:
         return (Step(f"{name}: on the way in", Unknown(gap.gap, gap.detail)),)
+    except TimeUp:
+        return (Step(f"{name}: what the exit leaves behind", Unknown("time-limit", f"not known within {BUDGET} s")),)
     if leaves and not lingers:
         stale = Step(f"{name}: what the exit leaves behind", Equal((STALE,)))
         return (stale, *_session_steps(entry, exit_, fused, state, storage, lingers, False, limits))
