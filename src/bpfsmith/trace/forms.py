@@ -201,6 +201,27 @@ def _object_storage(pair: Pair) -> str | None:
     return f"storage on the object behind the keys of {keys} is not made yet; tasks and sockets have such, requests have none"
 
 
+def nearest(pair: Pair) -> str:
+    """What would be left of the pair's cost if it were inlined into the code that it watches, and what comes nearest today: a
+    kernel's text is not patched here."""
+    match pair.entry.hook.mechanism:
+        case "uprobe" | "uprobe.multi":
+            return (
+                "inlined, neither half would trap; nearest: one session instead of two probes, on a function that begins with a "
+                "5-byte nop or a push, which is not single-stepped"
+            )
+        case "kprobe" | "kprobe.multi" | "ksyscall":
+            return "inlined, neither half would trap; nearest: fentry and fexit, which are called where kprobes trap"
+        case "fentry":
+            return "inlined, the calls of both halves would go; nearest: fsession (7.0), one trampoline call with the early-out"
+        case "tracepoint" if pair.kind is PairKind.SYSCALL:
+            return "inlined, only this system call would pay; nearest: tp_btf/sys_enter and sys_exit, which copy no arguments"
+        case "tracepoint":
+            return "inlined, the tracepoint's record would not be made; nearest: tp_btf or raw_tp at the same event"
+        case _:
+            return "inlined, the call of the program would go; the hook is the nearest there is"
+
+
 def _reread(pair: Pair) -> str | None:
     if pair.entry.hook.mechanism != "fentry" or pair.kind is not PairKind.FUNCTION:
         return "only fexit and fsession see the arguments again"

@@ -135,15 +135,29 @@ def _links(obj: Object, known: list[Half], tagged: frozenset[str]) -> Iterator[L
     for exit_ in known:
         candidates = [(entry, maps) for entry in known if entry is not exit_ and (maps := _flows(obj, entry, exit_, tagged))]
         partners = [(entry, maps, kind, note) for entry, maps in candidates for kind, note in _partner(entry, exit_, maps)]
-        best = [item for item in partners if item[0].hook.target == exit_.hook.target and item[0].hook.target] or partners
+        best = _best(partners, exit_)
         for entry, maps, kind, note in best:
             done.add((entry.program.name, exit_.program.name))
             yield entry, exit_, kind, maps, note
         for entry, maps in candidates:
             objects: dict[str, KeyClass] = {name: key for name, key in maps.items() if key in (KeyClass.POINTER, KeyClass.PID)}
+            if entry.hook.mechanism != exit_.hook.mechanism:  # where one of its own kind leaves it too, others are variants
+                own = {n for other, found in candidates if other.hook.mechanism == exit_.hook.mechanism for n in found}
+                objects = {name: key for name, key in objects.items() if name not in own}
             if objects and (entry.program.name, exit_.program.name) not in done and _is_event(entry, exit_, objects):
                 done.add((entry.program.name, exit_.program.name))
                 yield entry, exit_, PairKind.EVENT, objects, ()
+
+
+_Partner = tuple[Half, dict[str, KeyClass], PairKind, tuple[str, ...]]
+
+
+def _best(partners: list[_Partner], exit_: Half) -> list[_Partner]:
+    """Of several entries that an exit may belong to, those of its own target; where the loader names targets, those whose
+    program's name says so."""
+    same = [item for item in partners if item[0].hook.target == exit_.hook.target and item[0].hook.target]
+    named = [item for item in partners if halves(item[0].program.name, exit_.program.name)]
+    return same or named or partners
 
 
 def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator[tuple[PairKind, tuple[str, ...]]]:
@@ -176,7 +190,7 @@ def _event(where: Hook) -> str:
 
 def _is_event(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> bool:
     """One program makes an object's entry, another one, at another hook, uses it up: issue and complete."""
-    if (entry.hook.target == exit_.hook.target and entry.hook.target) or entry.hook.mechanism != exit_.hook.mechanism:
+    if entry.hook.target == exit_.hook.target and entry.hook.target:
         return False
     consumed = any(Touch.DELETE in exit_.touches(name) for name in maps)
     return consumed and not any(Touch.UPDATE in exit_.touches(name) and Touch.LOOKUP in entry.touches(name) for name in maps)

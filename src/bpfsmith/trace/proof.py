@@ -130,6 +130,8 @@ def session(
             lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
     except Unmodelled as gap:
         return (Step(f"{name}: on the way in", Unknown(gap.gap, gap.detail)),)
+    except Ambiguous as reason:
+        return (Step(f"{name}: on the way in", Unknown("ambiguous-core-relocation", str(reason))),)
     except TimeUp:
         return (Step(f"{name}: what the exit leaves behind", Unknown("time-limit", f"not known within {BUDGET} s")),)
     if leaves and not lingers:

@@ -13,7 +13,7 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.trace import fuse as fusing
-from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, running_kernel
+from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, nearest, running_kernel
 from bpfsmith.trace.loader import loader_header
 from bpfsmith.trace.pairs import find_pairs
 from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
@@ -96,6 +96,7 @@ def _pair_json(path: str, judged: Judged) -> dict[str, object]:
         "checks_twice": list(pair.checks_twice),
         "attach_constants": list(pair.attach_constants),
         "notes": list(pair.notes),
+        "nearest_to_inlining": nearest(pair),
         "forms": [str(form) for form in judged.allowed],
         "refused": [{"form": str(form), "reason": reason} for form, reason in judged.refused],
     }
@@ -265,6 +266,7 @@ def _pair_lines(pair: Mapping[str, object], fused: bool, concise: bool) -> Itera
         yield from _reasons("aside", pair["put_aside"])
     else:
         yield f"      forms     {', '.join(_texts(pair['forms'])) or 'none but as it is'}"
+        yield f"      nearest   {pair['nearest_to_inlining']}"
     if not fused or not pair["form"]:
         yield from _reasons("not", pair["refused"])
 
