@@ -207,8 +207,8 @@ def nearest(pair: Pair) -> str:
     match pair.entry.hook.mechanism:
         case "uprobe" | "uprobe.multi":
             return (
-                "inlined, neither half would trap; nearest: one session instead of two probes, on a function that begins with a "
-                "5-byte nop or a push, which is not single-stepped"
+                "inlined, neither half would trap; nearest: one session instead of two probes, on a function that begins with "
+                "a 5-byte nop or a push, which is not single-stepped"
             )
         case "kprobe" | "kprobe.multi" | "ksyscall":
             return "inlined, neither half would trap; nearest: fentry and fexit, which are called where kprobes trap"
