@@ -138,4 +138,5 @@ def of_program(
         accesses=tuple(run.accesses),
         sections_taken=state.locks_taken,
         obligations=tuple(run.obligations),
+        preconditions=tuple(executor.facts),
     )

@@ -181,8 +181,10 @@ def storage_get(call: HelperCall) -> Value:
     owner, flags = call.number(1), call.constant(3)
     if spec.type not in mapmodel.LOCAL or flags & ~BPF_LOCAL_STORAGE_GET_F_CREATE:
         raise Unmodelled("unmodelled-helper", f"{call.name} on {spec.name}, a {spec.type}, with flags {flags:#x}")
-    current = t.app("bpf_get_current_task_btf", 64)
-    somebody = t.true if owner is current else t.negate(t.eq(64, owner, t.const(64, 0)))  # there is always a current task
+    somebody = t.negate(t.eq(64, owner, t.const(64, 0)))
+    if owner is t.app("bpf_get_current_task_btf", 64):  # there is always a current task
+        call.executor.facts[somebody] = None
+        somebody = t.true
     contents = state.maps[spec.name]
     found = t.all_of(somebody, contents.present(t, owner))
     if flags:
