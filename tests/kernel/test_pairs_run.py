@@ -118,7 +118,7 @@ def test_a_trace_counts_every_event(target: str, tmp_path: Path) -> None:
         "probe syscall:pread64(fd, buf, bytes) { on return { if (bytes == 48) { sum moved = ret; count reads by ret; } } }"
         "probe syscall:openat { on return { if (ret < 0) { emit failed(name = str(filename), ret = ret); } } }"
     )
-    program = compiled(str(text), Toolchain())
+    program = compiled(str(text), Toolchain(), budget=2)
     seen = trace(program, [target, "200", "3"], None, None, lambda seen: None, quiet=True)
     assert seen.status == 0
     (slots,) = seen.tables["us"]

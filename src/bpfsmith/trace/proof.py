@@ -59,7 +59,7 @@ STALE = (
 CONFIGURED = "what the loader puts into .rodata is any constant"
 EXITS = "every call that returns runs its return probe"
 RESULT_UNUSED = "nobody looks at what a probe returns, as is so for programs attached by a link"
-SESSION = (ROOM, NO_RECURSION, EXITS, RESULT_UNUSED)
+SESSION = (ROOM, OWN_KEY, NO_RECURSION, EXITS, RESULT_UNUSED)
 _SMALL = 16
 RODATA = ".rodata"
 
@@ -330,7 +330,7 @@ def _task_storage(
     if more is not None:
         extra, wanted = more(t, before, after)
         given += extra
-        said = (*said, *SESSION)
+        said = SESSION
     nothing = t.const(32, 0)
     left = _without(first, state.spec.name, _as_memory(t, after), wanted if wanted is not None else nothing, given, said)
     right = _without(

@@ -23,9 +23,10 @@ from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.language import reading
-from bpfsmith.trace.language.lower import EVENTS, STACKS, TARGET, Column, Lowered, Table, lower
+from bpfsmith.trace.language.lower import EVENTS, STACKS, TARGET, Lowered, lower
 from bpfsmith.trace.language.meaning import BUDGET, proved
 from bpfsmith.trace.language.parse import parse
+from bpfsmith.trace.language.tables import Column, Table
 from bpfsmith.trace.running import PID, Places, Waiting, attached
 from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
 

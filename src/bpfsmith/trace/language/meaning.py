@@ -23,7 +23,7 @@ from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.verdict import Unknown, Verdict
 from bpfsmith.trace import proof
-from bpfsmith.trace.language.lower import PT_REGS, RESULT, STATE, TARGET, UNITS, Lowered, Table, inputs, shared_names
+from bpfsmith.trace.language.lower import PT_REGS, RESULT, STATE, TARGET, UNITS, Lowered, inputs, shared_names
 from bpfsmith.trace.language.syntax import (
     Aggregate,
     Binary,
@@ -44,10 +44,14 @@ from bpfsmith.trace.language.syntax import (
     Text,
     Unary,
 )
+from bpfsmith.trace.language.tables import Table
 
 _Load = Callable[[Term], Term]
 CLOCK = "bpf_ktime_get_ns"
-OWN = "tables are kept for each CPU and state for each thread: no other CPU comes between the accesses of a run"
+OWN = (
+    "tables are kept for each CPU and state for each thread: no other CPU comes between the accesses of a run (a thread that "
+    "takes the CPU in between may: sums and counts are added in one step each, a least or greatest value may be lost)"
+)
 ROOM = "every table has room for every key"
 
 

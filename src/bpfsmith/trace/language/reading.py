@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bpfsmith.execution import MapContents
-from bpfsmith.trace.language.lower import Column, Record, Table
 from bpfsmith.trace.language.syntax import Kind
+from bpfsmith.trace.language.tables import Column, Record, Table
 
 Cell = int | str
 
