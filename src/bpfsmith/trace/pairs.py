@@ -170,7 +170,10 @@ def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator
         if (a.target == b.target and a.target) or (a.stem == b.stem and a.kind is PairKind.SYSCALL):
             yield a.kind, ()
         elif a.named_at_run_time and b.named_at_run_time:
-            yield a.kind, ("its targets are chosen by the loader",)
+            said = "its targets are chosen by the loader"
+            if a.mechanism == "kprobe":
+                said += "; one that attaches it to a process needs `uprobe` in the sections for a session"
+            yield a.kind, (said,)
         return
     if a.kind is b.kind is PairKind.FUNCTION and a.role is b.role is Role.ENTRY:
         if a.target == b.target and split(exit_.program.name)[1] in ("exit", "ret", "return", "end") and not by_object:
