@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-unknown", action="store_true", help="keep a form that is neither proved nor refuted, and exit with 3"
     )
+    parser.add_argument("--uprobes", action="store_true", help="kprobe sections without a target are attached to processes")
     parser.add_argument("--against", metavar="OTHER.o", help="prove that the sessions of this object are FILE's pairs")
     parser.add_argument("--loader", metavar="FILE.h", help="write what changes for the loader, as C for libbpf")
 
@@ -45,10 +46,17 @@ def run(args: argparse.Namespace) -> int:
             report = against_report(args.files[0], args.against)
         elif args.fuse:
             report = fuse_files(
-                args.files, args.output, args.kernel, tuple(args.form), args.loader, say, allow_unknown=args.allow_unknown
+                args.files,
+                args.output,
+                args.kernel,
+                tuple(args.form),
+                args.loader,
+                say,
+                allow_unknown=args.allow_unknown,
+                uprobes=args.uprobes,
             )
         else:
-            report = find_report(args.files, args.kernel, say)
+            report = find_report(args.files, args.kernel, say, uprobes=args.uprobes)
     print_diagnostics(report.diagnostics, args.output_format)
     if args.output_format == "json":
         print_json(report)

@@ -99,6 +99,7 @@ def fuse(
     here: bool,
     only: frozenset[Form] = frozenset(MADE),
     allow_unknown: bool = False,
+    uprobes: bool = False,
     limits: Limits | None = None,
     progress: Progress = lambda text: None,
 ) -> FusedObject:
@@ -107,7 +108,7 @@ def fuse(
     With `allow_unknown` a form that is neither proved nor refuted stays, and its outcome says so; one that differs never does.
     """
     original = replace(read_object(data), path=path)
-    found = find_pairs(original)
+    found = find_pairs(original, uprobes=uprobes)
     judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
     plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
     refused_before = _refused(original, found) if here else frozenset()

@@ -8,7 +8,7 @@ space that each half fills before it reads it. The hooks then say what kind of p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bpfsmith.ir import ops
@@ -89,11 +89,14 @@ class Found:
     halves: Mapping[str, Half] = field(default_factory=dict)
 
 
-def find_pairs(obj: Object) -> Found:
-    """The pairs of an object, from its section names, types and bytecode alone."""
+def find_pairs(obj: Object, *, uprobes: bool = False) -> Found:
+    """The pairs of an object, from its section names, types and bytecode alone. `uprobes`: what is in kprobe sections without a
+    target is attached to processes, as some tools do."""
     halves_by_name: dict[str, Half] = {}
     for program in obj.programs:
         where = hook(program.section, program.name)
+        if where is not None and uprobes and where.mechanism == "kprobe" and where.named_at_run_time:
+            where = replace(where, mechanism="uprobe", target="")
         if where is not None:
             stem = program.section.removeprefix("?").partition("/")[0]
             halves_by_name[program.name] = Half(program, where, map_uses(program, stem, obj.core_relos(program), obj.btf))
@@ -172,7 +175,7 @@ def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator
         elif a.named_at_run_time and b.named_at_run_time:
             said = "its targets are chosen by the loader"
             if a.mechanism == "kprobe":
-                said += "; one that attaches it to a process needs `uprobe` in the sections for a session"
+                said += "; one that attaches it to a process wants --uprobes for a session"
             yield a.kind, (said,)
         return
     if a.kind is b.kind is PairKind.FUNCTION and a.role is b.role is Role.ENTRY:

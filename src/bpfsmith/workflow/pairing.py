@@ -54,14 +54,14 @@ def _opened(path: Path) -> Object:
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
-def find_report(names: Sequence[str], kernel_name: str, say: Say) -> Report:
+def find_report(names: Sequence[str], kernel_name: str, say: Say, *, uprobes: bool = False) -> Report:
     """The pairs of every object; one that cannot be read is a diagnostic where there are others."""
     kernel, pairs, said = kernel_named(kernel_name), [], []
     files = _objects(names)
     for path in files:
         say(f"reading {path}")
         try:
-            found = find_pairs(_opened(path))
+            found = find_pairs(_opened(path), uprobes=uprobes)
         except ToolError as error:
             if len(files) == 1:
                 raise
@@ -112,6 +112,7 @@ def fuse_files(
     say: Say,
     *,
     allow_unknown: bool = False,
+    uprobes: bool = False,
 ) -> Report:
     """Writes the fused object of a file, or those of several files into a directory. A file without pairs is left out."""
     kernel, files = kernel_named(kernel_name), _objects(names)
@@ -133,6 +134,7 @@ def fuse_files(
                 here=kernel_name == HOST and can_bpf_here(),
                 only=only,
                 allow_unknown=allow_unknown,
+                uprobes=uprobes,
                 progress=say,
             )
         except ToolError as error:

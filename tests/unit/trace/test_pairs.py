@@ -136,3 +136,21 @@ def test_a_process_wide_key_stays_in_its_hash() -> None:
     judged = judge(found.pairs[0], found, kernel_of("7.0"))
     assert judged.allowed == ()
     assert "not the thread's" in dict(judged.refused)[Form.TASK_STORAGE]
+
+
+def test_kprobe_sections_without_a_target_can_be_a_processes() -> None:
+    obj = latency(("kprobe/dummy_f", "kretprobe/dummy_f"))
+    (found,) = find_pairs(obj, uprobes=True).pairs
+    assert (found.entry.hook.mechanism, found.exit.hook.mechanism) == ("uprobe", "uprobe")
+    named = latency(("kprobe/do_unlinkat", "kretprobe/do_unlinkat"))
+    assert find_pairs(named, uprobes=True).pairs[0].entry.hook.mechanism == "kprobe"
+
+
+def test_entries_whose_targets_the_loader_names_belong_to_exits_of_their_name() -> None:
+    programs = "\n".join(
+        f'SEC("{hook}") int {name}_{word}(u64 *ctx) {{ u32 tid = bpf_get_current_pid_tgid(); {body} return 0; }}'
+        for name in ("open", "close")
+        for hook, word, body in (("uprobe", "enter", STORE), ("uretprobe", "exit", TAKE))
+    )
+    found = find_pairs(read_object(pair("", "", f"HASH(start, u32, u64); {programs}", ("tc", "tc"))))
+    assert [item.name for item in found.pairs] == ["open_enter -> open_exit", "close_enter -> close_exit"]
