@@ -14,11 +14,26 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bpfsmith import __version__
-from bpfsmith.cli import asm, check, compile, cost, demo, disasm, explain, measure, optimize, trying, verify
+from bpfsmith.cli import (
+    asm,
+    check,
+    compile,
+    cost,
+    demo,
+    disasm,
+    explain,
+    measure,
+    optimize,
+    pairs,
+    pairs_run,
+    trace,
+    trying,
+    verify,
+)
 from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
-VERBS = (compile, check, verify, optimize, trying, cost, measure, explain, asm, disasm, demo)
+VERBS = (compile, check, verify, optimize, trace, pairs, pairs_run, trying, cost, measure, explain, asm, disasm, demo)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "json" in arguments or "--output-format=json" in arguments
     try:
-        args = parser().parse_args(arguments)
+        own, command = _split(arguments)
+        args = parser().parse_args(own)
+        if command is not None:
+            args.command = command
         return int(args.run(args))
     except ToolError as error:
         print_error(error, arguments[0] if arguments else "", as_json)
@@ -73,6 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:  # noqa: BLE001 (the rim: what nobody named on the way here is a bug of ours)
         return _bug(error, arguments, as_json)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """What stands behind `--` is the command line of another program, for verbs that run one."""
+    runs = {module.NAME for module in VERBS if getattr(module, "RUNS_COMMAND", False)}
+    if not arguments or arguments[0] not in runs or "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _bug(error: Exception, arguments: list[str], as_json: bool) -> int:

@@ -15,7 +15,7 @@ FORMATS = ("full", "concise", "json", "csv")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help=".appnet, .bpf.c, .bpf.o or .s; FILE:PROGRAM picks one of several"
+        "files", metavar="FILE", nargs="+", help=".appnet, .probe, .bpf.c, .bpf.o or .s; FILE:PROGRAM picks one of several"
     )
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
     parser.add_argument("--kernel", metavar="LIST", help="kernels to ask, such as 5.10,6.1,6.12,host (default: host)")

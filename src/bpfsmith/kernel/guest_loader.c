@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { OP_BTF = 1, OP_MAP, OP_PUT, OP_PROG, OP_CLOSE, OP_TYPES };
+enum op { OP_BTF = 1, OP_MAP, OP_PUT, OP_PROG, OP_CLOSE, OP_TYPES, OP_ATTACH, OP_WORK, OP_READ };
+enum how { BY_TYPE = 1, BY_SYMBOL };
 enum fixup { FIX_MAP = 1, FIX_KFUNC, FIX_VARIABLE, FIX_ADDRESS };
 enum { SLOTS = 1024, NONE = 0xffffffff, WEAK = 1, POISONED = 2002000000 };
 
@@ -28,7 +29,7 @@ static const unsigned char *plan, *plan_end;
 static unsigned char *types;
 static long types_size;
 static char *symbols;
-static int btf_fds[SLOTS], map_fds[SLOTS], out;
+static int btf_fds[SLOTS], map_fds[SLOTS], prog_fds[SLOTS], link_fds[SLOTS], out;
 
 static void say(const void *data, size_t size)
 {
@@ -412,7 +413,10 @@ static void do_prog(void)
 		ask.info.info_len = sizeof(info);
 		ask.info.info = (uintptr_t)&info;
 		bpf(BPF_OBJ_GET_INFO_BY_FD, &ask);
-		close(fd);
+		if (number < SLOTS)
+			prog_fds[number] = fd;
+		else
+			close(fd);
 	}
 	length = strnlen(log, sizeof(log));
 	room = length > 300000 ? 300000 : length; /* the end tells what happened, and serial lines are slow */
@@ -420,6 +424,56 @@ static void do_prog(void)
 			   (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000,
 			   info.xlated_prog_len, info.jited_prog_len, room));
 	say(log + length - room, room);
+	say("\n", 1);
+}
+
+static void do_attach(void)
+{
+	uint32_t number = slot(), how = u32(), type = u32(), flags = u32(), size;
+	const char *symbol = bytes(&size);
+	union bpf_attr attr = {};
+	uint64_t symbols_of[1] = { (uintptr_t)symbol };
+	char line[64];
+	long fd;
+
+	if (how == BY_TYPE) {
+		attr.raw_tracepoint.prog_fd = prog_fds[number];
+		fd = bpf(BPF_RAW_TRACEPOINT_OPEN, &attr);
+	} else {
+		attr.link_create.prog_fd = prog_fds[number];
+		attr.link_create.attach_type = type;
+		attr.link_create.kprobe_multi.flags = flags;
+		attr.link_create.kprobe_multi.cnt = 1;
+		attr.link_create.kprobe_multi.syms = (uintptr_t)symbols_of;
+		fd = bpf(BPF_LINK_CREATE, &attr);
+	}
+	link_fds[number] = fd > 0 ? fd : 0;
+	say(line, snprintf(line, sizeof(line), "ATTACHED %u %d\n", number, fd < 0 ? errno : 0));
+}
+
+/* So many system calls that fail and change nothing: each runs do_sys_openat2 once. */
+static void do_work(void)
+{
+	uint32_t count = u32(), i;
+
+	for (i = 0; i < count; i++)
+		syscall(__NR_openat, AT_FDCWD, "/no/such/file", O_RDONLY, 0);
+}
+
+static void do_read(void)
+{
+	static unsigned char value[1 << 16];
+	uint32_t at = slot(), size = u32(), key = 0;
+	union bpf_attr attr = {};
+	char line[64];
+
+	attr.map_fd = map_fds[at];
+	attr.key = (uintptr_t)&key;
+	attr.value = (uintptr_t)value;
+	if (size > sizeof(value) || bpf(BPF_MAP_LOOKUP_ELEM, &attr) < 0)
+		size = 0;
+	say(line, snprintf(line, sizeof(line), "DATA %u %u\n", at, size));
+	say(value, size);
 	say("\n", 1);
 }
 
@@ -464,8 +518,16 @@ int main(void)
 			say(types, types_size);
 			say("\n", 1);
 			break;
+		case OP_ATTACH: do_attach(); break;
+		case OP_WORK: do_work(); break;
+		case OP_READ: do_read(); break;
 		case OP_CLOSE:
 			for (i = 0; i < SLOTS; i++) {
+				if (link_fds[i] > 0)
+					close(link_fds[i]);
+				if (prog_fds[i] > 0)
+					close(prog_fds[i]);
+				link_fds[i] = prog_fds[i] = 0;
 				if (map_fds[i] > 0)
 					close(map_fds[i]);
 				if (btf_fds[i] > 0)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from ctypes import c_uint32, c_uint64
 
 from bpfsmith.isa.tables import ATTACH_TYPES
-from bpfsmith.kernel.syscall import Command, bpf
+from bpfsmith.kernel.syscall import Command, bpf, perf_event_open
 
+_PERF_TYPE_TRACEPOINT = 2  # linux/perf_event.h
 XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 1, 1 << 2  # linux/if_link.h
 
 
@@ -48,6 +49,14 @@ class _AttachAttr(ctypes.Structure):
 
 class _RawTracepointAttr(ctypes.Structure):
     _fields_ = [("name", c_uint64), ("prog_fd", c_uint32), ("padding", c_uint32), ("cookie", c_uint64)]
+
+
+class _PerfAttr(ctypes.Structure):
+    _fields_ = [
+        ("type", c_uint32), ("size", c_uint32), ("config", c_uint64), ("sample_period", c_uint64), ("sample_type", c_uint64),
+        ("read_format", c_uint64), ("flags", c_uint64), ("wakeup_events", c_uint32), ("bp_type", c_uint32),
+        ("config1", c_uint64),
+    ]  # fmt: skip
 
 
 @contextmanager
@@ -110,6 +119,18 @@ def raw_tracepoint(prog_fd: int, name: str = "") -> Iterator[int]:
     attr = _RawTracepointAttr(name=ctypes.addressof(text) if name else 0, prog_fd=prog_fd)
     with _open(bpf(Command.RAW_TRACEPOINT_OPEN, attr)) as fd:
         yield fd
+
+
+@contextmanager
+def tracepoint(prog_fd: int, number: int) -> Iterator[int]:
+    """The program at the tracepoint with this id (`tracefs.tracepoint_id`), whichever process and CPU it is passed on."""
+    attr = _PerfAttr(type=_PERF_TYPE_TRACEPOINT, size=ctypes.sizeof(_PerfAttr), config=number, sample_period=1)
+    with _open(perf_event_open(attr, -1, 0)) as event, _open(_perf_link(prog_fd, event)) as fd:
+        yield fd
+
+
+def _perf_link(prog_fd: int, event: int) -> int:
+    return bpf(Command.LINK_CREATE, _LinkAttr(prog_fd, event, ATTACH_TYPES["BPF_PERF_EVENT"], 0))
 
 
 def attach_to_sockmap(prog_fd: int, map_fd: int, attach_type: str) -> None:

@@ -9,6 +9,9 @@
              func_info, line_info, core_relos, kind and name of what it attaches to, member of a struct_ops struct
     5 CLOSE  forget everything
     6 TYPES  send the kernel's BTF
+    7 ATTACH number of a program, how (1 by its type, 2 to a symbol), attach type, flags, the symbol
+    8 WORK   so many calls of openat(2)
+    9 READ   slot of a map, bytes of its first value
 
 Names of the kernel's own (kfuncs, ksyms, attach targets) stay names: the guest looks them up in its BTF.
 """
@@ -36,7 +39,8 @@ from bpfsmith.objfile.core_relo import essential_name
 from bpfsmith.objfile.externs import KCONFIG_SECTION, Extern, ExternKind
 from bpfsmith.objfile.object import Object
 
-_BTF, _MAP, _PUT, _PROG, _CLOSE, _TYPES = 1, 2, 3, 4, 5, 6
+_BTF, _MAP, _PUT, _PROG, _CLOSE, _TYPES, _ATTACH, _WORK, _READ = range(1, 10)
+_BY_TYPE, _BY_SYMBOL, _ON_RETURN = 1, 2, 1
 _FIX_MAP, _FIX_KFUNC, _FIX_VARIABLE, _FIX_ADDRESS = 1, 2, 3, 4
 _NONE, _WEAK = 0xFFFFFFFF, 1
 
@@ -71,6 +75,37 @@ def ask_for_types() -> bytes:
     return _u32(_TYPES)
 
 
+def run(obj: Object, calls: int, target: Target) -> bytes:
+    """The steps that load every program of an object, attach them all to what their sections name, make so many calls of
+    openat(2), and send what the object's variables hold then: in the order of its data sections."""
+    loads = [Load(number, program, obj.maps, obj) for number, program in enumerate(obj.programs)]
+    out, slots, btf = _opened(obj.maps, 0, obj, target)
+    for item in loads:
+        out += _program(replace(item, program=as_multi(item.program)), btf, slots, relocated=False)
+    for item in loads:
+        out += _attach(item)
+    out += _u32(_WORK, calls)
+    for spec in obj.maps:
+        if spec.initial is not None and not spec.frozen:
+            out += _u32(_READ, slots[spec.name], spec.value_size)
+    return out + _u32(_CLOSE)
+
+
+def as_multi(program: Program) -> Program:
+    """A kprobe program as one that a link can attach."""
+    stem, slash, rest = program.section.partition("/")
+    return replace(program, section=f"{stem}.multi{slash}{rest}") if stem in ("kprobe", "kretprobe") else program
+
+
+def _attach(item: Load) -> bytes:
+    section = as_multi(item.program).section
+    stem, _, symbol = section.partition("/")
+    if "probe" not in stem:
+        return _u32(_ATTACH, item.number, _BY_TYPE, 0, 0) + _bytes(b"")
+    flags = _ON_RETURN if stem.startswith("kret") else 0
+    return _u32(_ATTACH, item.number, _BY_SYMBOL, for_section(section).attach_number, flags) + _bytes(symbol.encode() + b"\0")
+
+
 def _u32(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}I", *(value & 0xFFFFFFFF for value in values))
 
@@ -80,7 +115,14 @@ def _bytes(data: bytes) -> bytes:
 
 
 def _steps(item: Load, target: Target) -> bytes:
-    obj = item.obj
+    out, slots, btf = _opened(item.maps, item.number, item.obj, target)
+    if target.types is not None and item.obj is not None:
+        item = replace(item, program=item.obj.relocated(item.program, target.types))
+    return out + _program(item, btf, slots, relocated=target.types is not None) + _u32(_CLOSE)
+
+
+def _opened(maps: Sequence[MapSpec], number: int, obj: Object | None, target: Target) -> tuple[bytes, dict[str, int], int]:
+    """The steps that make maps and their types, the maps' slots by name, and the slot of the types."""
     btf = _NONE
     out = b""
     if obj is not None and obj.loadable_btf is not None:
@@ -89,19 +131,17 @@ def _steps(item: Load, target: Target) -> bytes:
         out += _u32(_BTF, 0, len(forms)) + b"".join(_bytes(form) for form in forms)
     slots: dict[str, int] = {}
     following = 0
-    for spec in item.maps:
+    for spec in maps:
         inner = _NONE
         if spec.inner is not None:
-            out += _map(following, item.number, adjusted(spec.inner), btf, _NONE)
+            out += _map(following, number, adjusted(spec.inner), btf, _NONE)
             inner, following = following, following + 1
-        out += _map(following, item.number, _of_kernel(adjusted(spec), obj, target), btf, inner)
+        out += _map(following, number, _of_kernel(adjusted(spec), obj, target), btf, inner)
         slots[spec.name], following = following, following + 1
-    for spec in item.maps:
+    for spec in maps:
         if spec.type.endswith("_OF_MAPS"):
             out += b"".join(_u32(_PUT, slots[spec.name], index, slots[name]) for index, name in spec.entries if name in slots)
-    if target.types is not None and obj is not None:
-        item = replace(item, program=obj.relocated(item.program, target.types))
-    return out + _program(item, btf, slots, relocated=target.types is not None) + _u32(_CLOSE)
+    return out, slots, btf
 
 
 def _of_kernel(spec: MapSpec, obj: Object | None, target: Target) -> MapSpec:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280}
+_PERF_NUMBERS = {"x86_64": 298, "aarch64": 241}
 _NAME_BYTES = 16  # BPF_OBJ_NAME_LEN, with the terminating zero
 # struct bpf_map_create and _elem flags.
 BPF_ANY, BPF_F_LOCK = 0, 4
@@ -273,6 +274,20 @@ def bpf(command: Command, attr: ctypes.Structure) -> int:
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), f"BPF_{command.name}")
+    return result
+
+
+def perf_event_open(attr: ctypes.Structure, pid: int, cpu: int) -> int:
+    """An event of perf_event_open(2), closed on exec; OSError with the kernel's errno."""
+    number = _PERF_NUMBERS.get(platform.machine())
+    if number is None or platform.system() != "Linux":
+        raise OSError(errno.ENOSYS, f"perf_event_open(2) is not known on {platform.system()} {platform.machine()}")
+    flags = 1 << 3  # PERF_FLAG_FD_CLOEXEC
+    arguments = (ctypes.c_long(item) for item in (pid, cpu, -1, flags))
+    result: int = _libc.syscall(ctypes.c_long(number), ctypes.byref(attr), *arguments)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), "perf_event_open")
     return result
 
 

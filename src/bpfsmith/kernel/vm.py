@@ -7,6 +7,7 @@ second serial line. Times measured in it mean nothing.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -20,9 +21,10 @@ from pathlib import Path
 from bpfsmith.diagnostic import Diagnostic, KernelError
 from bpfsmith.kernel.cache import cache_directory
 from bpfsmith.kernel.images import Image
-from bpfsmith.kernel.plan import Load, Target, ask_for_types, plan
+from bpfsmith.kernel.plan import Load, Target, ask_for_types, plan, run
 from bpfsmith.objfile.btf import Btf
 from bpfsmith.objfile.btf_codec import LazyBtf
+from bpfsmith.objfile.object import Object
 
 _LOADER = Path(__file__).with_name("guest_loader.c")
 _QEMU = "qemu-system-x86_64"
@@ -67,6 +69,13 @@ def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
 
     KernelError `no-qemu` where it is not installed. Whatever happens, no process and no file is left behind.
     """
+    qemu = _qemu()
+    types = _types(qemu, found) if _leaves_relocations(found) and any(_relocated(item) for item in loads) else None
+    steps = plan(loads, Target(found.release, found.configuration, types))
+    return _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
+
+
+def _qemu() -> str:
     qemu = shutil.which(_QEMU)
     if qemu is None:
         raise KernelError(
@@ -76,9 +85,44 @@ def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
                 help="apt-get install qemu-system-x86, or ask for `--kernel host` only",
             )
         )
-    types = _types(qemu, found) if _leaves_relocations(found) and any(_relocated(item) for item in loads) else None
-    steps = plan(loads, Target(found.release, found.configuration, types))
-    return _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
+    return qemu
+
+
+@dataclass(frozen=True, slots=True)
+class GuestCounts:
+    """What the variables of an object held after its programs had run attached in a guest. `data` is by section; `refused` says
+    what was not loaded or attached, in words."""
+
+    release: str
+    data: dict[str, bytes]
+    refused: tuple[str, ...]
+
+
+def run_in(found: Image, obj: Object, calls: int) -> GuestCounts:
+    """Boots a kernel, attaches every program of the object there, and makes so many calls of openat(2). For objects without
+    CO-RE relocations. KernelError `no-qemu`, or `guest-died` where the guest did not come to its end."""
+    qemu = _qemu()
+    steps = run(obj, calls, Target(found.release, found.configuration))
+    said, console, timed_out = _boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(obj.programs))
+    outcome = _read(said, console, timed_out, found)
+    names = [program.name for program in obj.programs]
+    refused = [
+        f"{names[item.number]}: {item.missing or item.log.strip().splitlines()[-1] if item.log.strip() else item.errno}"
+        for item in outcome.verdicts.values()
+        if item.errno or item.missing
+    ]
+    refused += [
+        f"{names[int(number)]} is not attached: {os.strerror(int(error))}"
+        for number, error in re.findall(rb"ATTACHED (\d+) (\d+)\n", said)
+        if int(error)
+    ]
+    if outcome.died is not None:
+        refused.append(f"the guest: {outcome.died}")
+    sections = [spec.name for spec in obj.maps if spec.initial is not None and not spec.frozen]
+    values = []
+    for match in re.finditer(rb"DATA \d+ (\d+)\n", said):
+        values.append(said[match.end() : match.end() + int(match[1])])
+    return GuestCounts(outcome.release, dict(zip(sections, values, strict=False)), tuple(refused))
 
 
 def _relocated(item: Load) -> bool:

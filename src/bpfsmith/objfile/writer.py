@@ -124,6 +124,69 @@ def relaid(data: bytes, changes: Mapping[str, NewCode], path: str = "<bytes>") -
 
 
 @dataclass(slots=True)
+class ElfImage:
+    """A file's header, sections and symbols, ready to be written."""
+
+    data: bytes
+    parts: list[_Part]
+    symbols: list[list[int]]
+
+    @classmethod
+    def of(cls, data: bytes, elf: ElfFile) -> ElfImage:
+        parts = _read_parts(data, elf)
+        table = next(part for part in parts if part.type == _SHT_SYMTAB)
+        return cls(data, parts, [list(item) for item in _SYMBOL.iter_unpack(table.data)])
+
+    @property
+    def names_index(self) -> int:
+        """The section that holds the names of sections."""
+        (index,) = struct.unpack_from("<H", self.data, _COUNTS_AT + 2)
+        return int(index)
+
+    def symbol_names(self, table: _Part) -> Iterator[str]:
+        text = self.parts[table.header[6]].data
+        for symbol in self.symbols:
+            yield text[symbol[0] : text.index(b"\0", symbol[0])].decode("utf-8", "replace")
+
+    def written(self, parts: set[int], symbols: set[int]) -> bytes:
+        """The file without these sections and symbols, everything numbered anew."""
+        section_number = _renumbered(len(self.parts), parts)
+        symbol_number = _renumbered(len(self.symbols), symbols)
+        kept = [symbol for index, symbol in enumerate(self.symbols) if index not in symbols]
+        for symbol in kept:
+            if symbol[3] < _SHN_LORESERVE:
+                symbol[3] = section_number[symbol[3]]
+        out = bytearray(self.data[:_FILE_HEADER_BYTES])
+        headers = []
+        for index, part in enumerate(self.parts):
+            if index in parts:
+                continue
+            header = part.header
+            if part.type == _SHT_SYMTAB:
+                part.data = b"".join(_SYMBOL.pack(*symbol) for symbol in kept)
+                header[7] = sum(1 for symbol in kept if symbol[1] >> 4 == 0)  # sh_info: the first symbol that is not local
+            elif part.type == _SHT_REL:
+                header[7] = section_number[header[7]]
+                fresh = (_REL.pack(rel.offset, symbol_number[rel.symbol] << 32 | rel.type) for rel in _rels(part))
+                part.data = b"".join(fresh)
+            header[6] = section_number.get(header[6], 0)
+            if index:
+                out += bytes(-len(out) % max(header[8], 1))
+                header[4] = len(out)
+                if part.type != _SHT_NOBITS:
+                    header[5] = len(part.data)
+                    out += part.data
+            headers.append(header)
+        out += bytes(-len(out) % 8)
+        struct.pack_into("<Q", out, _SECTION_OFFSET_AT, len(out))
+        (names_index,) = struct.unpack_from("<H", out, _COUNTS_AT + 2)
+        struct.pack_into("<HH", out, _COUNTS_AT, len(headers), section_number[names_index])
+        for header in headers:
+            out += _SECTION.pack(*header)
+        return bytes(out)
+
+
+@dataclass(slots=True)
 class _Writer:
     data: bytes
     changes: Mapping[str, NewCode]
@@ -144,6 +207,8 @@ class _Writer:
         self.layouts = self._layouts()
         for index in self.layouts:
             self._learn(index)
+        for name, symbol in self._undefined():
+            self.known.setdefault((-1, name, 0), (symbol, R_BPF_64_32, -1))
         rels = {index: list(_rels(part)) for index, part in enumerate(self.parts) if part.type == _SHT_REL}
         for index, layout in self.layouts.items():
             self._code(index, layout, rels)
@@ -153,7 +218,8 @@ class _Writer:
         for index, found in rels.items():
             self.parts[index].data = b"".join(_REL.pack(rel.offset, rel.symbol << 32 | rel.type) for rel in found)
         table.data = b"".join(_SYMBOL.pack(*item) for item in self.symbols)
-        return self._without(self._dropped_parts(), self._dropped_symbols(rels))
+        image = ElfImage(self.data, self.parts, self.symbols)
+        return image.written(self._dropped_parts(), self._dropped_symbols(rels))
 
     # --- code ---------------------------------------------------------------------------------------------------------
     def _layouts(self) -> dict[int, _Layout]:
@@ -183,6 +249,12 @@ class _Writer:
                 if rel is not None and insn.symbol is not None:
                     (imm,) = struct.unpack_from("<i", self.parts[section].data, at + 4)
                     self.known.setdefault(_pointee(insn), (rel.symbol, rel.type, imm))
+
+    def _undefined(self) -> Iterator[tuple[str, int]]:
+        """Functions of the kernel's that the object declares: they may be called, also where nothing calls them yet."""
+        for index, symbol in enumerate(self.elf.symbols):
+            if symbol.is_undefined and symbol.name:
+                yield symbol.name, index
 
     def _code(self, section: int, layout: _Layout, rels: dict[int, list[_Rel]]) -> None:
         """The bytes of a section of code and its relocations."""
@@ -384,43 +456,6 @@ class _Writer:
             if index and (section in gone or inside):
                 out.add(index)
         return out
-
-    def _without(self, parts: set[int], symbols: set[int]) -> bytes:
-        """The file without these sections and symbols, everything numbered anew."""
-        section_number = _renumbered(len(self.parts), parts)
-        symbol_number = _renumbered(len(self.symbols), symbols)
-        kept = [symbol for index, symbol in enumerate(self.symbols) if index not in symbols]
-        for symbol in kept:
-            if symbol[3] < _SHN_LORESERVE:
-                symbol[3] = section_number[symbol[3]]
-        out = bytearray(self.data[:_FILE_HEADER_BYTES])
-        headers = []
-        for index, part in enumerate(self.parts):
-            if index in parts:
-                continue
-            header = part.header
-            if part.type == _SHT_SYMTAB:
-                part.data = b"".join(_SYMBOL.pack(*symbol) for symbol in kept)
-                header[7] = sum(1 for symbol in kept if symbol[1] >> 4 == 0)  # sh_info: the first symbol that is not local
-            elif part.type == _SHT_REL:
-                header[7] = section_number[header[7]]
-                fresh = (_REL.pack(rel.offset, symbol_number[rel.symbol] << 32 | rel.type) for rel in _rels(part))
-                part.data = b"".join(fresh)
-            header[6] = section_number.get(header[6], 0)
-            if index:
-                out += bytes(-len(out) % max(header[8], 1))
-                header[4] = len(out)
-                if part.type != _SHT_NOBITS:
-                    header[5] = len(part.data)
-                    out += part.data
-            headers.append(header)
-        out += bytes(-len(out) % 8)
-        struct.pack_into("<Q", out, _SECTION_OFFSET_AT, len(out))
-        (names_index,) = struct.unpack_from("<H", out, _COUNTS_AT + 2)
-        struct.pack_into("<HH", out, _COUNTS_AT, len(headers), section_number[names_index])
-        for header in headers:
-            out += _SECTION.pack(*header)
-        return bytes(out)
 
 
 def _renumbered(count: int, dropped: set[int]) -> dict[int, int]:

@@ -10,16 +10,15 @@ A function that a judge does not like loses the steps that are to blame, found b
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
 from bpfsmith.diagnostic import KernelError, ToolError
+from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.gate.load import insn_count, outcome_report
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.context import Layout
@@ -331,26 +330,12 @@ class _TimeUp(BaseException):
     pass
 
 
-@contextmanager
-def _at_most(seconds: int) -> Iterator[None]:
-    def stop(number: int, frame: object) -> None:
-        raise _TimeUp
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(max(seconds, 1))
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _prove_one(work: tuple[Program, Program, int]) -> Verdict:
     program, candidate, budget = work
     if candidate == program:
         return Equal((), ("the code is the same",))
     try:
-        with _at_most(budget):
+        with at_most(budget):
             verdict = prove_equal(program, None, candidate, None, replay=False)
             if isinstance(verdict, Different) and isinstance(
                 prove_equal(program, None, program, None, replay=False), Different
@@ -359,5 +344,5 @@ def _prove_one(work: tuple[Program, Program, int]) -> Verdict:
             return verdict
     except ToolError as error:  # a section that no hook is known for, code that the engine cannot read
         return Unknown(error.diagnostics[0].id, error.diagnostics[0].message)
-    except _TimeUp:
+    except TimeUp:
         return Unknown("time-limit", f"no proof of the whole within {budget} s")

@@ -57,6 +57,7 @@ class Accessor:
     obligations: list[Obligation] = field(default_factory=list)
     reserved: dict[Region, int] = field(default_factory=dict)  # ring buffer reservations and their bytes
     assumed: dict[str, None] = field(default_factory=dict)  # what the run takes for granted, in words
+    facts: dict[Term, None] = field(default_factory=dict)  # what holds of the kernel whatever the program does
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0

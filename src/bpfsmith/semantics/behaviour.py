@@ -11,7 +11,7 @@ from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.access import Obligation
 from bpfsmith.semantics.memory import Bytes, HashMap
 from bpfsmith.semantics.recorded import PacketView, View, between, packet_view, untouched_packet
-from bpfsmith.semantics.state import CTX, Access
+from bpfsmith.semantics.state import COOKIE, CTX, Access
 from bpfsmith.semantics.symbolic import Executor
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -53,6 +53,7 @@ class Behaviour:
     calls: Mapping[str, Term]
     maps: tuple[MapSpec, ...]
     context: Bytes | None = None  # None: not written
+    cookie: Bytes | None = None  # of a session; None: not touched
     # What the calls of recorded helpers were given, by channel (`recorded`), and the packets that they saw.
     recorded: Mapping[str, Bytes] = field(default_factory=dict)
     snapshots: Mapping[str, PacketView] = field(default_factory=dict)
@@ -110,11 +111,12 @@ def of_program(
     side: str,
     never_full: frozenset[str] = frozenset(),
     settle: Callable[[Term], Term] = lambda value: value,
+    initial: Mapping[str, HashMap] | None = None,
 ) -> Behaviour:
     """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
     `never_full` names maps that, by a precondition of the caller's, have room for every new key; `settle` may put an equal
-    term in the place of a value that the program computes."""
-    executor = Executor(t, program, side, never_full=never_full, settle=settle)
+    term in the place of a value that the program computes; `initial` are contents that maps of entries start with."""
+    executor = Executor(t, program, side, never_full=never_full, settle=settle, initial=initial or {})
     run = executor.run()
     state = run.state
     data = {region.name: memory for region, memory in state.regions.items() if region.kind == "data"}
@@ -126,6 +128,7 @@ def of_program(
         packet=replace(packet_view(t, state), length=executor.whole_length(state)) if state.packet_touched else None,
         metadata=between(t, state, state.packet_meta, state.packet) if executor.uses_metadata else None,
         context=state.regions.get(CTX),
+        cookie=state.regions.get(COOKIE),
         recorded={region.name: memory for region, memory in state.regions.items() if region.kind == "calls"},
         snapshots=_seen_packets(t, run.snapshots),
         contexts=_seen_contexts(run.snapshots),
@@ -135,4 +138,5 @@ def of_program(
         accesses=tuple(run.accesses),
         sections_taken=state.locks_taken,
         obligations=tuple(run.obligations),
+        preconditions=tuple(executor.facts),
     )

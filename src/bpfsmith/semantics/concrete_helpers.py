@@ -508,6 +508,21 @@ def _keep(machine: Machine, it: Value, cur: int, end: int) -> None:
     machine.store(it, 4, 4, end & 0xFFFFFFFF)
 
 
+_COOKIE = "cookie of the session"  # no map has such a name
+
+
+def _session_is_return(machine: Machine) -> Value:
+    """A bool fills the low byte of its register."""
+    return machine.ask("bpf_session_is_return.above") << 8 & _MASK | machine.ask("bpf_session_is_return") & 1
+
+
+def _session_cookie(machine: Machine) -> Value:
+    if _COOKIE not in machine.handles:
+        contents = bytearray(machine.ask("cookie", at) & 0xFF for at in range(8))
+        machine.handles[_COOKIE] = Region("cookie", "", contents)
+    return Pointer(machine.handles[_COOKIE], 0)
+
+
 # --- the tables -------------------------------------------------------------------------------------------------------
 def _drawn(name: str, width: int) -> Effect:
     return lambda machine: machine.drawn(name) & ((1 << width) - 1)
@@ -552,6 +567,8 @@ EXACT: dict[int, Effect] = {
 EXACT_KFUNCS: dict[str, Effect] = {
     "bpf_rdonly_cast": lambda machine: machine.register(Reg(1)),
     "bpf_cast_to_kern_ctx": lambda machine: machine.ask("bpf_cast_to_kern_ctx"),
+    "bpf_session_is_return": _session_is_return,
+    "bpf_session_cookie": _session_cookie,
     "bpf_iter_num_new": _iter_num_new,
     "bpf_iter_num_next": _iter_num_next,
     "bpf_iter_num_destroy": _iter_num_destroy,

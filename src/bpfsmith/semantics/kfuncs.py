@@ -7,8 +7,8 @@ from errno import E2BIG, EINVAL
 from bpfsmith.semantics.call import CallModel, HelperCall, maybe
 from bpfsmith.semantics.memory import Pointer, Value
 from bpfsmith.semantics.recorded import recorded, signature
-from bpfsmith.semantics.state import CTX, Unmodelled
-from bpfsmith.semantics.terms import Term
+from bpfsmith.semantics.state import COOKIE, CTX, Unmodelled
+from bpfsmith.semantics.terms import Term, Terms
 
 BPF_MAX_LOOPS = 1 << 23
 
@@ -67,9 +67,30 @@ def _keep(call: HelperCall, cur: Term, end: Term) -> None:
         call.executor.store(call.state, call.args[0], at, 4, call.t.zext(value, 32, 64))
 
 
+# Probes that run on the way in and on the way out (kernel/trace/bpf_trace.c: bpf_kprobe_multi_kfuncs). Up to 6.19 they take no
+# argument, from 7.0 the context.
+def session_is_return(t: Terms) -> Term:
+    """Is this the run on the way out? (a truth)"""
+    return t.app("bpf_session_is_return", 0)
+
+
+def _session_is_return(call: HelperCall) -> Value:
+    """A C bool fills the low byte of its register and leaves the others as they are."""
+    t = call.t
+    low = t.ite(8, session_is_return(t), t.const(8, 1), t.const(8, 0))
+    return t.concat(t.app("bpf_session_is_return.above", 56), 56, low, 8)
+
+
+def _session_cookie(call: HelperCall) -> Value:
+    """The 8 bytes that both runs of one call share."""
+    return call.executor.pointer(COOKIE)
+
+
 KFUNCS: dict[str, CallModel] = {
     model.name: model
     for model in (
+        CallModel("bpf_session_is_return", 0, _session_is_return),
+        CallModel("bpf_session_cookie", 0, _session_cookie),
         CallModel("bpf_rdonly_cast", 2, _same),
         CallModel("bpf_cast_to_kern_ctx", 1, _kernel_context),
         CallModel("bpf_iter_num_new", 3, _iter_num_new),

@@ -182,11 +182,15 @@ def storage_get(call: HelperCall) -> Value:
     if spec.type not in mapmodel.LOCAL or flags & ~BPF_LOCAL_STORAGE_GET_F_CREATE:
         raise Unmodelled("unmodelled-helper", f"{call.name} on {spec.name}, a {spec.type}, with flags {flags:#x}")
     somebody = t.negate(t.eq(64, owner, t.const(64, 0)))
+    if owner is t.app("bpf_get_current_task_btf", 64):  # there is always a current task
+        call.executor.facts[somebody] = None
+        somebody = t.true
     contents = state.maps[spec.name]
     found = t.all_of(somebody, contents.present(t, owner))
     if flags:
         wants_new = t.all_of(somebody, t.negate(found))
-        made = t.all_of(wants_new, t.negate(_full(call, spec, wants_new)))
+        full = t.false if spec.name in call.executor.never_full else _full(call, spec, wants_new)
+        made = t.all_of(wants_new, t.negate(full))
         given = call.args[2]
         nothing = isinstance(given, Term) and given.is_const and given.number == 0
         value = Bytes(lambda offset: t.const(8, 0)) if nothing else _value(call, spec, given)

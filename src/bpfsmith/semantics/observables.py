@@ -41,6 +41,8 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
         out += [replace(item, shown=False) for item in _metadata(t, reference, candidate)]
     if reference.context is not None or candidate.context is not None:
         out += [replace(item, shown=False) for item in _context(t, reference, candidate)]
+    if reference.cookie is not None or candidate.cookie is not None:
+        out.append(_cookie(t, reference, candidate))
     observed = reference.observed
     for name in sorted(reference.data.keys() | candidate.data.keys()):
         if observed is None or name in observed:
@@ -171,6 +173,14 @@ def _seen_context(t: Terms, name: str, left: Contexts, right: Contexts) -> list[
             sides.append(value)
         out.append(Observable(f"context bytes {at}..{at + 3} seen by {name}", sides[0], sides[1], t.true))
     return out
+
+
+def _cookie(t: Terms, reference: Behaviour, candidate: Behaviour) -> Observable:
+    known = reference.cookie or candidate.cookie
+    assert known is not None
+    untouched = Bytes(known.below)
+    left, right = (_load(t, side.cookie or untouched, t.const(64, 0), 8) for side in (reference, candidate))
+    return Observable("session cookie", left, right, t.true, shown=False)
 
 
 def _data(t: Terms, name: str, reference: Behaviour, candidate: Behaviour) -> list[Observable]:

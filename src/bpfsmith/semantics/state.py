@@ -9,6 +9,8 @@ from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Pointer, Region, 
 from bpfsmith.semantics.terms import Term, Terms
 
 PACKET, CTX = Region("packet"), Region("ctx")
+COOKIE = Region("cookie")
+"""The 8 bytes that the runs of a session on the way in and out share."""
 
 
 class Unmodelled(Exception):

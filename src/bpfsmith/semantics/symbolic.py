@@ -7,7 +7,7 @@ obligations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.ir import cfg, ops
@@ -21,7 +21,7 @@ from bpfsmith.semantics.call import CallModel, HelperCall
 from bpfsmith.semantics.callbacks import CALLBACKS
 from bpfsmith.semantics.helpers import HELPERS
 from bpfsmith.semantics.kfuncs import KFUNCS
-from bpfsmith.semantics.memory import MIXED, Pointer, Region, Target, Value, joined
+from bpfsmith.semantics.memory import MIXED, HashMap, Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.recorded import TAIL_CALL, View, packet_view
 from bpfsmith.semantics.state import CTX, PACKET, Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term
@@ -62,9 +62,11 @@ class Run:
 
 @dataclass(slots=True)
 class Executor(Accessor):
-    """Executes one program over `t`. Make a fresh one per run. Maps in `never_full` have room for every new key."""
+    """Executes one program over `t`. Make a fresh one per run. Maps in `never_full` have room for every new key; `initial` are
+    the contents of maps of entries that do not start as any there could be."""
 
     never_full: frozenset[str] = frozenset()
+    initial: Mapping[str, HashMap] = field(default_factory=dict)
     settle: Callable[[Term], Term] = lambda value: value  # what to go on with instead of a value that was computed: its equal
     lock_place: tuple[str, int] | None = None
     snapshots: dict[tuple[str, int], list[tuple[Term, View]]] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class Executor(Accessor):
             self._functions[sub.name] = build(sub.name, lift(sub.insns))
         state = State.start(self.t)
         for spec in mapmodel.entry_specs(self.program.maps):
-            state.maps[spec.name] = mapmodel.initial(self.t, spec)
+            state.maps[spec.name] = self.initial.get(spec.name) or mapmodel.initial(self.t, spec)
         state.initial[CTX] = self.context_byte()
         state.registers[1] = self.pointer(CTX)
         state = self._call(self._functions[self.program.name], state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from bpfsmith.codegen.clang import DEFAULT_CPU, Compiler
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.isa.program import Program
 from bpfsmith.kernel.header import header_directory
+from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.objfile.object import Object, read_object
 
 
@@ -88,7 +90,14 @@ class BytecodeInput:
         )
 
 
-SUFFIXES = {".appnet": "AppNet", ".c": "eBPF C", ".o": "BPF object", ".s": "BPF assembly", ".S": "BPF assembly"}
+SUFFIXES = {
+    ".appnet": "AppNet",
+    ".probe": "probes",
+    ".c": "eBPF C",
+    ".o": "BPF object",
+    ".s": "BPF assembly",
+    ".S": "BPF assembly",
+}
 
 
 def split_program(text: str) -> tuple[str, str | None]:
@@ -109,6 +118,9 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
             _must_be_readable(path)
             obj = replace(read_object(toolchain.compile(Path(path))), path=path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))
+        case ".probe":
+            obj = replace(read_object(probes_object(path, toolchain)), path=path)
+            return _with_programs(BytecodeInput(path, obj.programs, obj))
         case ".o":
             obj = read_object(path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))
@@ -126,6 +138,23 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
                     help="rename the file, or name another one",
                 )
             )
+
+
+def probes_object(path: str, toolchain: Toolchain) -> bytes:
+    """The object of a probe file in the best form for the running kernel."""
+    from bpfsmith.trace.forms import running_kernel  # here, because other inputs need not pay for it
+    from bpfsmith.trace.fuse import fuse
+    from bpfsmith.trace.language.lower import lower
+    from bpfsmith.trace.language.parse import parse
+
+    lowered = lower(parse(read_source(path).text, path))
+    plain = toolchain.compile_generated(lowered.c_text, f"{Path(path).stem}.bpf.c")
+    return fuse(plain, path, running_kernel(platform.release()), here=can_bpf_here()).data
+
+
+def can_bpf_here() -> bool:
+    """Does bpf(2) work here, so that a verifier can be asked?"""
+    return isinstance(can_bpf(), Available)
 
 
 def _with_programs(opened: BytecodeInput) -> BytecodeInput:

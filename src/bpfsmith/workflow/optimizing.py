@@ -15,7 +15,7 @@ from bpfsmith.optimize.ledger import Step
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.compiling import generate
-from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input
+from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, probes_object
 
 _COMPARED = (
     "insns", "xlated_slots", "jited_bytes", "jited_insns", "processed_insns", "states", "stack_depth", "run_ns",
@@ -36,7 +36,13 @@ def object_bytes(path: str, toolchain: Toolchain) -> bytes:
                 help="give an object or C",
             )
         )
-    return toolchain.compile(Path(path)) if Path(path).suffix == ".c" else Path(path).read_bytes()
+    match Path(path).suffix:
+        case ".c":
+            return toolchain.compile(Path(path))
+        case ".probe":
+            return probes_object(path, toolchain)
+        case _:
+            return Path(path).read_bytes()
 
 
 def optimize_file(

@@ -1,0 +1,66 @@
+"""`bpfsmith pairs`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bpfsmith.cli.output import print_diagnostics, print_json, progress
+
+NAME = "pairs"
+HELP = "find entry/exit probes that belong together, and fuse them"
+EXAMPLE = "bpfsmith pairs tool.bpf.o --fuse -o fused.bpf.o"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE.o|DIR", nargs="+", help="objects or eBPF C, or directories of objects")
+    parser.add_argument("--fuse", action="store_true", help="write the object with each pair in its best form, proved")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the fused object, or with several files a directory")
+    parser.add_argument("--kernel", metavar="VERSION", default="host", help="the kernel to fuse for (default: host)")
+    parser.add_argument(
+        "--form",
+        action="append",
+        default=[],
+        choices=("session", "session+task-storage", "task-storage"),
+        help="use this form only (may be repeated)",
+    )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="keep a form that is neither proved nor refuted, and exit with 3"
+    )
+    parser.add_argument("--uprobes", action="store_true", help="kprobe sections without a target are attached to processes")
+    parser.add_argument("--against", metavar="OTHER.o", help="prove that the sessions of this object are FILE's pairs")
+    parser.add_argument("--loader", metavar="FILE.h", help="write what changes for the loader, as C for libbpf")
+
+
+def run(args: argparse.Namespace) -> int:
+    from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.workflow.pairing import against_report, find_report, fuse_files, lines
+
+    if args.fuse != bool(args.output):
+        raise InputError(Diagnostic("bad-command", "--fuse and -o OUT belong together", help="see `bpfsmith pairs --help`"))
+    if args.against and (args.fuse or len(args.files) != 1):
+        raise InputError(
+            Diagnostic("bad-command", "--against compares one FILE with another", help="see `bpfsmith pairs --help`")
+        )
+    with progress() as say:
+        if args.against:
+            report = against_report(args.files[0], args.against)
+        elif args.fuse:
+            report = fuse_files(
+                args.files,
+                args.output,
+                args.kernel,
+                tuple(args.form),
+                args.loader,
+                say,
+                allow_unknown=args.allow_unknown,
+                uprobes=args.uprobes,
+            )
+        else:
+            report = find_report(args.files, args.kernel, say, uprobes=args.uprobes)
+    print_diagnostics(report.diagnostics, args.output_format)
+    if args.output_format == "json":
+        print_json(report)
+    else:
+        for line in lines(report, concise=args.output_format == "concise"):
+            print(line)
+    return report.verdict.exit_code

@@ -1,0 +1,368 @@
+"""Makes the fused object: picks for each pair the best form that is proved and that the verifier accepts, and writes it.
+
+A form is tried from best to worst. What the proof does not show, or the kernel refuses, is put aside with its reason, and the
+next form is tried, down to the pair as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from bpfsmith.diagnostic import KernelError, ToolError
+from bpfsmith.isa.program import MapSpec
+from bpfsmith.kernel.load import Accepted, load
+from bpfsmith.kernel.maps import open_maps
+from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.reshape import Shape, raw_types, reshaped
+from bpfsmith.objfile.writer import NewCode, rewrite
+from bpfsmith.optimize.graph import Graph, Irregular
+from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
+from bpfsmith.trace import proof
+from bpfsmith.trace.forms import COOKIE_BYTES, Form, Judged, Kernel, judge, state_map, storage_refusal
+from bpfsmith.trace.pairs import Found, Half, Pair, find_pairs
+from bpfsmith.trace.provenance import MapUse
+from bpfsmith.trace.rewriting import (
+    COOKIE,
+    IS_RETURN,
+    STACK_BYTES,
+    Marked,
+    Refused,
+    Storage,
+    always_returning,
+    frame_bytes,
+    fused,
+    graph_of,
+    inlined,
+    marked,
+    to_cookie,
+    to_task_storage,
+    with_early_out,
+)
+from bpfsmith.trace.types import with_session_functions, with_task_storage
+
+SESSIONS = frozenset({Form.SESSION, Form.SESSION_STORAGE})
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a pair. `form` None: it is as it was. `loaded` is the verifier's answer in a word or two; `put_aside` are
+    the better forms that did not hold."""
+
+    judged: Judged
+    form: Form | None
+    verdict: Verdict | None = None
+    loaded: str = ""
+    put_aside: tuple[tuple[Form, str], ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        return self.judged.pair
+
+
+@dataclass(frozen=True, slots=True)
+class FusedObject:
+    data: bytes
+    obj: Object
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The form of every pair, by its name, and why better ones were put aside."""
+
+    forms: dict[str, Form | None]
+    only: frozenset[Form]
+    aside: dict[str, list[tuple[Form, str]]] = field(default_factory=dict)
+
+    def worse(self, judged: Judged, reason: str) -> None:
+        """Goes on to the next form of a pair."""
+        name = judged.pair.name
+        form = self.forms[name]
+        assert form is not None
+        self.aside.setdefault(name, []).append((form, reason))
+        left = [item for item in judged.allowed if item in self.only and item not in {f for f, _ in self.aside[name]}]
+        self.forms[name] = left[0] if left else None
+
+
+_FRAMES = 127  # PERF_MAX_STACK_DEPTH
+MADE = (Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE)
+
+
+def fuse(
+    data: bytes,
+    path: str,
+    kernel: Kernel,
+    *,
+    here: bool,
+    only: frozenset[Form] = frozenset(MADE),
+    allow_unknown: bool = False,
+    uprobes: bool = False,
+    limits: Limits | None = None,
+    progress: Progress = lambda text: None,
+) -> FusedObject:
+    """The object with its pairs fused for `kernel`; `here`: that is the kernel this runs on, whose verifier is asked.
+
+    With `allow_unknown` a form that is neither proved nor refuted stays, and its outcome says so; one that differs never does.
+    """
+    original = replace(read_object(data), path=path)
+    found = find_pairs(original, uprobes=uprobes)
+    judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
+    plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
+    refused_before = _refused(original, found) if here else frozenset()
+    steps: dict[tuple[str, bool], proof.Step] = {}
+    verdicts: dict[tuple[str, Form], Verdict] = {}
+    while True:
+        made = _emitted(data, original, found, plan, judged, kernel)
+        if made is None:
+            continue
+        answers = dict(_asked(made, found, plan, refused_before)) if here else {}
+        refused = [name for name, answer in answers.items() if answer.startswith("rejected")]
+        for name in refused:
+            plan.worse(judged[name], answers[name])
+        if refused:
+            continue
+        for name, form in plan.forms.items():
+            if form is not None and (name, form) not in verdicts:
+                progress(f"proving {name} as {form}")
+                verdicts[name, form] = _proved(
+                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan)
+                )
+                verdict = verdicts[name, form]
+                if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
+                    plan.worse(judged[name], _why_not(verdict))
+                    break
+        else:
+            break
+    outcomes = tuple(
+        Outcome(
+            item,
+            (form := plan.forms[name]),
+            verdicts.get((name, form)) if form is not None else None,
+            answers.get(name, "not asked") if form is not None else "",
+            tuple(plan.aside.get(name, ())),
+        )
+        for name, item in judged.items()
+    )
+    changed = any(outcome.form is not None for outcome in outcomes)
+    return FusedObject(made if changed else data, read_object(made if changed else data), outcomes)
+
+
+def _why_not(verdict: Verdict) -> str:
+    match verdict:
+        case Unknown(gap=gap, detail=detail):
+            return f"not proved ({gap}: {detail})"
+        case Equal():
+            return ""
+        case different:
+            return f"not the same: they differ in the {different.counterexample.observable}"
+
+
+# --- the object -------------------------------------------------------------------------------------------------------
+def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mapping[str, Judged], kernel: Kernel) -> bytes | None:
+    """The object as planned; None when a form turned out not to fit and the plan was changed."""
+    types = raw_types(data)
+    if types is None:
+        for name, form in plan.forms.items():
+            if form is not None:
+                plan.worse(judged[name], "the object has no types (BTF)")
+        types = obj.btf
+    sessions = [item for item in found.pairs if plan.forms[item.name] in SESSIONS]
+    storages = _storages(found, plan)
+    changes: dict[str, NewCode] = {}
+    for pair in sessions:
+        try:
+            storage = storages[state_map(pair).spec.name] if plan.forms[pair.name] is Form.SESSION_STORAGE else None
+            changes[pair.entry.program.name] = _session_code(obj, pair, storage, kernel)
+        except (Refused, Irregular) as reason:
+            plan.worse(judged[pair.name], str(reason))
+            return None
+    taken = _taken(found, plan)
+    for name, storage in storages.items():
+        users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and state_map(pair).spec.name == name]
+        try:
+            _storage_code(obj, found, storage, taken, changes)
+        except (Refused, Irregular) as reason:
+            for pair in users:
+                plan.worse(judged[pair.name], str(reason))
+            return None
+        if types is not None:
+            types = with_task_storage(types, obj.map(name), storage)
+    if not changes:
+        return data
+    if sessions and types is not None:
+        types = with_session_functions(types, kernel.takes_context)
+    shape = Shape(
+        types,
+        {p.entry.hook.section: _section(p, kernel) for p in sessions},
+        frozenset(),
+        (IS_RETURN, COOKIE) if sessions else (),
+    )
+    moved = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
+    gone = frozenset(pair.exit.hook.section for pair in sessions)
+    return reshaped(moved, Shape(dropped=gone), obj.path) if gone else moved
+
+
+def _taken(found: Found, plan: _Plan) -> frozenset[str]:
+    """The programs that became a session's."""
+    pairs = [pair for pair in found.pairs if plan.forms[pair.name] in SESSIONS]
+    return frozenset(half.program.name for pair in pairs for half in (pair.entry, pair.exit))
+
+
+def _section(pair: Pair, kernel: Kernel) -> str:
+    stem = kernel.session_section(pair.entry.hook.mechanism)
+    assert stem is not None
+    return f"{stem}/{pair.entry.hook.target}" if pair.entry.hook.target else stem
+
+
+def _storages(found: Found, plan: _Plan) -> dict[str, Storage]:
+    """The maps that become task storage."""
+    wanted = {Form.SESSION_STORAGE, Form.TASK_STORAGE}
+    maps = [state_map(pair).spec for pair in found.pairs if plan.forms[pair.name] in wanted]
+    return {spec.name: Storage(spec.name, spec.value_size) for spec in maps if storage_refusal(spec, found) is None}
+
+
+def _callees(obj: Object, half: Half, map_name: str) -> dict[str, Graph]:
+    """The subprograms in which a half touches the map."""
+    names = {use.function for use in half.of(map_name)} - {half.program.name}
+    return {name: graph_of(obj.functions[name]) for name in names}
+
+
+def _with_callees(obj: Object, half: Half, map_name: str) -> tuple[Graph, Marked]:
+    """A half with the subprograms that touch the map inlined, and the calls on the map in it."""
+    own, callees = graph_of(obj.functions[half.program.name]), _callees(obj, half, map_name)
+    marks = marked(own, half.uses, map_name)
+    for callee in callees.values():
+        marks |= marked(callee, half.uses, map_name)
+    return inlined(own, callees) if callees else own, marks
+
+
+def _session_code(obj: Object, pair: Pair, storage: Storage | None, kernel: Kernel) -> NewCode:
+    spec = state_map(pair).spec
+    way_in, in_marks = _with_callees(obj, pair.entry, spec.name)
+    way_out, out_marks = _with_callees(obj, pair.exit, spec.name)
+    way_in = with_early_out(way_in, in_marks)
+    ctx = -(max(frame_bytes(way_in), frame_bytes(way_out)) + 8)
+    if storage is not None:
+        way_in, way_out = (to_task_storage(way_in, in_marks, storage), to_task_storage(way_out, out_marks, storage))
+    else:
+        way_in = to_cookie(way_in, in_marks, spec.value_size, kernel.takes_context, ctx)
+        way_out = to_cookie(way_out, out_marks, spec.value_size, kernel.takes_context, ctx)
+    if -ctx + 8 > STACK_BYTES:
+        raise Refused(f"{pair.name} leaves no room on the stack")
+    return fused(pair.entry.program.name, way_in, always_returning(way_out, 0), kernel.takes_context, ctx).code()
+
+
+def _storage_code(obj: Object, found: Found, storage: Storage, taken: frozenset[str], changes: dict[str, NewCode]) -> None:
+    """Every function that touches the map, but for those that a session has taken over."""
+    by_function: dict[str, list[MapUse]] = {}
+    for half in found.halves.values():
+        if half.program.name not in taken:
+            for use in half.of(storage.map):
+                by_function.setdefault(use.function, []).append(use)
+    for name, uses in by_function.items():
+        if name in changes:
+            raise Refused(f"{name} holds the state of two pairs")
+        graph = graph_of(obj.functions[name])
+        changes[name] = to_task_storage(graph, marked(graph, uses, storage.map), storage).code()
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+def _refused(obj: Object, found: Found) -> frozenset[str]:
+    """The programs that this kernel does not accept as they are."""
+    names = {half.program.name for pair in found.pairs for half in (pair.entry, pair.exit)}
+    return frozenset(name for name in names if _answer(obj, name).startswith("rejected"))
+
+
+def _asked(data: bytes, found: Found, plan: _Plan, refused_before: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """The verifier's answer for each fused pair; that of one whose original it refuses says nothing."""
+    obj = read_object(data)
+    for pair in found.pairs:
+        form = plan.forms[pair.name]
+        if form is None:
+            continue
+        if {pair.entry.program.name, pair.exit.program.name} & refused_before:
+            yield pair.name, "not asked: this kernel refuses the original"
+            continue
+        names = [pair.entry.program.name] + ([] if form in SESSIONS else [pair.exit.program.name])
+        answers = [_answer(obj, name) for name in names]
+        worst = next((a for a in answers if a.startswith("rejected")), None)
+        yield pair.name, worst or next((a for a in answers if a != "accepted"), "accepted")
+
+
+def _sized(spec: MapSpec) -> MapSpec:
+    """A map with what its loader would fill in, where it leaves that open: the verifier does not mind how much."""
+    if spec.type == "BPF_MAP_TYPE_STACK_TRACE" and not spec.value_size:
+        spec = replace(spec, value_size=8 * _FRAMES)
+    unsized = spec.type.endswith(("_STORAGE", "PERF_EVENT_ARRAY"))
+    return spec if spec.max_entries or unsized else replace(spec, max_entries=1)
+
+
+def _answer(obj: Object, name: str) -> str:
+    try:
+        program = obj.program(name)
+        with open_maps(replace(obj, maps=tuple(map(_sized, obj.maps)))) as maps, load(program, maps) as outcome:
+            return "accepted" if isinstance(outcome, Accepted) else f"rejected: {outcome.reason}"
+    except KernelError as error:
+        return f"not asked: {error.diagnostics[0].message}"
+    except ToolError as error:
+        return f"rejected: {error.diagnostics[0].message}"
+
+
+def _proved(
+    original: Object,
+    data: bytes,
+    found: Found,
+    pair: Pair,
+    form: Form,
+    limits: Limits | None,
+    known: dict[tuple[str, bool], proof.Step],
+    taken: frozenset[str],
+) -> Verdict:
+    """The proof of one pair, of the bytes that were written; programs that several pairs share are proved once."""
+    obj = read_object(data)
+    item = state_map(pair)
+    state = proof.State(item.spec, item.key_class)
+    storage = Storage(item.spec.name, item.spec.value_size) if form is not Form.SESSION else None
+    ours = {half: proof.Side(half.program, original) for half in (pair.entry, pair.exit)}
+    if form in SESSIONS:
+        return proof.summary(
+            proof.session(
+                ours[pair.entry], ours[pair.exit], proof.Side(obj.program(pair.entry.program.name), obj), state, storage, limits
+            )
+        )
+    assert storage is not None
+    written = {program.name: program for program in obj.programs if program.name not in taken}
+    users = [half for half in found.halves.values() if half.of(item.spec.name) and half.program.name in written]
+    steps: list[proof.Step] = []
+    for half in users:
+        step = known.get((half.program.name, True))
+        if step is None:
+            sides = proof.Side(half.program, original), proof.Side(written[half.program.name], obj)
+            step = known[half.program.name, True] = proof.task_storage(*sides, state, storage, limits)
+        steps.append(step)
+    return proof.summary(steps)
+
+
+# --- a fused form of somebody else's ----------------------------------------------------------------------------------
+def compared(original: Object, other: Object, limits: Limits | None = None) -> Iterator[tuple[Pair, Verdict]]:
+    """Is what another object has in the place of each pair the same? For sessions that keep their state in the cookie."""
+    found = find_pairs(original)
+    sessions = {program.name: program for program in other.programs if ".session" in program.section.partition("/")[0]}
+    for pair in found.pairs:
+        program = sessions.get(pair.entry.program.name)
+        if program is None and len(sessions) == len(found.pairs) == 1:
+            (program,) = sessions.values()
+        if program is None:
+            yield pair, Unknown("no-session", f"{other.path} has no session program called {pair.entry.program.name}")
+            continue
+        item = state_map(pair)
+        if len(pair.maps) != 1 or item.spec.value_size > COOKIE_BYTES:
+            yield pair, Unknown("pair-state", "the state of the pair does not fit a cookie")
+            continue
+        sides = (proof.Side(half.program, original) for half in (pair.entry, pair.exit))
+        entry, exit_ = sides
+        state = proof.State(item.spec, item.key_class)
+        yield pair, proof.summary(proof.session(entry, exit_, proof.Side(program, other), state, None, limits))

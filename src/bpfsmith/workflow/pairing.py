@@ -1,0 +1,279 @@
+"""`pairs`: the pairs of objects as a table and as JSON, and fused objects with their proofs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
+from bpfsmith.kernel.images import VERSION
+from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.report import Outcome, Report
+from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
+from bpfsmith.trace import fuse as fusing
+from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, nearest, running_kernel
+from bpfsmith.trace.loader import loader_header
+from bpfsmith.trace.pairs import find_pairs
+from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
+from bpfsmith.workflow.kernels import HOST
+from bpfsmith.workflow.optimizing import object_bytes
+
+Say = Callable[[str], None]
+
+
+def kernel_named(name: str) -> Kernel:
+    """The features of `host` or of a version such as "6.12". InputError `bad-kernel-version`."""
+    if name == HOST:
+        return running_kernel(platform.release())
+    if not VERSION.fullmatch(name):
+        raise InputError(
+            Diagnostic(
+                "bad-kernel-version", f"`{name}` is not a kernel version", help="write `--kernel host` or `--kernel 6.12`"
+            )
+        )
+    return kernel_of(name)
+
+
+def _objects(names: Sequence[str]) -> list[Path]:
+    """The objects that files and directories stand for. InputError where there is none."""
+    found = []
+    for name in names:
+        path = Path(name)
+        found += sorted(item for item in path.rglob("*.o") if item.is_file()) if path.is_dir() else [path]
+    if not found:
+        raise InputError(
+            Diagnostic("no-program", f"{', '.join(names)} holds no object", help="name a .bpf.o, or a directory of such")
+        )
+    return found
+
+
+def _opened(path: Path) -> Object:
+    return replace(read_object(object_bytes(str(path), Toolchain())), path=str(path))
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+def find_report(names: Sequence[str], kernel_name: str, say: Say, *, uprobes: bool = False) -> Report:
+    """The pairs of every object; one that cannot be read is a diagnostic where there are others."""
+    kernel, pairs, said = kernel_named(kernel_name), [], []
+    files = _objects(names)
+    for path in files:
+        say(f"reading {path}")
+        try:
+            found = find_pairs(_opened(path), uprobes=uprobes)
+        except ToolError as error:
+            if len(files) == 1:
+                raise
+            said += list(error.diagnostics)
+            continue
+        pairs += [_pair_json(str(path), judge(pair, found, kernel)) for pair in found.pairs]
+    details = {"kernel": kernel.name, "files": len(files), "pairs": pairs}
+    return Report("pairs", Outcome.DONE, diagnostics=tuple(said), details=details)
+
+
+def _pair_json(path: str, judged: Judged) -> dict[str, object]:
+    pair = judged.pair
+    return {
+        "file": path,
+        "entry": pair.entry.program.name,
+        "exit": pair.exit.program.name,
+        "entry_section": pair.entry.program.section,
+        "exit_section": pair.exit.program.section,
+        "kind": str(pair.kind),
+        "maps": [
+            {
+                "name": item.spec.name,
+                "type": item.spec.type,
+                "key_class": str(item.key_class),
+                "key_size": item.spec.key_size,
+                "value_size": item.spec.value_size,
+                "private": item.private,
+                "used_by_others": list(item.others),
+            }
+            for item in pair.maps
+        ],
+        "checks_twice": list(pair.checks_twice),
+        "attach_constants": list(pair.attach_constants),
+        "notes": list(pair.notes),
+        "nearest_to_inlining": nearest(pair),
+        "forms": [str(form) for form in judged.allowed],
+        "refused": [{"form": str(form), "reason": reason} for form, reason in judged.refused],
+    }
+
+
+# --- fusing -----------------------------------------------------------------------------------------------------------
+def fuse_files(
+    names: Sequence[str],
+    output: str,
+    kernel_name: str,
+    forms: tuple[str, ...],
+    loader: str | None,
+    say: Say,
+    *,
+    allow_unknown: bool = False,
+    uprobes: bool = False,
+) -> Report:
+    """Writes the fused object of a file, or those of several files into a directory. A file without pairs is left out."""
+    kernel, files = kernel_named(kernel_name), _objects(names)
+    several = len(files) > 1 or Path(names[0]).is_dir()
+    if several:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    only = frozenset(Form(form) for form in forms) or frozenset(fusing.MADE)
+    pairs: list[dict[str, object]] = []
+    said: list[Diagnostic] = []
+    headers: list[str] = []
+    for path in files:
+        say(f"fusing {path}")
+        try:
+            data = object_bytes(str(path), Toolchain())
+            made = fusing.fuse(
+                data,
+                str(path),
+                kernel,
+                here=kernel_name == HOST and can_bpf_here(),
+                only=only,
+                allow_unknown=allow_unknown,
+                uprobes=uprobes,
+                progress=say,
+            )
+        except ToolError as error:
+            if not several:
+                raise
+            said += list(error.diagnostics)
+            continue
+        if not made.outcomes:
+            said.append(_no_pairs(path))
+            continue
+        pairs += [_outcome_json(str(path), outcome) for outcome in made.outcomes]
+        target = str(Path(output) / path.name) if several else output
+        if any(outcome.form is not None for outcome in made.outcomes):
+            write_output(target, made.data, inputs=[str(path)])
+            headers.append(loader_header(path.name, made.outcomes))
+    if loader:
+        write_output(loader, "\n".join(headers).encode(), inputs=[str(path) for path in files])
+    fused = sum(pair["form"] is not None for pair in pairs)
+    details = {"kernel": kernel.name, "files": len(files), "output": output if fused else None, "fused": fused, "pairs": pairs}
+    assumed = tuple(dict.fromkeys(text for pair in pairs for text in _texts(pair["assumptions"])))
+    unproved = any(pair["proof"] == "unknown" for pair in pairs)
+    outcome = Outcome.DONE if not pairs else Outcome.EQUAL if fused and not unproved else Outcome.UNKNOWN
+    return Report("pairs", outcome, assumptions=assumed, diagnostics=tuple(said), details=details)
+
+
+def _no_pairs(path: Path) -> Diagnostic:
+    return Diagnostic(
+        "no-pairs",
+        f"{path} holds no entry and exit that share state",
+        severity=Severity.WARNING,
+        help="`bpfsmith disasm` shows what its programs do",
+    )
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _outcome_json(path: str, outcome: fusing.Outcome) -> dict[str, object]:
+    verdict = outcome.verdict
+    return {
+        **_pair_json(path, outcome.judged),
+        "form": str(outcome.form) if outcome.form is not None else None,
+        "proof": _verdict_json(verdict)["verdict"] if verdict is not None else None,
+        "unknown": _verdict_json(verdict)["detail"] if isinstance(verdict, Unknown) else None,
+        "assumptions": list(verdict.assumptions) if isinstance(verdict, Equal) else [],
+        "evidence": list(verdict.evidence) if isinstance(verdict, Equal) else [],
+        "verifier": outcome.loaded,
+        "put_aside": [{"form": str(form), "reason": reason} for form, reason in outcome.put_aside],
+    }
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+def against_report(reference: str, other: str) -> Report:
+    """Whether the sessions of another object are the pairs of this one."""
+    found = list(fusing.compared(_opened(Path(reference)), _opened(Path(other))))
+    verdicts = [verdict for _, verdict in found]
+    outcome = Outcome.UNKNOWN if not found else Outcome.EQUAL
+    if any(isinstance(verdict, Unknown) for verdict in verdicts):
+        outcome = Outcome.UNKNOWN
+    if any(isinstance(verdict, Different) for verdict in verdicts):
+        outcome = Outcome.DIFFERENT
+    compared = [{"pair": pair.name, **_verdict_json(verdict)} for pair, verdict in found]
+    assumed = tuple(dict.fromkeys(text for verdict in verdicts if isinstance(verdict, Equal) for text in verdict.assumptions))
+    return Report("pairs", outcome, assumptions=assumed, details={"reference": reference, "other": other, "compared": compared})
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, object]:
+    match verdict:
+        case Equal():
+            return {"verdict": "equal", "detail": ""}
+        case Unknown(gap=gap, detail=detail):
+            return {"verdict": "unknown", "detail": f"{gap}: {detail}"}
+        case Different(counterexample=example):
+            return {"verdict": "different", "detail": f"they differ in the {example.observable}"}
+
+
+# --- for a terminal ---------------------------------------------------------------------------------------------------
+def lines(report: Report, concise: bool = False) -> Iterator[str]:
+    """A table by file; under each pair what is known of it and why there is no better form."""
+    compared = report.details.get("compared")
+    if isinstance(compared, list):
+        for item in compared:
+            yield f"{item['pair']}: {item['verdict']}{': ' * bool(item['detail'])}{item['detail']}"
+        yield from (f"{'assuming' if index == 0 else '':<9}{text}" for index, text in enumerate(report.assumptions))
+        return
+    pairs = report.details["pairs"]
+    assert isinstance(pairs, list)
+    fused = "fused" in report.details
+    before = None
+    for pair in pairs:
+        if pair["file"] != before:
+            before = pair["file"]
+            yield f"{before}:" if concise else f"{before}"
+        yield from _pair_lines(pair, fused, concise)
+    files = report.details["files"]
+    with_pairs = len({pair["file"] for pair in pairs})
+    yield f"{len(pairs)} pair{'s' * (len(pairs) != 1)} in {with_pairs} of {files} file{'s' * (files != 1)}"
+    if fused:
+        yield f"fused {report.details['fused']} of them for kernel {report.details['kernel']}"
+        if report.details["output"]:
+            yield f"wrote {report.details['output']}"
+        if not concise:
+            for index, text in enumerate(report.assumptions):
+                yield f"{'assuming' if index == 0 else '':<9}{text}"
+
+
+def _pair_lines(pair: Mapping[str, object], fused: bool, concise: bool) -> Iterator[str]:
+    maps = pair["maps"]
+    assert isinstance(maps, list)
+    state = "; ".join(
+        f"{item['name']} by {item['key_class']}, {item['value_size']} bytes{', private' * item['private']}" for item in maps
+    )
+    title = f"  {pair['entry']} -> {pair['exit']}  ({pair['kind']})"
+    if concise:
+        yield f"{title}  {pair['form'] if fused else ', '.join(_texts(pair['forms'])) or 'as it is'}"
+        return
+    yield title
+    yield f"      state     {state}"
+    if pair["checks_twice"]:
+        yield f"      twice     both halves read {', '.join(_texts(pair['checks_twice']))}"
+    if pair["attach_constants"]:
+        yield f"      attach    {', '.join(_texts(pair['attach_constants']))}"
+    for note in _texts(pair["notes"]):
+        yield f"      note      {note}"
+    if fused:
+        yield f"      form      {pair['form'] or 'as it was'}"
+        if pair["form"]:
+            gap = f" ({pair['unknown']})" if pair["unknown"] else ""
+            yield f"      proof     {pair['proof']}{gap}; verifier: {pair['verifier']}"
+        yield from _reasons("aside", pair["put_aside"])
+    else:
+        yield f"      forms     {', '.join(_texts(pair['forms'])) or 'none but as it is'}"
+        yield f"      nearest   {pair['nearest_to_inlining']}"
+    if not fused or not pair["form"]:
+        yield from _reasons("not", pair["refused"])
+
+
+def _reasons(label: str, rows: object) -> Iterator[str]:
+    assert isinstance(rows, list)
+    for row in rows:
+        yield f"      {label:<10}{row['form']}: {row['reason']}"

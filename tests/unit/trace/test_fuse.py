@@ -1,0 +1,121 @@
+"""A fused pair is proved to be the pair; what is not is told apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bpfsmith.codegen.clang import Compiler
+from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.semantics.verdict import Different, Equal
+from bpfsmith.trace import proof
+from bpfsmith.trace.forms import Form, kernel_of
+from bpfsmith.trace.fuse import FusedObject, compared, fuse
+from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.rewriting import Storage
+from tests.unit.trace.probes import STORE, TAKE, pair
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "pairs"
+KERNEL = kernel_of("6.18")
+FILTER = "if (bpf_get_current_pid_tgid() >> 32 != 42) return 0;"
+
+
+def fused(data: bytes, form: Form) -> FusedObject:
+    return fuse(data, "test.o", KERNEL, here=False, only=frozenset({form}))
+
+
+@pytest.mark.parametrize("form", [Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE])
+@pytest.mark.parametrize("entry", [STORE, FILTER + STORE])
+def test_every_form_of_a_latency_pair_is_proved(form: Form, entry: str) -> None:
+    made = fused(pair(entry, TAKE), form)
+    (outcome,) = made.outcomes
+    assert outcome.form is form
+    assert isinstance(outcome.verdict, Equal)
+    sections = [program.section for program in made.obj.programs]
+    assert sections == (["uprobe", "uretprobe"] if form is Form.TASK_STORAGE else ["uprobe.session"])
+
+
+def test_what_the_object_holds_beside_the_pair_stays_as_it_is() -> None:
+    data = pair(STORE, TAKE, 'HASH(start, u32, u64); u32 other = 7; SEC("tc") int bystander(void *c) { return other; }')
+    before, after = read_object(data), fused(data, Form.SESSION).obj
+    assert after.program("bystander").insns == before.program("bystander").insns
+    assert [spec.name for spec in after.maps] == [spec.name for spec in before.maps]
+    assert after.variable("other") == before.variable("other")
+    assert after.license == before.license
+
+
+def test_an_exit_that_acts_without_an_entry_is_not_left_out() -> None:
+    lonely = TAKE.replace("if (!at) return 0;", "if (!at) { total = 0; return 0; }")
+    (outcome,) = fused(pair(FILTER + STORE, lonely), Form.SESSION).outcomes
+    assert outcome.form is None
+    assert "left out" in outcome.put_aside[0][1] or "differ" in outcome.put_aside[0][1]
+
+
+def test_an_exit_that_leaves_its_entry_is_said_where_it_matters() -> None:
+    leaving = TAKE.replace("bpf_map_delete_elem(&start, &tid);", "")
+    by_thread, by_clock = FILTER + STORE, "if (NOW & 1) return 0;" + STORE
+    for entry, said in ((by_thread, False), (by_clock, True)):
+        (outcome,) = fused(pair(entry, leaving), Form.SESSION).outcomes
+        assert isinstance(outcome.verdict, Equal)
+        assert (proof.STALE in outcome.verdict.assumptions) is said
+
+
+def compiled(name: str, *flags: str) -> Object:
+    return replace(read_object(Compiler.default().compile(EXAMPLES / name, flags=flags)), path=name)
+
+
+def test_a_session_written_by_hand_is_equal_and_one_with_the_difference_wrong_is_told_apart() -> None:
+    original = compiled("funclatency.bpf.c")
+    ((_, right),) = compared(original, compiled("session.bpf.c"))
+    ((_, wrong),) = compared(original, compiled("session.bpf.c", "-DWRONG"))
+    assert isinstance(right, Equal)
+    assert isinstance(wrong, Different)
+
+
+SPEC = read_object(pair(STORE, TAKE)).map("start")
+STATE = proof.State(SPEC, KeyClass.TID)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("way_in", STORE.replace("&now, 0", "&total, 0")),
+        ("way_in", "if (NOW & 1) return 0;" + STORE),
+        ("way_out", TAKE.replace("NOW - *at", "*at - NOW")),
+        ("way_out", TAKE.replace("bpf_map_delete_elem(&start, &tid);", "")),
+        ("way_out", TAKE.replace("if (!at) return 0;", "if (!at) { total++; return 0; }")),
+        ("way_out", TAKE.replace("total += NOW - *at;", "*at = 0;")),
+    ],
+)
+def test_task_storage_of_another_pair_is_never_equal(name: str, broken: str) -> None:
+    """The proof compares with the original, not with what was meant: a form made of a changed program must fail."""
+    entry, exit_ = (broken, TAKE) if name == "way_in" else (STORE, broken)
+    original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.TASK_STORAGE)
+    step = proof.task_storage(
+        proof.Side(original.program(name), original), proof.Side(made.obj.program(name), made.obj), STATE, Storage("start", 8)
+    )
+    assert not isinstance(step.verdict, Equal)
+
+
+@pytest.mark.parametrize(
+    ("entry", "exit_"),
+    [
+        ("if (NOW & 1) return 0;" + STORE, TAKE),
+        (STORE.replace("u64 now = NOW;", "u64 now = NOW + 1;"), TAKE),
+        (STORE, TAKE.replace("NOW - *at", "NOW - *at + 1")),
+        (STORE, TAKE.replace("total +=", "total -=")),
+    ],
+)
+def test_a_session_of_another_pair_is_never_equal(entry: str, exit_: str) -> None:
+    original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.SESSION)
+    program = made.obj.program("way_in")
+    assert program.section == "uprobe.session"
+    first, second = (proof.Side(original.program(name), original) for name in ("way_in", "way_out"))
+    steps = proof.session(first, second, proof.Side(program, made.obj), STATE, None)
+    assert not isinstance(proof.summary(steps), Equal)
+
+
+def test_a_key_that_is_not_the_threads_own_makes_no_pair() -> None:
+    assert fused(pair("tid ^= 1;" + STORE, TAKE), Form.TASK_STORAGE).outcomes == ()
