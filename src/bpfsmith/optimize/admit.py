@@ -22,10 +22,10 @@ from typing import TypeVar
 from bpfsmith.diagnostic import KernelError, ToolError
 from bpfsmith.gate.load import insn_count, outcome_report
 from bpfsmith.gate.prove import prove_equal
-from bpfsmith.isa.context import Layout
+from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import Program, Subprogram
-from bpfsmith.isa.progtype import for_section
+from bpfsmith.isa.progtype import ProgramType, for_section
 from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
@@ -118,21 +118,30 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
 def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
     """What each function's code depends on, by name."""
     maps = {spec.name: spec for spec in obj.maps}
-    read = parameters(obj)
-    entries = {program.name for program in obj.programs}
-    out = {}
-    for name, function in obj.functions.items():
-        if name in entries:
-            context = _context(function.section)
-            out[name] = Surroundings(context or (), True, maps, read, cpu=cpu, context_known=context is not None)
-        else:
-            out[name] = Surroundings((), False, maps, read, cpu=cpu)
-    return out
+    types = {program.name: _type_of(program.section) for program in obj.programs}
+    layouts = [item.context for item in types.values() if item is not None]
+    narrow = frozenset(item.offset for layout in layouts for item in layout if item.kind is not FieldKind.SCALAR)
+    base = Surroundings(maps=maps, parameters=parameters(obj), cpu=cpu, narrow_pointers=narrow, is_program=False)
+    return {name: _surroundings_of(base, types, name) for name in obj.functions}
 
 
-def _context(section: str) -> Layout | None:
+def _surroundings_of(base: Surroundings, types: Mapping[str, ProgramType | None], name: str) -> Surroundings:
+    if name not in types:
+        return base
+    kind = types[name]
+    if kind is None:
+        return replace(base, is_program=True, context_known=False)
+    bits = 64 if kind.name in _WHOLE_RESULTS or kind.section.startswith("fmod_ret") else 32
+    return replace(base, is_program=True, context=kind.context, result_bits=bits)
+
+
+_WHOLE_RESULTS = frozenset({"BPF_PROG_TYPE_STRUCT_OPS", "BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_LSM"})
+"""Program types whose result may stand for that of a kernel function, with all its bits. Others give a u32 (bpf_prog_run)."""
+
+
+def _type_of(section: str) -> ProgramType | None:
     try:
-        return for_section(section).context
+        return for_section(section)
     except ToolError:  # no section that libbpf knows
         return None
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.graph import Graph, Node
-from bpfsmith.optimize.values import CLASSES, Event, State, TooHard, Values
+from bpfsmith.optimize.state import VERSIONS, Event, State, TooHard
+from bpfsmith.optimize.values import Values
 from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
 MAX_ROUNDS = 400
@@ -93,9 +94,9 @@ class Flow:
                 if known is None or not known.same(merged):
                     self.entries[target] = merged
                     dirty.add(target)
-            if self.values.kinds_grown != self._kinds_grown:
+            if self.values.kinds.grown != self._kinds_grown:
                 # What a pointer may lead to has grown: everything that was said of overlaps is said again.
-                self._kinds_grown = self.values.kinds_grown
+                self._kinds_grown = self.values.kinds.grown
                 dirty |= set(self.entries)
         reached = self._reached(start)
         for key in [item for item in self.entries if item not in reached]:
@@ -244,7 +245,7 @@ class Flow:
 
     def _merge_memory(self, side: int, given: list[State], classes: _Classes, out: State) -> None:
         t = self.values.t
-        for name in CLASSES:
+        for name in VERSIONS:
             out.versions[name] = classes.phi([state.versions[name] for state in given], f"{side}v{name}")
         rests = [state.rest for state in given]
         if all(rest is rests[0] for rest in rests):
@@ -355,7 +356,7 @@ class _Classes:
         made = self.made.get(parts)
         if made is None:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
-        self.values.add_sources(made, held)
+        self.values.kinds.add_sources(made, held)
         return t.zext(made, size, width)
 
 

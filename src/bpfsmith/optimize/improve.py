@@ -14,7 +14,7 @@ from bpfsmith.optimize.graph import Graph, Irregular
 from bpfsmith.optimize.ledger import Ledger, Step
 from bpfsmith.optimize.pipeline import optimise
 from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
-from bpfsmith.optimize.values import TooHard
+from bpfsmith.optimize.state import TooHard
 
 MAX_LEFT_OUT = 12
 """How many single steps are left out of a function before it is left as it was from the first of them on."""

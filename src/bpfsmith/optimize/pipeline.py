@@ -11,17 +11,22 @@ from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
 from bpfsmith.optimize.passes.dead import remove_dead
-from bpfsmith.optimize.passes.memory import form_words, merge_stores
+from bpfsmith.optimize.passes.duplicate import Detour, detours, take
+from bpfsmith.optimize.passes.parallel import share_parallel
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
 from bpfsmith.optimize.passes.sink import sink, sinkable
+from bpfsmith.optimize.passes.stores import merge_stores
 from bpfsmith.optimize.passes.windows import replace_windows
-from bpfsmith.optimize.values import TooHard, Values
+from bpfsmith.optimize.passes.words import form_words
+from bpfsmith.optimize.state import TooHard
+from bpfsmith.optimize.values import Values
 
 MAX_ROUNDS = 12
 MAX_SHARED = 8
 MAX_SUNK = 12
+MAX_SPLIT = 12
 
 
 def analysed(graph: Graph, around: Surroundings) -> Flow:
@@ -57,6 +62,7 @@ class Work:
 def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
     best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
+    best = _split(best, around, ledger)
     for _ in range(MAX_SHARED):
         mark = len(ledger.steps)
         after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
@@ -81,13 +87,33 @@ def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     return best
 
 
-def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledger, mark: int) -> Graph:
-    """What the passes make of `trial`, if that is shorter; the steps since `mark` are taken back if it is not."""
+def _split(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied."""
+    tried: set[object] = set()
+    for _ in range(MAX_SPLIT):
+        found = [item for item in detours(best, analysed(best, around), around) if _is_promising(item, best)]
+        left = [item for item in found if item not in tried]
+        if not left:
+            break
+        tried.add(left[0])
+        mark = len(ledger.steps)
+        best = _better(best, take(best, left[0], ledger), around, ledger, mark, at_least=not left[0].nodes)
+    return best
+
+
+def _is_promising(detour: Detour, graph: Graph) -> bool:
+    """Nothing to copy, or a block that nobody needs any more, or little."""
+    return not detour.nodes or detour.alone or detour.cost <= 2
+
+
+def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledger, mark: int, at_least: bool = False) -> Graph:
+    """What the passes make of `trial`, if that is shorter (`at_least`: or as short); the steps since `mark` are taken back if
+    it is not."""
     try:
         after = _settled(trial, around, ledger) if trial is not None else best
     except TooHard:
         after = best
-    if after.slots() < best.slots():
+    if after.slots() < best.slots() + at_least and after is not best:
         return after
     del ledger.steps[mark:]
     return best
@@ -112,6 +138,7 @@ def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
         changed |= work.did(control.hoist(graph, around, ledger))
         changed |= work.did(control.merge_same(graph, ledger))
         changed |= work.did(control.merge_tails(graph, ledger))
+        changed |= work.with_flow(share_parallel)
         work.did(control.clean(graph, ledger))
         if graph.slots() <= best_slots:
             best, best_slots = graph.copy(), graph.slots()

@@ -10,7 +10,7 @@ from bpfsmith.optimize.effects import Surroundings, defines, is_call, uses
 from bpfsmith.optimize.flow import Flow, known
 from bpfsmith.optimize.graph import Block, Graph, Node
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.values import TooHard
+from bpfsmith.optimize.state import TooHard
 
 
 def clean(graph: Graph, ledger: Ledger) -> bool:

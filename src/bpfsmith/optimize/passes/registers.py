@@ -17,7 +17,7 @@ from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.liveness import Liveness
-from bpfsmith.optimize.values import Event
+from bpfsmith.optimize.state import Event
 from bpfsmith.semantics.terms import Term
 
 COLOURS = range(10)

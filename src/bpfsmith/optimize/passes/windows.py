@@ -12,7 +12,7 @@ from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.liveness import Liveness
 from bpfsmith.optimize.search import MAX_STEPS, Step, Window
-from bpfsmith.optimize.values import Event
+from bpfsmith.optimize.state import Event
 from bpfsmith.semantics.terms import Term, leading_zeros
 from bpfsmith.source import Span
 
