@@ -7,11 +7,12 @@ that is how equalities between registers of the one and registers of the other a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings
+from bpfsmith.optimize.facts import Facts, known
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.state import VERSIONS, Event, State, TooHard
 from bpfsmith.optimize.values import Values
@@ -25,7 +26,6 @@ MAX_CASES = 6
 
 Key = tuple[int, ...]
 """A block of each side; behind them the conditions that are assumed from the start, by number, negative if they are false."""
-Facts = frozenset[Term]
 Watch = Callable[[int, Node, State, Facts], None]
 """Called before each instruction of a block: position, instruction, state, facts."""
 
@@ -64,6 +64,7 @@ class Flow:
     entries: dict[Key, Entry] = field(default_factory=dict)
     edges: dict[Key, list[tuple[Key, Entry]]] = field(default_factory=dict)
     split: set[Key] = field(default_factory=set)
+    liveness: object = None  # kept here for as long as the graph stays as it is
     _rank: dict[int, int] = field(default_factory=dict)
     _kinds_grown: int = 0
 
@@ -146,7 +147,7 @@ class Flow:
                 if watch is not None:
                     watch(len(block.nodes), block.end, state, facts)
                 condition = self._condition(state, op, events, tag)
-                decided = known(values.t, condition, facts)
+                decided = known(values, condition, facts)
                 if decided is None:
                     values.flush(state, events)
                     return End("branch", condition, block.next, block.taken)
@@ -279,10 +280,11 @@ class Flow:
     ) -> tuple[int, list[Term]]:
         """How many bytes from `at` on belong together, and what they are on each path: as a register has them if one does."""
         fitting = [n for n in (8, 4, 2, 1) if at % n == 0 and all(at + i in present for i in range(n))]
-        pieces = [(n, [self.values.join([byte(at + i, path) for i in range(n)]) for path in range(paths)]) for n in fitting]
-        for size, joined in pieces:
-            if size > 1 and classes.has(joined):
-                return size, joined
+        pieces = []
+        for n in fitting:
+            pieces.append((n, [self.values.join([byte(at + i, path) for i in range(n)]) for path in range(paths)]))
+            if n > 1 and classes.has(pieces[-1][1]):
+                return pieces[-1]
         return next((n, joined) for n, joined in pieces if n < 8 or any(may_be_address(value) for value in joined))
 
     def _merge_behind(
@@ -374,69 +376,3 @@ def replaced(t: Terms, value: Term | None, variable: Term, constant: Term) -> Te
     if value is not None and value.op == "concat" and any(arg is variable for arg in value.args):
         return t._concat([constant if arg is variable else arg for arg in value.args])
     return value
-
-
-# --- what facts say ---------------------------------------------------------------------------------------------------
-def known(t: Terms, condition: Term, facts: Facts) -> bool | None:
-    """Is the condition true or false where the facts hold? None: open."""
-    if condition.op == "truth":
-        return bool(condition.number)
-    if condition in facts:
-        return True
-    if t.negate(condition) in facts:
-        return False
-    if condition.op in ("conj", "disj"):
-        return _known_of_many(condition.op, [known(t, arg, facts) for arg in condition.args])
-    if condition.op == "not":
-        inner = known(t, condition.args[0], facts)
-        return None if inner is None else not inner
-    return _by_range(condition, facts)
-
-
-def _known_of_many(op: str, verdicts: list[bool | None]) -> bool | None:
-    decisive = op == "disj"
-    if any(verdict is decisive for verdict in verdicts):
-        return decisive
-    if all(verdict is (not decisive) for verdict in verdicts):
-        return not decisive
-    return None
-
-
-def _by_range(condition: Term, facts: Facts) -> bool | None:
-    if condition.op not in ("ult", "eq") or not any(arg.is_const for arg in condition.args):
-        return None
-    variable = condition.args[1] if condition.args[0].is_const else condition.args[0]
-    low, high, excluded = _bounds(variable, facts)
-    constant = condition.args[0].number if condition.args[0].is_const else condition.args[1].number
-    if condition.op == "eq":
-        if constant < low or constant > high or constant in excluded:
-            return False
-        return True if low == high == constant else None
-    if condition.args[1].is_const:  # variable < constant
-        return True if high < constant else False if low >= constant else None
-    return True if constant < low else False if constant >= high else None  # constant < variable
-
-
-def _bounds(variable: Term, facts: Iterable[Term]) -> tuple[int, int, set[int]]:
-    """The least and the greatest value that facts about the variable leave, and values that it has not."""
-    low, high, excluded = 0, (1 << (variable.width - leading_zeros(variable))) - 1, set()
-    for fact in facts:
-        positive = fact.op != "not"
-        inner = fact if positive else fact.args[0]
-        if inner.op not in ("ult", "eq") or not any(arg is variable for arg in inner.args):
-            continue
-        a, b = inner.args
-        if inner.op == "eq" and b.is_const:
-            if positive:
-                low, high = max(low, b.number), min(high, b.number)
-            else:
-                excluded.add(b.number)
-        elif inner.op == "ult" and b.is_const:
-            low, high = (low, min(high, b.number - 1)) if positive else (max(low, b.number), high)
-        elif inner.op == "ult" and a.is_const:
-            low, high = (max(low, a.number + 1), high) if positive else (low, min(high, a.number))
-    while low in excluded and low <= high:
-        low += 1
-    while high in excluded and high >= low:
-        high -= 1
-    return low, high, excluded

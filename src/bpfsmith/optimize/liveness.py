@@ -43,6 +43,15 @@ class Liveness:
 
     @classmethod
     def of(cls, graph: Graph, flow: Flow, around: Surroundings) -> Liveness:
+        """For a graph that is still as `flow` saw it, or a changed copy of it."""
+        if graph is not flow.sides[0][0]:
+            return cls._of(graph, flow, around)
+        if not isinstance(flow.liveness, cls):
+            flow.liveness = cls._of(graph, flow, around)
+        return flow.liveness
+
+    @classmethod
+    def _of(cls, graph: Graph, flow: Flow, around: Surroundings) -> Liveness:
         out = cls()
         for number in graph.blocks:
             out.touches[number] = touches_of(graph, flow, around, number)

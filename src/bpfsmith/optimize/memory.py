@@ -21,6 +21,7 @@ class Memory:
 
     t: Terms = field(default_factory=Terms)
     kinds: MemoryKinds = field(default_factory=MemoryKinds)
+    _joined: dict[tuple[Term, ...], Term] = field(default_factory=dict)
 
     # --- addresses ----------------------------------------------------------------------------------------------------
     def place(self, address: Term) -> tuple[Term, int]:
@@ -81,7 +82,11 @@ class Memory:
 
     def join(self, parts: list[Term]) -> Term:
         """Bytes in address order as one little-endian term."""
-        return parts[0] if len(parts) == 1 else self.t._concat(list(reversed(parts)))
+        key = tuple(parts)
+        joined = self._joined.get(key)
+        if joined is None:
+            joined = self._joined[key] = parts[0] if len(parts) == 1 else self.t._concat(parts[::-1])
+        return joined
 
     def _context_pointer(self, s: State, offset: int, op: ops.Load, around: Surroundings) -> Term | None:
         """A context field that holds a pointer gives all 64 bits of it, whatever the size of the load."""

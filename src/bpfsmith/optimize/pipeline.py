@@ -11,21 +11,25 @@ from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
 from bpfsmith.optimize.passes.dead import remove_dead
-from bpfsmith.optimize.passes.duplicate import Detour, detours, take
+from bpfsmith.optimize.passes.duplicate import Detour, detours, skip_useless, take
 from bpfsmith.optimize.passes.parallel import share_parallel
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
-from bpfsmith.optimize.passes.sink import sink, sinkable
+from bpfsmith.optimize.passes.sink import Sunk, sink, sink_stores, sinkable
 from bpfsmith.optimize.passes.stores import merge_stores
 from bpfsmith.optimize.passes.windows import replace_windows
 from bpfsmith.optimize.passes.words import form_words
+from bpfsmith.optimize.simulate import NotSimulated, simulate
 from bpfsmith.optimize.state import TooHard
 from bpfsmith.optimize.values import Values
 
 MAX_ROUNDS = 12
 MAX_SHARED = 8
 MAX_SUNK = 12
+SMALL, LARGE = 40, 120
+"""Slots of functions of which more trials, or fewer, are followed up."""
+
 MAX_SPLIT = 12
 
 
@@ -62,7 +66,7 @@ class Work:
 def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
     best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
-    best = _split(best, around, ledger)
+    best = _split(graph, best, around, ledger)
     for _ in range(MAX_SHARED):
         mark = len(ledger.steps)
         after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
@@ -73,22 +77,30 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
 
 
 def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Constants made on one way of branches, where that is shorter in the end. Each group of them is tried once."""
+    """Constants made on the ways that need them, where that is shorter in the end. Each is tried once."""
     tried: set[object] = set()
     for _ in range(MAX_SUNK):
-        groups = sinkable(best, analysed(best, around), around)
-        left = {group: sites for group, sites in groups.items() if (group[0], len(sites)) not in tried}
+        left = [item for item in sinkable(best, analysed(best, around), around) if _key(item) not in tried]
         if not left:
             break
-        group = max(left, key=lambda item: (len(left[item]), -item[1]))
-        tried.add((group[0], len(left[group])))
+        tried.add(_key(left[0]))
         mark = len(ledger.steps)
-        best = _better(best, sink(best, group, left[group], ledger), around, ledger, mark)
+        trial = sink(best, left[0], ledger)
+        if trial is not None:  # what made the constant before goes first, or it would be found there already
+            remove_dead(trial, analysed(trial, around), around, ledger)
+            if trial.slots() > best.slots() + (best.slots() < SMALL) - (best.slots() > LARGE):
+                trial = None
+        best = _better(best, trial, around, ledger, mark)
     return best
 
 
-def _split(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied."""
+def _key(sunk: Sunk) -> tuple[object, ...]:
+    return sunk.insn.dst_reg, sunk.insn.imm, sunk.target, len(sunk.ways)
+
+
+def _split(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied. Values
+    may depend on the way then, which the proof may have forgotten where the original's ways meet: it is asked at once."""
     tried: set[object] = set()
     for _ in range(MAX_SPLIT):
         found = [item for item in detours(best, analysed(best, around), around) if _is_promising(item, best)]
@@ -97,7 +109,11 @@ def _split(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
             break
         tried.add(left[0])
         mark = len(ledger.steps)
-        best = _better(best, take(best, left[0], ledger), around, ledger, mark, at_least=not left[0].nodes)
+        after = _better(best, take(best, left[0], ledger), around, ledger, mark, at_least=not left[0].nodes)
+        if after is not best and isinstance(simulate(original, after, around), NotSimulated):
+            del ledger.steps[mark:]
+            after = best
+        best = after
     return best
 
 
@@ -129,10 +145,13 @@ def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
         changed |= work.did(control.clean(graph, ledger))
         changed |= work.with_flow(remove_dead)
         changed |= work.with_flow(form_words)
+        work.with_flow(sink_stores)
         changed |= work.with_flow(merge_stores)
         changed |= work.with_flow(remove_dead)
         changed |= work.with_flow(replace_windows)
         changed |= work.did(control.thread(graph, work.flow, ledger))
+        changed |= work.did(control.clean(graph, ledger))
+        changed |= work.with_flow(skip_useless)
         changed |= work.did(control.clean(graph, ledger))
         changed |= work.with_flow(coalesce)
         changed |= work.did(control.hoist(graph, around, ledger))

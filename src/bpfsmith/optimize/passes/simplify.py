@@ -10,7 +10,8 @@ from bpfsmith.isa import insn as isa
 from bpfsmith.isa.insn import Insn
 from bpfsmith.optimize import make
 from bpfsmith.optimize.effects import Surroundings, defines, is_pure
-from bpfsmith.optimize.flow import Flow, known, tag_of
+from bpfsmith.optimize.facts import known
+from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.state import Event, State, TooHard
@@ -71,7 +72,7 @@ class _Walk:
         block.nodes = out
         if block.end is not None and block.taken is not None and isinstance(block.end.op, ops.Branch):
             condition = self.flow.values.condition(self.state, block.end.op)
-            decided = known(self.flow.values.t, condition, self.facts)
+            decided = known(self.flow.values, condition, self.facts)
             span = block.end.insn.span
             if decided is not None:
                 if self.ledger.allows("decided-branch", span, f"always {'taken' if decided else 'passed'}"):
