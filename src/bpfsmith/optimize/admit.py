@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import TypeVar
 
 from bpfsmith.diagnostic import KernelError, ToolError
@@ -60,6 +58,7 @@ class Settings:
     timed: bool = True
     cpu: int = 3
     patience: int = MAX_LEFT_OUT  # steps without a proof that are looked for and left out
+    quick: bool = False  # for a caller that proves the whole and measures by itself: the verifier is asked, no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +101,14 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     for program in programs:
         progress(f"loading {program.name}")
         session.verify(program)
-    session.agree(programs)
+    if len(programs) > 1:
+        session.agree(programs)
     verdicts = _prove_all(session, programs, settings, progress)
     for program in programs:
         session.settle_proof(program, verdicts[program.name])
         session.settle_objective(program)
-    session.agree(programs)
+    if len(programs) > 1:
+        session.agree(programs)
     # What another program's judges took back is proved in the form that it has now.
     verdicts = {**verdicts, **_prove_all(session, [item for item in programs if session.moved(item)], settings, progress)}
     results = tuple(session.result(program, verdicts[program.name]) for program in programs)
@@ -187,6 +188,9 @@ def _mapped(function: Callable[[_W], _R], work: list[_W], jobs: int) -> Iterator
     if jobs <= 1 or len(work) <= 1:
         yield from map(function, work)
         return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     with ProcessPoolExecutor(min(jobs, len(work)), mp_context=get_context("fork")) as pool:
         yield from pool.map(function, work)
 
@@ -307,7 +311,7 @@ class _Session:
 
     def _measured(self, program: Program, candidate: Program, timed: bool) -> tuple[ProgramReport, ProgramReport]:
         """Counts of both, and times of both measured in the same rounds, on a UDP packet."""
-        if self.judged.get(program.name) != "accepted":
+        if self.judged.get(program.name) != "accepted" or self.settings.quick:
             before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
         with open_maps(program, obj=self.obj) as maps, load(program, maps) as first, load(candidate, maps) as second:
@@ -327,6 +331,8 @@ class _Session:
 
 # --- proofs -----------------------------------------------------------------------------------------------------------
 def _prove_all(session: _Session, programs: list[Program], settings: Settings, progress: Progress) -> dict[str, Verdict]:
+    if settings.quick:
+        return {program.name: Unknown("not-asked", "the caller proves the program") for program in programs}
     work = [(program, session.candidate(program), settings.budget) for program in programs]
     session.proved.update((program.name, candidate) for program, candidate, _ in work)
     out: dict[str, Verdict] = {}
