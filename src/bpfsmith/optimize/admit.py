@@ -58,6 +58,7 @@ class Settings:
     timed: bool = True
     cpu: int = 3
     patience: int = MAX_LEFT_OUT  # steps without a proof that are looked for and left out
+    atomics: bool = False  # a load, an addition and a store may become one atomic addition
     quick: bool = False  # for a caller that proves the whole and measures by itself: the verifier is asked, no more
 
 
@@ -94,7 +95,7 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     """Optimises the programs of an object. InputError for what is no object, or has no program of a wanted name."""
     obj = read_object(data)
     programs = [obj.program(name) for name in settings.programs] if settings.programs else list(obj.programs)
-    around = surroundings(obj, settings.cpu)
+    around = surroundings(obj, settings.cpu, settings.atomics)
     names = list(dict.fromkeys(name for program in programs for name in _functions_of(program)))
     improved = _improve_all(obj, names, around, settings, progress)
     session = _Session(obj, around, improved, settings)
@@ -116,13 +117,15 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     return Optimized(rewrite(data, changes, path), results, session.improved)
 
 
-def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
+def surroundings(obj: Object, cpu: int = 3, atomics: bool = False) -> dict[str, Surroundings]:
     """What each function's code depends on, by name."""
     maps = {spec.name: spec for spec in obj.maps}
     types = {program.name: _type_of(program.section) for program in obj.programs}
     layouts = [item.context for item in types.values() if item is not None]
     narrow = frozenset(item.offset for layout in layouts for item in layout if item.kind is not FieldKind.SCALAR)
-    base = Surroundings(maps=maps, parameters=parameters(obj), cpu=cpu, narrow_pointers=narrow, is_program=False)
+    base = Surroundings(
+        maps=maps, parameters=parameters(obj), cpu=cpu, narrow_pointers=narrow, is_program=False, atomics=atomics
+    )
     return {name: _surroundings_of(base, types, name) for name in obj.functions}
 
 

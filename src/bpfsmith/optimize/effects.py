@@ -39,6 +39,8 @@ class Surroundings:
     cpu: int = 3
     """The instruction set that may be used: 1 to 4, as -mcpu."""
     stores_immediates: bool = True
+    atomics: bool = False
+    """May a load, an addition and a store become one atomic addition? Updates by other CPUs are then not lost."""
 
 
 @dataclass(frozen=True, slots=True)

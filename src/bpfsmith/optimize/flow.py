@@ -7,7 +7,7 @@ that is how equalities between registers of the one and registers of the other a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
@@ -214,11 +214,11 @@ class Flow:
         parts = held.args if held.op == "conj" else (held,)
         facts = entry.facts | set(parts)
         states = tuple(state.copy() for state in entry.states)
-        for part in parts:
-            if part.op == "eq" and part.args[1].is_const:
-                variable, constant = part.args
-                for state in states:
-                    state.regs = [replaced(self.values.t, value, variable, constant) for value in state.regs]
+        equal = {variable: constant for part in parts for variable, constant in _equal(self.values.t, part)}
+        for state in states if equal else ():
+            state.regs = [replaced(self.values.t, value, equal) for value in state.regs]
+            state.stack = {at: equal.get(byte, byte) for at, byte in state.stack.items()}
+            state.mem = {place: equal.get(byte, byte) for place, byte in state.mem.items()}
         return Entry(states, facts)
 
     # --- where paths meet ---------------------------------------------------------------------------------------------
@@ -369,10 +369,25 @@ def may_be_address(value: Term) -> bool:
     return value.op in ("app", "add")
 
 
-def replaced(t: Terms, value: Term | None, variable: Term, constant: Term) -> Term | None:
-    """`value` with `constant` for `variable`, where that is the value itself or a piece of it."""
-    if value is variable:
-        return constant
-    if value is not None and value.op == "concat" and any(arg is variable for arg in value.args):
-        return t._concat([constant if arg is variable else arg for arg in value.args])
+def _equal(t: Terms, condition: Term) -> Iterator[tuple[Term, Term]]:
+    """What a condition says is a constant: a value, and the pieces that it was put together from."""
+    if condition.op != "eq" or not condition.args[1].is_const:
+        return
+    variable, constant = condition.args
+    yield variable, constant
+    if variable.op == "concat":
+        top = variable.width
+        for piece in variable.args:
+            bottom = top - piece.width
+            if not piece.is_const:
+                yield piece, t.extract(constant, variable.width, top - 1, bottom)
+            top = bottom
+
+
+def replaced(t: Terms, value: Term | None, equal: Mapping[Term, Term]) -> Term | None:
+    """`value` with constants for what they equal, where that is the value itself or a piece of it."""
+    if value is None or value in equal:
+        return value and equal[value]
+    if value.op == "concat" and any(arg in equal for arg in value.args):
+        return t._concat([equal.get(arg, arg) for arg in value.args])
     return value

@@ -12,6 +12,7 @@ from bpfsmith.optimize.effects import SHARED, Surroundings
 from bpfsmith.optimize.graph import Node
 from bpfsmith.optimize.kinds import ANY, CLASSES, STACK, Kinds, MemoryKinds, read_classes, written_classes
 from bpfsmith.optimize.state import Event, State, TooHard
+from bpfsmith.semantics import eval as meaning
 from bpfsmith.semantics.terms import Term, Terms
 
 
@@ -146,7 +147,6 @@ class Memory:
         return version
 
     def store(self, s: State, node: Node, op: ops.Store, events: list[Event]) -> None:
-        t = self.t
         address, value = self.read(s, op.base), self.operand(s, op.src)
         if node.relo is not None:
             if self.kinds.may_be_stack(address):
@@ -154,9 +154,22 @@ class Memory:
             self.event(s, events, ("relocated store", op.size, self.unknown(node), address, value))
             self.bump(s, SHARED, self.t.app("relocated", 64, s.versions["any"], address, value))
             return
+        self._put(s, op, address, value, events)
+
+    def refine(self, s: State, op: ops.Atomic, events: list[Event]) -> None:
+        """An atomic as the load, operation and store that it stands for."""
+        address = self.read(s, op.base)
+        base, offset = self.place(address)
+        width = 8 * op.size
+        old = self.join([self.byte(s, base, offset + op.offset + i) for i in range(op.size)])
+        given = self.t.extract(self.read(s, op.src), 64, width - 1, 0)
+        new = meaning.atomic(self.t, op.kind, width, old, given, old)
+        self._put(s, ops.Store(op.base, op.offset, op.size, op.src), address, self.t.zext(new, width, 64), events)
+
+    def _put(self, s: State, op: ops.Store, address: Term, value: Term, events: list[Event]) -> None:
         base, offset = self.place(address)
         offset += op.offset
-        parts = [t.extract(value, 64, 8 * i + 7, 8 * i) for i in range(op.size)]
+        parts = [self.t.extract(value, 64, 8 * i + 7, 8 * i) for i in range(op.size)]
         if base.op == "app" and base.name == "fp":
             for i, part in enumerate(parts):
                 s.stack[offset + i] = part

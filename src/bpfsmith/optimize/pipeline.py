@@ -10,6 +10,7 @@ from bpfsmith.optimize.flow import Flow
 from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
+from bpfsmith.optimize.passes.atomics import form_atomics
 from bpfsmith.optimize.passes.dead import remove_dead
 from bpfsmith.optimize.passes.duplicate import Detour, detours, skip_useless, take
 from bpfsmith.optimize.passes.parallel import share_parallel
@@ -145,8 +146,9 @@ def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
         changed |= work.did(control.clean(graph, ledger))
         changed |= work.with_flow(remove_dead)
         changed |= work.with_flow(form_words)
-        work.with_flow(sink_stores)
         changed |= work.with_flow(merge_stores)
+        work.with_flow(sink_stores)
+        changed |= work.with_flow(form_atomics)
         changed |= work.with_flow(remove_dead)
         changed |= work.with_flow(replace_windows)
         changed |= work.did(control.thread(graph, work.flow, ledger))

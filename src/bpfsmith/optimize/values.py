@@ -74,6 +74,8 @@ class Values(Memory):
                 s.regs[dst] = self.load(s, node, op, around)
             case ops.Store(release=False):
                 self.store(s, node, op, events)
+            case ops.Atomic(fetch=False) if node.refines:
+                self.refine(s, op, events)
             case ops.Load() | ops.Store() | ops.Atomic():
                 calls.atomic(self, s, node, op, events, tag)
             case ops.LoadSkb(offset=offset, size=size, index=index):

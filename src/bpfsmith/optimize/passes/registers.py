@@ -317,4 +317,4 @@ def _renamed(node: Node, webs: Webs, reads: dict[int, int], writes: dict[int, in
                 new = replace(new, src_reg=colour(reads, insn.src_reg))
         case _:
             pass
-    return Node(new, node.relo) if new != insn else node
+    return replace(node, insn=new) if new != insn else node

@@ -201,7 +201,7 @@ class _Walk:
             rule, insn.span, "a number in the place of a register" if rule == "immediate" else "the original"
         ):
             return node
-        return Node(new)
+        return replace(node, insn=new)
 
     def _relocated(self, node: Node) -> Node | None:
         """r3 += K for r1 = K; r3 += r1, where the loader fills K in: libbpf does that for the number of any ALU instruction
