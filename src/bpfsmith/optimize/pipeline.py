@@ -15,13 +15,14 @@ from bpfsmith.optimize.passes.dead import remove_dead
 from bpfsmith.optimize.passes.duplicate import Detour, detours, skip_useless, take
 from bpfsmith.optimize.passes.parallel import share_parallel
 from bpfsmith.optimize.passes.registers import coalesce
+from bpfsmith.optimize.passes.select import selections
 from bpfsmith.optimize.passes.share import share
 from bpfsmith.optimize.passes.simplify import simplify
 from bpfsmith.optimize.passes.sink import Sunk, sink, sink_stores, sinkable
 from bpfsmith.optimize.passes.stores import merge_stores
 from bpfsmith.optimize.passes.windows import replace_windows
 from bpfsmith.optimize.passes.words import form_words
-from bpfsmith.optimize.simulate import NotSimulated, simulate
+from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
 from bpfsmith.optimize.state import TooHard
 from bpfsmith.optimize.values import Values
 
@@ -32,6 +33,7 @@ SMALL, LARGE = 40, 120
 """Slots of functions of which more trials, or fewer, are followed up."""
 
 MAX_SPLIT = 12
+MAX_SELECTED = 8
 
 
 def analysed(graph: Graph, around: Surroundings) -> Flow:
@@ -68,6 +70,7 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
     best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
     best = _split(graph, best, around, ledger)
+    best = _selected(graph, best, around, ledger)
     for _ in range(MAX_SHARED):
         mark = len(ledger.steps)
         after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
@@ -115,6 +118,28 @@ def _split(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -
             del ledger.steps[mark:]
             after = best
         best = after
+    return best
+
+
+def _selected(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Numbers that branches choose made in another way, where that is shorter in the end, and proved at once."""
+    for _ in range(MAX_SELECTED):
+        mark = len(ledger.steps)
+        shorter = None
+        for trial in selections(best, analysed(best, around), around, ledger):
+            step = ledger.steps[-1]
+            del ledger.steps[mark:]
+            remove_dead(trial, analysed(trial, around), around, ledger)
+            if trial.slots() <= best.slots() + (best.slots() < SMALL):
+                after = _better(best, trial, around, ledger, mark)
+                if after is not best and isinstance(simulate(original, after, around), Simulated):
+                    ledger.steps.insert(mark, step)
+                    shorter = after
+                    break
+            del ledger.steps[mark:]
+        if shorter is None:
+            return best
+        best = shorter
     return best
 
 
