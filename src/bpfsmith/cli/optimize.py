@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="SECONDS", type=int, default=60, help="for the proof of each whole program (default: 60)"
     )
+    parser.add_argument(
+        "--atomics",
+        action="store_true",
+        help="a load, an addition and a store may become one atomic addition: no update is lost then (a refinement; often "
+        "shorter, rarely faster)",
+    )
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     parser.add_argument(
         "--learn", metavar="CORPUS", nargs="+", help="write no object: search the windows of these files and directories"
@@ -54,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         programs=tuple(args.program),
         timed=not args.no_timing,
         cpu=int(args.mcpu.removeprefix("v")),
+        atomics=args.atomics,
     )
     with working(f"optimizing {args.file}") as status:
         update = getattr(status, "update", None)

@@ -237,10 +237,22 @@ class _Session:
         subs = tuple(Subprogram(sub.name, insns(sub.name, sub.insns), sub.is_global) for sub in program.subprograms)
         return replace(program, insns=insns(program.name, program.insns), subprograms=subs)
 
+    def object_of(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> Object:
+        """The object that `candidate` comes from: its relocations are where the new code has them."""
+        codes: dict[str, NewCode | None] = {name: item.code for name, item in self.improved.items()}
+        codes.update(other or {})
+        functions = dict(self.obj.functions)
+        for name in _functions_of(program):
+            code = codes.get(name)
+            if code is not None:
+                functions[name] = replace(functions[name], insns=code.insns, core_relos=code.core_relos)
+        return replace(self.obj, functions=functions)
+
     def accepted(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
         if self.judged.get(program.name, "").startswith("not asked") or not self.loadable:
             return True
-        with open_maps(program, obj=self.obj) as maps, load(self.candidate(program, other), maps) as outcome:
+        obj = self.object_of(program, other)
+        with open_maps(program, obj=obj) as maps, load(self.candidate(program, other), maps) as outcome:
             return isinstance(outcome, Accepted)
 
     def verify(self, program: Program) -> None:
@@ -317,7 +329,12 @@ class _Session:
         if self.judged.get(program.name) != "accepted" or self.settings.quick:
             before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
-        with open_maps(program, obj=self.obj) as maps, load(program, maps) as first, load(candidate, maps) as second:
+        with (
+            open_maps(program, obj=self.obj) as maps,
+            open_maps(program, obj=self.object_of(program)) as others,
+            load(program, maps) as first,
+            load(candidate, others) as second,
+        ):
             before, after = outcome_report(program, first), outcome_report(candidate, second)
             if not timed or not isinstance(first, Accepted) or not isinstance(second, Accepted):
                 return before, after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.isa.insn import slot_starts
@@ -16,8 +16,9 @@ from bpfsmith.optimize.pipeline import optimise
 from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
 from bpfsmith.optimize.state import TooHard
 
-MAX_LEFT_OUT = 12
-"""How many single steps are left out of a function before it is left as it was from the first of them on."""
+MAX_LEFT_OUT = 6
+"""How many times a step is looked for and left out (and with it the whole rule, where it was to blame before) until a function
+stays as it was from the first of them on."""
 
 HARD_TO_PROVE = frozenset({"path-splitting"})
 """Rules after which values of one side depend on the way that was taken, which the simulation may have forgotten."""
@@ -56,6 +57,7 @@ def improve(function: Function, around: Surroundings, patience: int = MAX_LEFT_O
 def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str) -> Improved:
     """The function again, without the steps that `accepts` does not like; `judge` names whose opinion it is."""
     current = improved
+    blamed: set[str] = set()
     for _ in range(MAX_LEFT_OUT):
         if current.code is None or accepts(current.code):
             return current
@@ -63,11 +65,22 @@ def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge
         if first_bad is None:
             break
         words = f"{judge}: {_describe(current, first_bad)}"
-        again = _attempt(current.function, around, replace(current, left_out=current.left_out | {first_bad}))
+        left_out, barred = _without(current.steps, first_bad, current.left_out, current.barred, blamed)
+        again = _attempt(current.function, around, replace(current, left_out=left_out, barred=barred))
         current = replace(again, refused=(*current.refused, words))
     if current.code is None or accepts(current.code):
         return current
     return replace(_unchanged(current.function, f"{judge} accepts none of the forms that were tried"), refused=current.refused)
+
+
+def _without(
+    steps: Iterable[Step], number: int, left_out: frozenset[int], barred: frozenset[str], blamed: set[str]
+) -> tuple[frozenset[int], frozenset[str]]:
+    """What is left out when a step is; its rule too if it was to blame before, which is noted in `blamed`."""
+    rule = next((step.rule for step in steps if step.number == number), "")
+    again = rule in blamed
+    blamed.add(rule)
+    return left_out | {number}, barred | {rule} if again and rule else barred
 
 
 def _describe(improved: Improved, number: int) -> str:
@@ -137,6 +150,7 @@ def _proved_part(
         if isinstance(proof, Simulated):
             return _result(function, after, failed, proof, tuple(refused))
     high = 0
+    blamed: set[str] = set()
     for _ in range(patience):
         low, high = 0, failed.asked if limit is None else min(failed.asked, limit)
         while low < high:
@@ -144,7 +158,7 @@ def _proved_part(
             low, high = (middle + 1, high) if isinstance(tried(middle)[2], Simulated) else (low, middle)
         if not high:
             return _unchanged(function, why.detail)
-        left_out = left_out | {high - 1}
+        left_out, barred = _without(failed.steps, high - 1, left_out, barred, blamed)
         after, failed, proof = tried(limit)
         if isinstance(proof, Simulated):
             return _result(function, after, failed, proof, tuple(refused))
