@@ -77,13 +77,17 @@ def learn_from(paths: Sequence[str], toolchain: Toolchain, path: Path, jobs: int
     return Report("optimize", Outcome.DONE, diagnostics=tuple(skipped), details=details)
 
 
+REFINED = "updates that were a load and a store are atomic: what other CPUs do can no longer come between (a refinement)"
+
+
 def optimize_report(done: Optimized, settings: Settings) -> Report:
     """The envelope; each program has its counts before and after, its verdict, and its steps."""
     equal = [item.verdict for item in done.programs if isinstance(item.verdict, Equal)]
+    refined = (REFINED,) if any(step.rule == "atomic" for item in done.programs for step in item.steps) else ()
     return Report(
         "optimize",
         Outcome.EQUAL,
-        assumptions=tuple(dict.fromkeys(text for verdict in equal for text in verdict.assumptions)),
+        assumptions=tuple(dict.fromkeys((*(text for verdict in equal for text in verdict.assumptions), *refined))),
         details={"objective": settings.objective, "programs": [_program(item) for item in done.programs]},
     )
 
@@ -127,6 +131,8 @@ def optimize_lines(done: Optimized, concise: bool = False) -> Iterator[str]:
     counts = Counter(step.rule for item in done.programs for step in item.steps)
     if counts:
         yield f"steps       {', '.join(f'{rule} {count}' for rule, count in counts.most_common())}"
+    if counts["atomic"]:
+        yield f"assuming    {REFINED}"
     for item in done.programs:
         yield from _remarks(item)
 
