@@ -150,7 +150,9 @@ class Memory:
         address, value = self.read(s, op.base), self.operand(s, op.src)
         if node.relo is not None:
             if self.kinds.may_be_stack(address):
-                raise TooHard("a relocated store to the stack")
+                self._store_somewhere(s, address, op, value, self.unknown(node))
+                if self.kinds.of(address) == {STACK}:
+                    return
             self.event(s, events, ("relocated store", op.size, self.unknown(node), address, value))
             self.bump(s, SHARED, self.t.app("relocated", 64, s.versions["any"], address, value))
             return
@@ -211,10 +213,10 @@ class Memory:
                 break
         s.stores.append((base, dict(written)))
 
-    def _store_somewhere(self, s: State, address: Term, op: ops.Store, value: Term) -> None:
+    def _store_somewhere(self, s: State, address: Term, op: ops.Store, value: Term, *more: Term) -> None:
         """A store to the stack at a place that is not constant: every byte may be hit."""
         t = self.t
-        s.rest = self.stack_token(s, address, value, t.const(64, op.offset), t.const(64, op.size))
+        s.rest = self.stack_token(s, address, value, t.const(64, op.offset), t.const(64, op.size), *more)
         s.stack = {}
         self.drop(s, lambda other: STACK in self.kinds.of(other))
 

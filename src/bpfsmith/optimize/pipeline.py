@@ -29,6 +29,9 @@ from bpfsmith.optimize.values import Values
 MAX_ROUNDS = 12
 MAX_SHARED = 8
 MAX_SUNK = 12
+TRIED_SLOTS = 2400
+"""Slots of all trials of one kind together."""
+
 SMALL, LARGE = 40, 120
 """Slots of functions of which more trials, or fewer, are followed up."""
 
@@ -71,7 +74,7 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
     best = _split(graph, best, around, ledger)
     best = _selected(graph, best, around, ledger)
-    for _ in range(MAX_SHARED):
+    for _ in range(_most(MAX_SHARED, best)):
         mark = len(ledger.steps)
         after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
         if after is best:
@@ -80,10 +83,15 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     return best
 
 
+def _most(trials: int, graph: Graph) -> int:
+    """How many trials a function is worth: each is a fixed point over all of it."""
+    return max(2, min(trials, TRIED_SLOTS // max(graph.slots(), 1)))
+
+
 def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """Constants made on the ways that need them, where that is shorter in the end. Each is tried once."""
     tried: set[object] = set()
-    for _ in range(MAX_SUNK):
+    for _ in range(_most(MAX_SUNK, best)):
         left = [item for item in sinkable(best, analysed(best, around), around) if _key(item) not in tried]
         if not left:
             break
@@ -106,7 +114,7 @@ def _split(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -
     """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied. Values
     may depend on the way then, which the proof may have forgotten where the original's ways meet: it is asked at once."""
     tried: set[object] = set()
-    for _ in range(MAX_SPLIT):
+    for _ in range(_most(MAX_SPLIT, best)):
         found = [item for item in detours(best, analysed(best, around), around) if _is_promising(item, best)]
         left = [item for item in found if item not in tried]
         if not left:
@@ -123,7 +131,7 @@ def _split(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -
 
 def _selected(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """Numbers that branches choose made in another way, where that is shorter in the end, and proved at once."""
-    for _ in range(MAX_SELECTED):
+    for _ in range(_most(MAX_SELECTED, best)):
         mark = len(ledger.steps)
         shorter = None
         for trial in selections(best, analysed(best, around), around, ledger):
