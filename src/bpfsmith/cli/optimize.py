@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learn", metavar="CORPUS", nargs="+", help="write no object: search the windows of these files and directories"
     )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the searching for --learn")
     parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
     options.add_toolchain(parser)
 
@@ -87,7 +88,7 @@ def _learn(args: argparse.Namespace) -> int:
     with working("learning") as status:
         update = getattr(status, "update", None)
         progress = update if update is not None else lambda text: None
-        report = learn_from(args.learn, options.toolchain(args), path, args.jobs, progress)
+        report = learn_from(args.learn, options.toolchain(args), path, args.jobs, progress, args.scheduler)
     print_diagnostics(report.diagnostics, args.output_format)
     if args.output_format == "json":
         print_json(report)

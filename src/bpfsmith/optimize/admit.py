@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
 from bpfsmith.diagnostic import KernelError, ToolError
 from bpfsmith.gate.load import insn_count, outcome_report
@@ -36,6 +35,7 @@ from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.improve import MAX_LEFT_OUT, Improved, improve, restricted
 from bpfsmith.optimize.ledger import Step
 from bpfsmith.optimize.parameters import parameters
+from bpfsmith.optimize.spread import Spread, here, processes
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
@@ -159,7 +159,7 @@ def _improve_all(
 ) -> dict[str, Improved]:
     done: dict[str, Improved] = {}
     work = [(obj.functions[name], around[name], settings.patience) for name in names]
-    for name, (result, found) in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
+    for name, (result, found) in zip(names, processes(settings.jobs)(_improve_one, work), strict=True):
         done[name] = result
         usual().fresh.update(found)
         progress(f"{name}: {result.slots_before} -> {result.slots_after} slots")
@@ -171,31 +171,15 @@ def _improve_one(work: tuple[Function, Surroundings, int]) -> tuple[Improved, di
     return improve(*work), dict(usual().fresh)
 
 
-def learn(data: bytes, cpu: int, jobs: int = 1) -> dict[str, str]:
+def learn(data: bytes, cpu: int, spread: Spread = here) -> dict[str, str]:
     """What searches over the windows of an object find, without writing one: window -> shorter form."""
     obj = read_object(data)
     around = surroundings(obj, cpu)
     work = [(function, around[name], MAX_LEFT_OUT) for name, function in obj.functions.items() if not function.problems]
     found: dict[str, str] = {}
-    for _, fresh in _mapped(_improve_one, work, jobs):
+    for _, fresh in spread(_improve_one, work):
         found.update(fresh)
     return found
-
-
-_W = TypeVar("_W")
-_R = TypeVar("_R")
-
-
-def _mapped(function: Callable[[_W], _R], work: list[_W], jobs: int) -> Iterator[_R]:
-    """The results in order, made by `jobs` processes."""
-    if jobs <= 1 or len(work) <= 1:
-        yield from map(function, work)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=get_context("fork")) as pool:
-        yield from pool.map(function, work)
 
 
 @dataclass(slots=True)
@@ -356,7 +340,7 @@ def _prove_all(session: _Session, programs: list[Program], settings: Settings, p
     work = [(program, session.candidate(program), settings.budget) for program in programs]
     session.proved.update((program.name, candidate) for program, candidate, _ in work)
     out: dict[str, Verdict] = {}
-    for program, verdict in zip(programs, _mapped(_prove_one, work, settings.jobs), strict=True):
+    for program, verdict in zip(programs, processes(settings.jobs)(_prove_one, work), strict=True):
         out[program.name] = verdict
         progress(f"{program.name}: {type(verdict).__name__.lower()}")
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
 from bpfsmith.optimize import cache
 from bpfsmith.optimize.admit import Optimized, ProgramResult, Settings, learn, optimize
 from bpfsmith.optimize.ledger import Step
+from bpfsmith.optimize.spread import Spread, cluster, processes
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.compiling import generate
@@ -59,15 +61,30 @@ def keep(path: Path) -> int:
         return 0
 
 
-def learn_from(paths: Sequence[str], toolchain: Toolchain, path: Path, jobs: int, progress: Callable[[str], None]) -> Report:
-    """Searches the windows of all these files, of directories the objects in them, and adds what is found to the cache."""
+def learn_from(
+    paths: Sequence[str],
+    toolchain: Toolchain,
+    path: Path,
+    jobs: int,
+    progress: Callable[[str], None],
+    scheduler: str | None = None,
+) -> Report:
+    """Searches the windows of all these files, of directories the objects in them, and adds what is found to the cache; on the
+    cluster behind the Dask `scheduler` if there is one. InputError `no-cluster`."""
+    with cluster(scheduler) if scheduler else nullcontext(processes(jobs)) as spread:
+        return _learn_from(paths, toolchain, path, spread, progress)
+
+
+def _learn_from(
+    paths: Sequence[str], toolchain: Toolchain, path: Path, spread: Spread, progress: Callable[[str], None]
+) -> Report:
     files = [item for name in paths for item in (sorted(Path(name).rglob("*.o")) if Path(name).is_dir() else [Path(name)])]
     skipped: list[Diagnostic] = []
     kept = 0
     for file in files:
         progress(f"learning from {file}")
         try:
-            cache.usual().fresh.update(learn(object_bytes(str(file), toolchain), toolchain.level, jobs))
+            cache.usual().fresh.update(learn(object_bytes(str(file), toolchain), toolchain.level, spread))
         except ToolError as error:
             skipped += [replace(item, severity=Severity.WARNING) for item in error.diagnostics[:1]]
         kept = keep(path)  # what was found so far survives an interruption
