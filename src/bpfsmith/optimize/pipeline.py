@@ -13,6 +13,7 @@ from bpfsmith.optimize.passes import control
 from bpfsmith.optimize.passes.atomics import form_atomics
 from bpfsmith.optimize.passes.dead import remove_dead
 from bpfsmith.optimize.passes.duplicate import Detour, detours, skip_useless, take
+from bpfsmith.optimize.passes.early import early_copies
 from bpfsmith.optimize.passes.parallel import share_parallel
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.select import selections
@@ -37,6 +38,7 @@ SMALL, LARGE = 40, 120
 
 MAX_SPLIT = 12
 MAX_SELECTED = 8
+MAX_EARLY = 4
 
 
 def analysed(graph: Graph, around: Surroundings) -> Flow:
@@ -74,6 +76,7 @@ def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
     best = _split(graph, best, around, ledger)
     best = _selected(graph, best, around, ledger)
+    best = _early(best, around, ledger)
     for _ in range(_most(MAX_SHARED, best)):
         mark = len(ledger.steps)
         after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
@@ -144,6 +147,26 @@ def _selected(original: Graph, best: Graph, around: Surroundings, ledger: Ledger
                     ledger.steps.insert(mark, step)
                     shorter = after
                     break
+            del ledger.steps[mark:]
+        if shorter is None:
+            return best
+        best = shorter
+    return best
+
+
+def _early(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+    """Copies made earlier, where moves go for that."""
+    for _ in range(_most(MAX_EARLY, best)):
+        shorter = None
+        mark = len(ledger.steps)
+        for trial in early_copies(best, around, ledger):
+            try:
+                coalesce(trial, analysed(trial, around), around, ledger)
+            except TooHard:
+                continue
+            if trial.slots() < best.slots():
+                shorter = trial
+                break
             del ledger.steps[mark:]
         if shorter is None:
             return best
