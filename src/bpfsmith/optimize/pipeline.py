@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bpfsmith.optimize.effects import Surroundings
@@ -73,7 +73,7 @@ class Work:
 
 def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
     """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
-    best = _sunk(_settled(graph.copy(), around, ledger), around, ledger)
+    best = _sunk(settled(graph.copy(), around, ledger), around, ledger)
     best = _split(graph, best, around, ledger)
     best = _selected(graph, best, around, ledger)
     best = _early(best, around, ledger)
@@ -183,7 +183,7 @@ def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledg
     """What the passes make of `trial`, if that is shorter (`at_least`: or as short); the steps since `mark` are taken back if
     it is not."""
     try:
-        after = _settled(trial, around, ledger) if trial is not None else best
+        after = settled(trial, around, ledger) if trial is not None else best
     except TooHard:
         after = best
     if after.slots() < best.slots() + at_least and after is not best:
@@ -192,31 +192,37 @@ def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledg
     return best
 
 
-def _settled(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
+Pass = Callable[[Work], bool]
+
+PASSES: tuple[Pass, ...] = (
+    lambda work: work.with_flow(simplify),
+    lambda work: work.with_flow(remove_dead),
+    lambda work: work.with_flow(form_words),
+    lambda work: work.with_flow(merge_stores),
+    lambda work: work.with_flow(sink_stores) and False,  # what it moves makes nothing shorter by itself
+    lambda work: work.with_flow(form_atomics),
+    lambda work: work.with_flow(replace_windows),
+    lambda work: work.did(control.thread(work.graph, work.flow, work.ledger)),
+    lambda work: work.with_flow(skip_useless),
+    lambda work: work.with_flow(coalesce),
+    lambda work: work.did(control.hoist(work.graph, work.around, work.ledger)),
+    lambda work: work.did(control.merge_same(work.graph, work.ledger)),
+    lambda work: work.did(control.merge_tails(work.graph, work.ledger)),
+    lambda work: work.with_flow(share_parallel),
+)
+"""In the order in which they are run; what comes out does not hang on it, as they are run until none finds anything."""
+
+
+def settled(graph: Graph, around: Surroundings, ledger: Ledger, passes: Sequence[Pass] = PASSES) -> Graph:
     """All passes until nothing changes; the shortest form on the way."""
     work = Work(graph, around, ledger)
     control.clean(graph, ledger)
     best, best_slots = graph.copy(), graph.slots()
     for _ in range(MAX_ROUNDS):
-        changed = work.with_flow(simplify)
-        changed |= work.did(control.clean(graph, ledger))
-        changed |= work.with_flow(remove_dead)
-        changed |= work.with_flow(form_words)
-        changed |= work.with_flow(merge_stores)
-        work.with_flow(sink_stores)
-        changed |= work.with_flow(form_atomics)
-        changed |= work.with_flow(remove_dead)
-        changed |= work.with_flow(replace_windows)
-        changed |= work.did(control.thread(graph, work.flow, ledger))
-        changed |= work.did(control.clean(graph, ledger))
-        changed |= work.with_flow(skip_useless)
-        changed |= work.did(control.clean(graph, ledger))
-        changed |= work.with_flow(coalesce)
-        changed |= work.did(control.hoist(graph, around, ledger))
-        changed |= work.did(control.merge_same(graph, ledger))
-        changed |= work.did(control.merge_tails(graph, ledger))
-        changed |= work.with_flow(share_parallel)
-        work.did(control.clean(graph, ledger))
+        changed = False
+        for each in passes:
+            changed |= each(work)
+            changed |= work.did(control.clean(graph, ledger))
         if graph.slots() <= best_slots:
             best, best_slots = graph.copy(), graph.slots()
         if not changed:

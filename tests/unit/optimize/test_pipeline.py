@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.pipeline import optimise
+from bpfsmith.optimize.pipeline import PASSES, optimise, settled
 from bpfsmith.optimize.simulate import Simulated, simulate
 from tests.unit.optimize.programs import around, graph
 
@@ -107,3 +109,13 @@ def test_a_step_that_is_left_out_is_not_taken() -> None:
 def test_nothing_is_done_under_a_limit_of_zero() -> None:
     before = graph(SMALLER["bytes that are copied"][0])
     assert optimise(before, around(), Ledger(limit=0)).slots() == before.slots()
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_the_order_of_the_passes_does_not_matter(name: str) -> None:
+    before = graph(SMALLER[name][0])
+    wanted = settled(before.copy(), around(), Ledger()).slots()
+    random = Random(name)
+    for _ in range(2):
+        order = random.sample(PASSES, len(PASSES))
+        assert settled(before.copy(), around(), Ledger(), order).slots() == wanted
