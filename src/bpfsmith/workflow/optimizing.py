@@ -120,13 +120,19 @@ def _program(item: ProgramResult) -> dict[str, object]:
     out["unknown"] = f"{item.verdict.gap}: {item.verdict.detail}" if isinstance(item.verdict, Unknown) else None
     out["verifier"] = item.judged
     out["steps"] = [
-        {"rule": step.rule, "place": str(step.span) if step.span else None, "what": step.what, "proof": out["proof"]}
+        {"rule": step.rule, "place": str(step.span) if step.span else None, "what": step.what, "proof": proofs(step, item)}
         for step in item.steps
     ]
     out["left_out"] = [text for function in item.functions for text in function.refused]
     out["unchanged"] = {function.function.name: function.reason for function in item.functions if function.reason}
     out["notes"] = list(item.notes)
     return out
+
+
+def proofs(step: Step, item: ProgramResult) -> list[str]:
+    """What a step rests on: the proof of its rule or window, that of its function, and that of the whole program."""
+    own = ["rule"] if step.rule.startswith("rule ") else ["window"] if step.rule == "window" else []
+    return [*own, "simulation", *(["whole-program"] if isinstance(item.verdict, Equal) else [])]
 
 
 def slots(item: ProgramResult) -> tuple[int, int]:
