@@ -200,6 +200,7 @@ def _row(path: Path, first: tuple[Program, Object], second: tuple[Program, Objec
             testrun.run(forms[0][1], udp_packet())
         except ToolError:
             return  # this program type has no test run
+        forms[0][2].reset()  # that run may have counted something
         draws = unsteady(first[0])
         count, difference = (0, "") if draws or not args.packets else compare(forms, args.packets, args.seed)
         times: tuple[float | None, ...] = (None,) * 6
