@@ -16,7 +16,7 @@ from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.pipeline import optimise
 from bpfsmith.optimize.simulate import Simulated, simulate
-from bpfsmith.optimize.values import TooHard
+from bpfsmith.optimize.state import TooHard
 from bpfsmith.semantics.concrete import run
 from tests.support.random_programs import MAPS, STEPS, program, run_input
 

@@ -27,10 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="SECONDS", type=int, default=60, help="for the proof of each whole program (default: 60)"
     )
+    parser.add_argument(
+        "--atomics",
+        action="store_true",
+        help="a load, an addition and a store may become one atomic addition: no update is lost then (a refinement; often "
+        "shorter, rarely faster)",
+    )
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     parser.add_argument(
         "--learn", metavar="CORPUS", nargs="+", help="write no object: search the windows of these files and directories"
     )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the searching for --learn")
     parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
     options.add_toolchain(parser)
 
@@ -54,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         programs=tuple(args.program),
         timed=not args.no_timing,
         cpu=int(args.mcpu.removeprefix("v")),
+        atomics=args.atomics,
     )
     with working(f"optimizing {args.file}") as status:
         update = getattr(status, "update", None)
@@ -80,7 +88,7 @@ def _learn(args: argparse.Namespace) -> int:
     with working("learning") as status:
         update = getattr(status, "update", None)
         progress = update if update is not None else lambda text: None
-        report = learn_from(args.learn, options.toolchain(args), path, args.jobs, progress)
+        report = learn_from(args.learn, options.toolchain(args), path, args.jobs, progress, args.scheduler)
     print_diagnostics(report.diagnostics, args.output_format)
     if args.output_format == "json":
         print_json(report)

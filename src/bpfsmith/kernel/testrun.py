@@ -121,7 +121,7 @@ def measure(
     Programs that resize the packet need `repeat` 1 and are too short to time that way. KernelError `test-run-failed`.
     """
     with ExitStack() as resources:
-        floor = _load_empty(programs[0], resources)
+        floor = empty_like(programs[0], resources)
         runners = (floor, *programs)
         samples: list[list[int]] = [[] for _ in runners]
         for _ in range(rounds):
@@ -138,7 +138,8 @@ def _timing(times: Sequence[int]) -> Timing:
     return Timing(min(times), median, third - first)
 
 
-def _load_empty(like: Accepted, resources: ExitStack) -> Accepted:
+def empty_like(like: Accepted, resources: ExitStack) -> Accepted:
+    """A loaded program of the same type that does nothing: the floor of its times. KernelError where there is none."""
     insns = (Insn(BPF_ALU64 | BPF_K | BPF_MOV), Insn(BPF_JMP | BPF_EXIT))
     program = Program("empty", like.program.section, insns, license=like.program.license)
     maps = resources.enter_context(open_maps(program))

@@ -11,20 +11,17 @@ A function that a judge does not like loses the steps that are to blame, found b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
-from typing import TypeVar
 
 from bpfsmith.diagnostic import KernelError, ToolError
 from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.gate.load import insn_count, outcome_report
 from bpfsmith.gate.prove import prove_equal
-from bpfsmith.isa.context import Layout
+from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import Program, Subprogram
-from bpfsmith.isa.progtype import for_section
+from bpfsmith.isa.progtype import ProgramType, for_section
 from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
@@ -37,6 +34,7 @@ from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.improve import MAX_LEFT_OUT, Improved, improve, restricted
 from bpfsmith.optimize.ledger import Step
 from bpfsmith.optimize.parameters import parameters
+from bpfsmith.optimize.spread import Spread, here, processes
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
@@ -59,6 +57,8 @@ class Settings:
     timed: bool = True
     cpu: int = 3
     patience: int = MAX_LEFT_OUT  # steps without a proof that are looked for and left out
+    atomics: bool = False  # a load, an addition and a store may become one atomic addition
+    quick: bool = False  # for a caller that proves the whole and measures by itself: the verifier is asked, no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,21 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     """Optimises the programs of an object. InputError for what is no object, or has no program of a wanted name."""
     obj = read_object(data)
     programs = [obj.program(name) for name in settings.programs] if settings.programs else list(obj.programs)
-    around = surroundings(obj, settings.cpu)
+    around = surroundings(obj, settings.cpu, settings.atomics)
     names = list(dict.fromkeys(name for program in programs for name in _functions_of(program)))
     improved = _improve_all(obj, names, around, settings, progress)
     session = _Session(obj, around, improved, settings)
     for program in programs:
         progress(f"loading {program.name}")
         session.verify(program)
-    session.agree(programs)
+    if len(programs) > 1:
+        session.agree(programs)
     verdicts = _prove_all(session, programs, settings, progress)
     for program in programs:
         session.settle_proof(program, verdicts[program.name])
         session.settle_objective(program)
-    session.agree(programs)
+    if len(programs) > 1:
+        session.agree(programs)
     # What another program's judges took back is proved in the form that it has now.
     verdicts = {**verdicts, **_prove_all(session, [item for item in programs if session.moved(item)], settings, progress)}
     results = tuple(session.result(program, verdicts[program.name]) for program in programs)
@@ -114,24 +116,35 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     return Optimized(rewrite(data, changes, path), results, session.improved)
 
 
-def surroundings(obj: Object, cpu: int = 3) -> dict[str, Surroundings]:
+def surroundings(obj: Object, cpu: int = 3, atomics: bool = False) -> dict[str, Surroundings]:
     """What each function's code depends on, by name."""
     maps = {spec.name: spec for spec in obj.maps}
-    read = parameters(obj)
-    entries = {program.name for program in obj.programs}
-    out = {}
-    for name, function in obj.functions.items():
-        if name in entries:
-            context = _context(function.section)
-            out[name] = Surroundings(context or (), True, maps, read, cpu=cpu, context_known=context is not None)
-        else:
-            out[name] = Surroundings((), False, maps, read, cpu=cpu)
-    return out
+    types = {program.name: _type_of(program.section) for program in obj.programs}
+    layouts = [item.context for item in types.values() if item is not None]
+    narrow = frozenset(item.offset for layout in layouts for item in layout if item.kind is not FieldKind.SCALAR)
+    base = Surroundings(
+        maps=maps, parameters=parameters(obj), cpu=cpu, narrow_pointers=narrow, is_program=False, atomics=atomics
+    )
+    return {name: _surroundings_of(base, types, name) for name in obj.functions}
 
 
-def _context(section: str) -> Layout | None:
+def _surroundings_of(base: Surroundings, types: Mapping[str, ProgramType | None], name: str) -> Surroundings:
+    if name not in types:
+        return base
+    kind = types[name]
+    if kind is None:
+        return replace(base, is_program=True, context_known=False)
+    bits = 64 if kind.name in _WHOLE_RESULTS or kind.section.startswith("fmod_ret") else 32
+    return replace(base, is_program=True, context=kind.context, result_bits=bits)
+
+
+_WHOLE_RESULTS = frozenset({"BPF_PROG_TYPE_STRUCT_OPS", "BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_LSM"})
+"""Program types whose result may stand for that of a kernel function, with all its bits. Others give a u32 (bpf_prog_run)."""
+
+
+def _type_of(section: str) -> ProgramType | None:
     try:
-        return for_section(section).context
+        return for_section(section)
     except ToolError:  # no section that libbpf knows
         return None
 
@@ -145,7 +158,7 @@ def _improve_all(
 ) -> dict[str, Improved]:
     done: dict[str, Improved] = {}
     work = [(obj.functions[name], around[name], settings.patience) for name in names]
-    for name, (result, found) in zip(names, _mapped(_improve_one, work, settings.jobs), strict=True):
+    for name, (result, found) in zip(names, processes(settings.jobs)(_improve_one, work), strict=True):
         done[name] = result
         usual().fresh.update(found)
         progress(f"{name}: {result.slots_before} -> {result.slots_after} slots")
@@ -157,28 +170,15 @@ def _improve_one(work: tuple[Function, Surroundings, int]) -> tuple[Improved, di
     return improve(*work), dict(usual().fresh)
 
 
-def learn(data: bytes, cpu: int, jobs: int = 1) -> dict[str, str]:
+def learn(data: bytes, cpu: int, spread: Spread = here) -> dict[str, str]:
     """What searches over the windows of an object find, without writing one: window -> shorter form."""
     obj = read_object(data)
     around = surroundings(obj, cpu)
     work = [(function, around[name], MAX_LEFT_OUT) for name, function in obj.functions.items() if not function.problems]
     found: dict[str, str] = {}
-    for _, fresh in _mapped(_improve_one, work, jobs):
+    for _, fresh in spread(_improve_one, work):
         found.update(fresh)
     return found
-
-
-_W = TypeVar("_W")
-_R = TypeVar("_R")
-
-
-def _mapped(function: Callable[[_W], _R], work: list[_W], jobs: int) -> Iterator[_R]:
-    """The results in order, made by `jobs` processes."""
-    if jobs <= 1 or len(work) <= 1:
-        yield from map(function, work)
-        return
-    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=get_context("fork")) as pool:
-        yield from pool.map(function, work)
 
 
 @dataclass(slots=True)
@@ -220,10 +220,22 @@ class _Session:
         subs = tuple(Subprogram(sub.name, insns(sub.name, sub.insns), sub.is_global) for sub in program.subprograms)
         return replace(program, insns=insns(program.name, program.insns), subprograms=subs)
 
+    def object_of(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> Object:
+        """The object that `candidate` comes from: its relocations are where the new code has them."""
+        codes: dict[str, NewCode | None] = {name: item.code for name, item in self.improved.items()}
+        codes.update(other or {})
+        functions = dict(self.obj.functions)
+        for name in _functions_of(program):
+            code = codes.get(name)
+            if code is not None:
+                functions[name] = replace(functions[name], insns=code.insns, core_relos=code.core_relos)
+        return replace(self.obj, functions=functions)
+
     def accepted(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
         if self.judged.get(program.name, "").startswith("not asked") or not self.loadable:
             return True
-        with open_maps(program, obj=self.obj) as maps, load(self.candidate(program, other), maps) as outcome:
+        obj = self.object_of(program, other)
+        with open_maps(program, obj=obj) as maps, load(self.candidate(program, other), maps) as outcome:
             return isinstance(outcome, Accepted)
 
     def verify(self, program: Program) -> None:
@@ -297,10 +309,15 @@ class _Session:
 
     def _measured(self, program: Program, candidate: Program, timed: bool) -> tuple[ProgramReport, ProgramReport]:
         """Counts of both, and times of both measured in the same rounds, on a UDP packet."""
-        if self.judged.get(program.name) != "accepted":
+        if self.judged.get(program.name) != "accepted" or self.settings.quick:
             before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
-        with open_maps(program, obj=self.obj) as maps, load(program, maps) as first, load(candidate, maps) as second:
+        with (
+            open_maps(program, obj=self.obj) as maps,
+            open_maps(program, obj=self.object_of(program)) as others,
+            load(program, maps) as first,
+            load(candidate, others) as second,
+        ):
             before, after = outcome_report(program, first), outcome_report(candidate, second)
             if not timed or not isinstance(first, Accepted) or not isinstance(second, Accepted):
                 return before, after
@@ -317,17 +334,15 @@ class _Session:
 
 # --- proofs -----------------------------------------------------------------------------------------------------------
 def _prove_all(session: _Session, programs: list[Program], settings: Settings, progress: Progress) -> dict[str, Verdict]:
+    if settings.quick:
+        return {program.name: Unknown("not-asked", "the caller proves the program") for program in programs}
     work = [(program, session.candidate(program), settings.budget) for program in programs]
     session.proved.update((program.name, candidate) for program, candidate, _ in work)
     out: dict[str, Verdict] = {}
-    for program, verdict in zip(programs, _mapped(_prove_one, work, settings.jobs), strict=True):
+    for program, verdict in zip(programs, processes(settings.jobs)(_prove_one, work), strict=True):
         out[program.name] = verdict
         progress(f"{program.name}: {type(verdict).__name__.lower()}")
     return out
-
-
-class _TimeUp(BaseException):
-    pass
 
 
 def _prove_one(work: tuple[Program, Program, int]) -> Verdict:

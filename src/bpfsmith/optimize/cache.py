@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from bpfsmith.optimize.search import Step, Window, shorter
+from bpfsmith.optimize.search import shorter
+from bpfsmith.optimize.steps import Step, Window
 
 SHIPPED = Path(__file__).parent / "rules.sqlite3"
 _SCHEMA = "CREATE TABLE IF NOT EXISTS rules (window TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID"

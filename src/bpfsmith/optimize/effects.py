@@ -32,9 +32,15 @@ class Surroundings:
     returns: bool = True
     context_known: bool = True
     """False where the section says nothing of the context: any field of it may then be a pointer, whatever its load's size."""
+    narrow_pointers: frozenset[int] = frozenset()
+    """Offsets at which contexts of this object have pointers that are loaded with 4 bytes."""
+    result_bits: int = 64
+    """How many bits of the result anybody looks at."""
     cpu: int = 3
     """The instruction set that may be used: 1 to 4, as -mcpu."""
     stores_immediates: bool = True
+    atomics: bool = False
+    """May a load, an addition and a store become one atomic addition? Updates by other CPUs are then not lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,12 @@ class HelperEffect:
     pure: bool = False
 
 
-ANYTHING = frozenset({"ctx", "packet", "map", "data", "any"})
+SHARED = frozenset({"ctx", "packet", "map", "data", "any"})
+"""All memory but the stack."""
+
+ANYTHING = SHARED | {"ends"}
+"""All memory but the stack, and where the packet lies."""
+
 _MAPS = frozenset({"map", "data", "any"})
 
 
@@ -68,7 +79,7 @@ def _table() -> dict[int, HelperEffect]:
     ]  # fmt: skip
     rows += [
         (name, "out:2 u32 u64", frozenset(), False)
-        for name in ("bpf_probe_read", "bpf_probe_read_kernel", "bpf_probe_read_user", "bpf_probe_read_str")
+        for name in ("bpf_probe_read", "bpf_probe_read_kernel", "bpf_probe_read_user")
     ]
     rows += [
         ("bpf_probe_read_kernel_str", "text:2 u32 u64", frozenset(), False),
@@ -80,14 +91,15 @@ def _table() -> dict[int, HelperEffect]:
         ("bpf_map_update_elem", "map in=key in=value u64", _MAPS, False),
         ("bpf_map_delete_elem", "map in=key", _MAPS, False),
         ("bpf_map_push_elem", "map in=value u64", _MAPS, False),
-        ("bpf_map_pop_elem", "map out=value", _MAPS, False),
-        ("bpf_map_peek_elem", "map out=value", frozenset(), False),
+        # A Bloom filter's peek reads the value; a busy queue leaves it alone.
+        ("bpf_map_pop_elem", "map inout=value", _MAPS, False),
+        ("bpf_map_peek_elem", "map inout=value", frozenset(), False),
         ("bpf_get_stackid", "ctx map u64", frozenset({"map"}), False),
         ("bpf_get_stack", "ctx may:3 u32 u64", frozenset(), False),
         ("bpf_perf_event_output", "ctx map u64 in:5 u64", frozenset(), False),
         ("bpf_skb_load_bytes", "ctx u32 out:4 u32", frozenset(), False),
         ("bpf_skb_load_bytes_relative", "ctx u32 out:4 u32 u32", frozenset(), False),
-        ("bpf_xdp_load_bytes", "ctx u32 out:4 u32", frozenset(), False),
+        ("bpf_xdp_load_bytes", "ctx u32 got:4 u32", frozenset(), False),
         ("bpf_fib_lookup", "ctx inout:3 u32 u32", frozenset(), False),
         ("bpf_csum_diff", "in:2 u32 in:4 u32 u32", frozenset(), False),
         ("bpf_redirect", "u32 u64", frozenset(), False),
@@ -97,8 +109,8 @@ def _table() -> dict[int, HelperEffect]:
         ("bpf_ringbuf_submit", "u64 u64", frozenset({"any"}), False),
         ("bpf_ringbuf_discard", "u64 u64", frozenset({"any"}), False),
         ("bpf_ringbuf_output", "map in:3 u64 u64", frozenset(), False),
-        ("bpf_spin_lock", "u64", ANYTHING, False),
-        ("bpf_spin_unlock", "u64", ANYTHING, False),
+        ("bpf_spin_lock", "u64", SHARED, False),
+        ("bpf_spin_unlock", "u64", SHARED, False),
     ]
     return {HELPER_IDS[name]: HelperEffect(signature(words), changes, pure) for name, words, changes, pure in rows}
 
@@ -107,13 +119,6 @@ HELPER_EFFECTS = _table()
 LOOKUP = HELPER_IDS["bpf_map_lookup_elem"]
 ARRAYS = frozenset({"BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"})
 """Maps whose entries are always there and never move: two lookups of one key give one pointer."""
-
-RENEWS_PACKET = frozenset(
-    number
-    for name, number in HELPER_IDS.items()
-    if name.startswith(("bpf_skb_", "bpf_xdp_adjust", "bpf_l3_", "bpf_l4_", "bpf_clone_redirect", "bpf_msg_", "bpf_xdp_store"))
-    and name not in ("bpf_skb_load_bytes", "bpf_skb_load_bytes_relative")
-)
 
 
 def helper_arguments(helper_id: int) -> tuple[int, ...]:

@@ -7,13 +7,15 @@ that is how equalities between registers of the one and registers of the other a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings
+from bpfsmith.optimize.facts import Facts, known
 from bpfsmith.optimize.graph import Graph, Node
-from bpfsmith.optimize.values import CLASSES, Event, State, TooHard, Values
+from bpfsmith.optimize.state import VERSIONS, Event, State, TooHard
+from bpfsmith.optimize.values import Values
 from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
 MAX_ROUNDS = 400
@@ -24,7 +26,6 @@ MAX_CASES = 6
 
 Key = tuple[int, ...]
 """A block of each side; behind them the conditions that are assumed from the start, by number, negative if they are false."""
-Facts = frozenset[Term]
 Watch = Callable[[int, Node, State, Facts], None]
 """Called before each instruction of a block: position, instruction, state, facts."""
 
@@ -63,6 +64,7 @@ class Flow:
     entries: dict[Key, Entry] = field(default_factory=dict)
     edges: dict[Key, list[tuple[Key, Entry]]] = field(default_factory=dict)
     split: set[Key] = field(default_factory=set)
+    liveness: object = None  # kept here for as long as the graph stays as it is
     _rank: dict[int, int] = field(default_factory=dict)
     _kinds_grown: int = 0
 
@@ -93,9 +95,9 @@ class Flow:
                 if known is None or not known.same(merged):
                     self.entries[target] = merged
                     dirty.add(target)
-            if self.values.kinds_grown != self._kinds_grown:
+            if self.values.kinds.grown != self._kinds_grown:
                 # What a pointer may lead to has grown: everything that was said of overlaps is said again.
-                self._kinds_grown = self.values.kinds_grown
+                self._kinds_grown = self.values.kinds.grown
                 dirty |= set(self.entries)
         reached = self._reached(start)
         for key in [item for item in self.entries if item not in reached]:
@@ -145,7 +147,7 @@ class Flow:
                 if watch is not None:
                     watch(len(block.nodes), block.end, state, facts)
                 condition = self._condition(state, op, events, tag)
-                decided = known(values.t, condition, facts)
+                decided = known(values, condition, facts)
                 if decided is None:
                     values.flush(state, events)
                     return End("branch", condition, block.next, block.taken)
@@ -212,11 +214,11 @@ class Flow:
         parts = held.args if held.op == "conj" else (held,)
         facts = entry.facts | set(parts)
         states = tuple(state.copy() for state in entry.states)
-        for part in parts:
-            if part.op == "eq" and part.args[1].is_const:
-                variable, constant = part.args
-                for state in states:
-                    state.regs = [replaced(self.values.t, value, variable, constant) for value in state.regs]
+        equal = {variable: constant for part in parts for variable, constant in _equal(self.values.t, part)}
+        for state in states if equal else ():
+            state.regs = [replaced(self.values.t, value, equal) for value in state.regs]
+            state.stack = {at: equal.get(byte, byte) for at, byte in state.stack.items()}
+            state.mem = {place: equal.get(byte, byte) for place, byte in state.mem.items()}
         return Entry(states, facts)
 
     # --- where paths meet ---------------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class Flow:
 
     def _merge_memory(self, side: int, given: list[State], classes: _Classes, out: State) -> None:
         t = self.values.t
-        for name in CLASSES:
+        for name in VERSIONS:
             out.versions[name] = classes.phi([state.versions[name] for state in given], f"{side}v{name}")
         rests = [state.rest for state in given]
         if all(rest is rests[0] for rest in rests):
@@ -278,10 +280,11 @@ class Flow:
     ) -> tuple[int, list[Term]]:
         """How many bytes from `at` on belong together, and what they are on each path: as a register has them if one does."""
         fitting = [n for n in (8, 4, 2, 1) if at % n == 0 and all(at + i in present for i in range(n))]
-        pieces = [(n, [self.values.join([byte(at + i, path) for i in range(n)]) for path in range(paths)]) for n in fitting]
-        for size, joined in pieces:
-            if size > 1 and classes.has(joined):
-                return size, joined
+        pieces = []
+        for n in fitting:
+            pieces.append((n, [self.values.join([byte(at + i, path) for i in range(n)]) for path in range(paths)]))
+            if n > 1 and classes.has(pieces[-1][1]):
+                return pieces[-1]
         return next((n, joined) for n, joined in pieces if n < 8 or any(may_be_address(value) for value in joined))
 
     def _merge_behind(
@@ -355,7 +358,7 @@ class _Classes:
         made = self.made.get(parts)
         if made is None:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
-        self.values.add_sources(made, held)
+        self.values.kinds.add_sources(made, held)
         return t.zext(made, size, width)
 
 
@@ -366,76 +369,25 @@ def may_be_address(value: Term) -> bool:
     return value.op in ("app", "add")
 
 
-def replaced(t: Terms, value: Term | None, variable: Term, constant: Term) -> Term | None:
-    """`value` with `constant` for `variable`, where that is the value itself or a piece of it."""
-    if value is variable:
-        return constant
-    if value is not None and value.op == "concat" and any(arg is variable for arg in value.args):
-        return t._concat([constant if arg is variable else arg for arg in value.args])
+def _equal(t: Terms, condition: Term) -> Iterator[tuple[Term, Term]]:
+    """What a condition says is a constant: a value, and the pieces that it was put together from."""
+    if condition.op != "eq" or not condition.args[1].is_const:
+        return
+    variable, constant = condition.args
+    yield variable, constant
+    if variable.op == "concat":
+        top = variable.width
+        for piece in variable.args:
+            bottom = top - piece.width
+            if not piece.is_const:
+                yield piece, t.extract(constant, variable.width, top - 1, bottom)
+            top = bottom
+
+
+def replaced(t: Terms, value: Term | None, equal: Mapping[Term, Term]) -> Term | None:
+    """`value` with constants for what they equal, where that is the value itself or a piece of it."""
+    if value is None or value in equal:
+        return value and equal[value]
+    if value.op == "concat" and any(arg in equal for arg in value.args):
+        return t._concat([equal.get(arg, arg) for arg in value.args])
     return value
-
-
-# --- what facts say ---------------------------------------------------------------------------------------------------
-def known(t: Terms, condition: Term, facts: Facts) -> bool | None:
-    """Is the condition true or false where the facts hold? None: open."""
-    if condition.op == "truth":
-        return bool(condition.number)
-    if condition in facts:
-        return True
-    if t.negate(condition) in facts:
-        return False
-    if condition.op in ("conj", "disj"):
-        return _known_of_many(condition.op, [known(t, arg, facts) for arg in condition.args])
-    if condition.op == "not":
-        inner = known(t, condition.args[0], facts)
-        return None if inner is None else not inner
-    return _by_range(condition, facts)
-
-
-def _known_of_many(op: str, verdicts: list[bool | None]) -> bool | None:
-    decisive = op == "disj"
-    if any(verdict is decisive for verdict in verdicts):
-        return decisive
-    if all(verdict is (not decisive) for verdict in verdicts):
-        return not decisive
-    return None
-
-
-def _by_range(condition: Term, facts: Facts) -> bool | None:
-    if condition.op not in ("ult", "eq") or not any(arg.is_const for arg in condition.args):
-        return None
-    variable = condition.args[1] if condition.args[0].is_const else condition.args[0]
-    low, high, excluded = _bounds(variable, facts)
-    constant = condition.args[0].number if condition.args[0].is_const else condition.args[1].number
-    if condition.op == "eq":
-        if constant < low or constant > high or constant in excluded:
-            return False
-        return True if low == high == constant else None
-    if condition.args[1].is_const:  # variable < constant
-        return True if high < constant else False if low >= constant else None
-    return True if constant < low else False if constant >= high else None  # constant < variable
-
-
-def _bounds(variable: Term, facts: Iterable[Term]) -> tuple[int, int, set[int]]:
-    """The least and the greatest value that facts about the variable leave, and values that it has not."""
-    low, high, excluded = 0, (1 << (variable.width - leading_zeros(variable))) - 1, set()
-    for fact in facts:
-        positive = fact.op != "not"
-        inner = fact if positive else fact.args[0]
-        if inner.op not in ("ult", "eq") or not any(arg is variable for arg in inner.args):
-            continue
-        a, b = inner.args
-        if inner.op == "eq" and b.is_const:
-            if positive:
-                low, high = max(low, b.number), min(high, b.number)
-            else:
-                excluded.add(b.number)
-        elif inner.op == "ult" and b.is_const:
-            low, high = (low, min(high, b.number - 1)) if positive else (max(low, b.number), high)
-        elif inner.op == "ult" and a.is_const:
-            low, high = (max(low, a.number + 1), high) if positive else (low, min(high, a.number))
-    while low in excluded and low <= high:
-        low += 1
-    while high in excluded and high >= low:
-        high -= 1
-    return low, high, excluded

@@ -41,10 +41,15 @@ def _op(insn: Insn) -> Op:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One instruction; `relo` is set when the loader will change its imm or offset, whose value is then unknown here."""
+    """One instruction; `relo` is set when the loader will change its imm or offset, whose value is then unknown here.
+
+    `refines` marks an atomic that stands for a load, an operation and a store: it does the same to one CPU, and others cannot
+    come between.
+    """
 
     insn: Insn
     relo: CoreRelo | None = None
+    refines: bool = False
 
     @property
     def op(self) -> Op:

@@ -23,10 +23,11 @@ class Step:
 
 @dataclass(slots=True)
 class Ledger:
-    """Steps from `limit` on, and those in `left_out`, are refused."""
+    """Steps from `limit` on, those in `left_out`, and those of `barred` rules are refused."""
 
     limit: int | None = None
     left_out: frozenset[int] = frozenset()
+    barred: frozenset[str] = frozenset()
     steps: list[Step] = field(default_factory=list)
     asked: int = 0
 
@@ -34,7 +35,7 @@ class Ledger:
         """May this change be made? If so it is on record as made."""
         number = self.asked
         self.asked += 1
-        if number in self.left_out or (self.limit is not None and number >= self.limit):
+        if rule in self.barred or number in self.left_out or (self.limit is not None and number >= self.limit):
             return False
         self.steps.append(Step(number, rule, span, what))
         return True

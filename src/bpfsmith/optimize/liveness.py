@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
+from bpfsmith.optimize.calls import touched
 from bpfsmith.optimize.effects import HELPER_EFFECTS, Surroundings, defines, uses
 from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
-from bpfsmith.optimize.values import STACK_BYTES, Event, State, Values
+from bpfsmith.optimize.state import STACK_BYTES, Event, State
+from bpfsmith.optimize.values import Values
 
 REGISTERS = (1 << 11) - 1
 STACK_MASK = ((1 << STACK_BYTES) - 1) << 11
@@ -41,9 +43,18 @@ class Liveness:
 
     @classmethod
     def of(cls, graph: Graph, flow: Flow, around: Surroundings) -> Liveness:
+        """For a graph that is still as `flow` saw it, or a changed copy of it."""
+        if graph is not flow.sides[0][0]:
+            return cls._of(graph, flow, around)
+        if not isinstance(flow.liveness, cls):
+            flow.liveness = cls._of(graph, flow, around)
+        return flow.liveness
+
+    @classmethod
+    def _of(cls, graph: Graph, flow: Flow, around: Surroundings) -> Liveness:
         out = cls()
         for number in graph.blocks:
-            out.touches[number] = _touches(graph, flow, around, number)
+            out.touches[number] = touches_of(graph, flow, around, number)
         out.solve(graph)
         return out
 
@@ -66,7 +77,8 @@ class Liveness:
                     changed = True
 
 
-def _touches(graph: Graph, flow: Flow, around: Surroundings, number: int) -> list[Touch]:
+def touches_of(graph: Graph, flow: Flow, around: Surroundings, number: int) -> list[Touch]:
+    """What each instruction of a block reads and overwrites, the end last."""
     block = graph.blocks[number]
     entry = flow.entries.get((number,))
     nodes = [*block.nodes, *([block.end] if block.end is not None else [])]
@@ -93,7 +105,7 @@ def touch(node: Node, state: State, flow: Flow, around: Surroundings) -> Touch:
     match node.op:
         case ops.Load(base=base, offset=offset, size=size) | ops.Store(base=base, offset=offset, size=size) as op:
             address = state.regs[base]
-            if not values.may_be_stack(address):
+            if not values.kinds.may_be_stack(address):
                 return Touch(reads, kills)
             assert address is not None
             root, at = values.place(address)
@@ -104,10 +116,10 @@ def touch(node: Node, state: State, flow: Flow, around: Surroundings) -> Touch:
             elif exact:
                 kills |= mask
         case ops.Atomic(base=base):
-            if values.may_be_stack(state.regs[base]):
+            if values.kinds.may_be_stack(state.regs[base]):
                 reads |= STACK_MASK
         case ops.CallHelper(helper_id=helper_id) if (effect := HELPER_EFFECTS.get(helper_id)) is not None:
-            read, written = values._touched(state, effect, around)
+            read, written = touched(values, state, effect, around)
             for register, length in read:
                 reads |= _reached(values, state, register, length)
             for register, length, whole in written:
@@ -115,7 +127,7 @@ def touch(node: Node, state: State, flow: Flow, around: Surroundings) -> Touch:
                 if whole and _is_exact(values, state, register):
                     kills |= mask
         case ops.CallHelper() | ops.CallKfunc() | ops.CallSubprogram():
-            if any(values.may_be_stack(state.regs[register]) for register in uses(node, around)):
+            if any(values.kinds.may_be_stack(state.regs[register]) for register in uses(node, around)):
                 reads |= STACK_MASK
         case _:
             pass
@@ -134,7 +146,7 @@ def _is_exact(values: Values, state: State, register: int) -> bool:
 def _reached(values: Values, state: State, register: int, length: int | None) -> int:
 
     value = state.regs[register]
-    if value is None or not values.may_be_stack(value):
+    if value is None or not values.kinds.may_be_stack(value):
         return 0
     if not _is_exact(values, state, register):
         return STACK_MASK

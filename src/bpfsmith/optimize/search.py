@@ -12,14 +12,12 @@ upper bits of each input are known to be zero. Candidates are sifted by running 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from random import Random
-from typing import NamedTuple
 
 from bpfsmith.ir.ops import AluKind
-from bpfsmith.semantics import eval as meaning
-from bpfsmith.semantics.domain import CONCRETE, B, Domain, V
+from bpfsmith.optimize.steps import Step, Window, value_of
+from bpfsmith.semantics.domain import CONCRETE
 from bpfsmith.semantics.solver import QUICK, Unsatisfiable, satisfiable
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -31,38 +29,10 @@ _BINARY = (
 )  # fmt: skip
 
 
-class Step(NamedTuple):
-    """One instruction on numbered registers. `what` is an AluKind, "neg", "be", "le", "swap" or "sx" (width `imm` bits to
-    `width`); `src` None means the number `imm`."""
-
-    what: str
-    width: int
-    dst: int
-    src: int | None
-    imm: int
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """`steps` in order; registers 0 .. len(zeros)-1 hold inputs at the start. `output` is the register that counts; what it
-    holds at the start may be used only if it is an input. `cpu` is the instruction set, 1 to 4."""
-
-    steps: tuple[Step, ...]
-    zeros: tuple[int, ...]
-    output: int
-    cpu: int
-
-    @property
-    def key(self) -> str:
-        """The window as text, for a cache."""
-        steps = ";".join(f"{s.what},{s.width},{s.dst},{'' if s.src is None else s.src},{s.imm}" for s in self.steps)
-        return f"{self.cpu}|{','.join(map(str, self.zeros))}|{self.output}|{steps}"
-
-
 def shorter(window: Window) -> tuple[Step, ...] | None:
     """The first proved sequence that has fewer steps, on the output register and the inputs; None when there is none."""
     samples = _samples(window)
-    wanted = [_run(window.steps, list(given))[window.output] for given in samples]
+    wanted = [run_steps(window.steps, list(given))[window.output] for given in samples]
     numbers = _numbers(window)
     starts = [list(given) + [0] * (window.output + 1 - len(given)) for given in samples]
     is_input = window.output < len(window.zeros)
@@ -149,24 +119,11 @@ def _steps(window: Window, numbers: tuple[int, ...], defined: bool, first_of_man
 
 # --- what steps compute -----------------------------------------------------------------------------------------------
 def _apply(step: Step, registers: list[int]) -> int:
-    return _value(CONCRETE, step, registers)
+    return value_of(CONCRETE, step, registers)
 
 
-def _value(d: Domain[V, B], step: Step, registers: list[V]) -> V:
-    match step.what:
-        case "neg":
-            return meaning.negate(d, step.width, registers[step.dst])
-        case "be" | "le" | "swap":
-            return meaning.byte_order(d, step.what, step.imm, registers[step.dst])
-        case "sx":
-            assert step.src is not None
-            return meaning.move_signed(d, step.width, step.imm, registers[step.src])
-        case _:
-            source = d.const(64, step.imm) if step.src is None else registers[step.src]
-            return meaning.alu(d, AluKind(step.what), step.width, registers[step.dst], source)
-
-
-def _run(steps: tuple[Step, ...], registers: list[int]) -> list[int]:
+def run_steps(steps: tuple[Step, ...], registers: list[int]) -> list[int]:
+    """What the registers hold after the steps on these inputs."""
     registers = registers + [0] * 12
     for step in steps:
         registers[step.dst] = _apply(step, registers)
@@ -196,7 +153,7 @@ def _proved(window: Window, steps: tuple[Step, ...]) -> bool:
         ]
         registers += [t.app(f"scratch{index}", 64) for index in range(12)]
         for step in sequence:
-            registers[step.dst] = _value(t, step, registers)
+            registers[step.dst] = value_of(t, step, registers)
         results.append(registers[window.output])
     if results[0] is results[1]:
         return True

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.flow import End, Entry, Flow, Mismatch
 from bpfsmith.optimize.graph import Graph
-from bpfsmith.optimize.values import Event, TooHard, Values
+from bpfsmith.optimize.state import Event, TooHard
+from bpfsmith.optimize.values import Values
 from bpfsmith.semantics.solver import QUICK, Unsatisfiable, satisfiable
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -61,8 +62,7 @@ def _compare(flow: Flow, key: tuple[int, ...], entry: Entry, around: Surrounding
         _same_event(t, key, a, b, entry.facts)
     if ends[0].kind == "exit" and around.returns:
         a_result, b_result = ends[0].result, ends[1].result
-        if around.is_program:  # of a program's result the kernel looks at 32 bits
-            a_result, b_result = (item and t.extract(item, 64, 31, 0) for item in (a_result, b_result))
+        a_result, b_result = (item and t.extract(item, 64, around.result_bits - 1, 0) for item in (a_result, b_result))
         if a_result is not None:
             _same(t, key, "the result", a_result, b_result, entry.facts)
 
@@ -75,7 +75,7 @@ def _normal(values: Values, events: list[Event]) -> list[Event]:
     def close() -> None:
         bases = [event[1] for event in run]
         apart = all(
-            isinstance(a, Term) and isinstance(b, Term) and not values.may_overlap(a, b)
+            isinstance(a, Term) and isinstance(b, Term) and not values.kinds.may_overlap(a, b)
             for i, a in enumerate(bases)
             for b in bases[i + 1 :]
         )

@@ -20,9 +20,6 @@ from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain
 
-PROOF_SECONDS = 1
-"""For the optimizer's own proof of a whole program; what counts is the proof against the element that follows."""
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -105,7 +102,7 @@ def compile_appnet(
     # Products and quotients of floats are proved by what both sides compute alike, which optimizing takes apart.
     optimized = optimized and not any(facts.long_arithmetic(body) for body in (element.req, element.init))
     data = (
-        optimize(plain, opened.path, Settings(timed=False, budget=PROOF_SECONDS, cpu=toolchain.level, patience=0)).data
+        optimize(plain, opened.path, Settings(timed=False, cpu=toolchain.level, patience=0, quick=True)).data
         if optimized
         else plain
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
 from bpfsmith.optimize import cache
 from bpfsmith.optimize.admit import Optimized, ProgramResult, Settings, learn, optimize
 from bpfsmith.optimize.ledger import Step
+from bpfsmith.optimize.spread import Spread, cluster, processes
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.compiling import generate
@@ -65,15 +67,30 @@ def keep(path: Path) -> int:
         return 0
 
 
-def learn_from(paths: Sequence[str], toolchain: Toolchain, path: Path, jobs: int, progress: Callable[[str], None]) -> Report:
-    """Searches the windows of all these files, of directories the objects in them, and adds what is found to the cache."""
+def learn_from(
+    paths: Sequence[str],
+    toolchain: Toolchain,
+    path: Path,
+    jobs: int,
+    progress: Callable[[str], None],
+    scheduler: str | None = None,
+) -> Report:
+    """Searches the windows of all these files, of directories the objects in them, and adds what is found to the cache; on the
+    cluster behind the Dask `scheduler` if there is one. InputError `no-cluster`."""
+    with cluster(scheduler) if scheduler else nullcontext(processes(jobs)) as spread:
+        return _learn_from(paths, toolchain, path, spread, progress)
+
+
+def _learn_from(
+    paths: Sequence[str], toolchain: Toolchain, path: Path, spread: Spread, progress: Callable[[str], None]
+) -> Report:
     files = [item for name in paths for item in (sorted(Path(name).rglob("*.o")) if Path(name).is_dir() else [Path(name)])]
     skipped: list[Diagnostic] = []
     kept = 0
     for file in files:
         progress(f"learning from {file}")
         try:
-            cache.usual().fresh.update(learn(object_bytes(str(file), toolchain), toolchain.level, jobs))
+            cache.usual().fresh.update(learn(object_bytes(str(file), toolchain), toolchain.level, spread))
         except ToolError as error:
             skipped += [replace(item, severity=Severity.WARNING) for item in error.diagnostics[:1]]
         kept = keep(path)  # what was found so far survives an interruption
@@ -83,13 +100,17 @@ def learn_from(paths: Sequence[str], toolchain: Toolchain, path: Path, jobs: int
     return Report("optimize", Outcome.DONE, diagnostics=tuple(skipped), details=details)
 
 
+REFINED = "updates that were a load and a store are atomic: what other CPUs do can no longer come between (a refinement)"
+
+
 def optimize_report(done: Optimized, settings: Settings) -> Report:
     """The envelope; each program has its counts before and after, its verdict, and its steps."""
     equal = [item.verdict for item in done.programs if isinstance(item.verdict, Equal)]
+    refined = (REFINED,) if any(step.rule == "atomic" for item in done.programs for step in item.steps) else ()
     return Report(
         "optimize",
         Outcome.EQUAL,
-        assumptions=tuple(dict.fromkeys(text for verdict in equal for text in verdict.assumptions)),
+        assumptions=tuple(dict.fromkeys((*(text for verdict in equal for text in verdict.assumptions), *refined))),
         details={"objective": settings.objective, "programs": [_program(item) for item in done.programs]},
     )
 
@@ -105,13 +126,19 @@ def _program(item: ProgramResult) -> dict[str, object]:
     out["unknown"] = f"{item.verdict.gap}: {item.verdict.detail}" if isinstance(item.verdict, Unknown) else None
     out["verifier"] = item.judged
     out["steps"] = [
-        {"rule": step.rule, "place": str(step.span) if step.span else None, "what": step.what, "proof": out["proof"]}
+        {"rule": step.rule, "place": str(step.span) if step.span else None, "what": step.what, "proof": proofs(step, item)}
         for step in item.steps
     ]
     out["left_out"] = [text for function in item.functions for text in function.refused]
     out["unchanged"] = {function.function.name: function.reason for function in item.functions if function.reason}
     out["notes"] = list(item.notes)
     return out
+
+
+def proofs(step: Step, item: ProgramResult) -> list[str]:
+    """What a step rests on: the proof of its rule or window, that of its function, and that of the whole program."""
+    own = ["rule"] if step.rule.startswith("rule ") else ["window"] if step.rule == "window" else []
+    return [*own, "simulation", *(["whole-program"] if isinstance(item.verdict, Equal) else [])]
 
 
 def slots(item: ProgramResult) -> tuple[int, int]:
@@ -133,6 +160,8 @@ def optimize_lines(done: Optimized, concise: bool = False) -> Iterator[str]:
     counts = Counter(step.rule for item in done.programs for step in item.steps)
     if counts:
         yield f"steps       {', '.join(f'{rule} {count}' for rule, count in counts.most_common())}"
+    if counts["atomic"]:
+        yield f"assuming    {REFINED}"
     for item in done.programs:
         yield from _remarks(item)
 

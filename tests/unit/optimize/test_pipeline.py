@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.pipeline import optimise
+from bpfsmith.optimize.pipeline import PASSES, optimise, settled
 from bpfsmith.optimize.simulate import Simulated, simulate
 from tests.unit.optimize.programs import around, graph
 
@@ -41,6 +43,40 @@ SMALLER = {
         "a: r3 += 2\nr3 *= 7\nr0 = r3\nexit",
         8,
     ),
+    "addresses that are swapped": (
+        PACKET
+        + "r5 = *(u16 *)(r2 +0)\nr0 = *(u16 *)(r2 +4)\n*(u16 *)(r2 +0) = r0\nr0 = *(u16 *)(r2 +6)\nr4 = *(u16 *)(r2 +2)\n"
+        "*(u16 *)(r2 +4) = r5\n*(u16 *)(r2 +2) = r0\n*(u16 *)(r2 +6) = r4\nr0 = 2\nexit" + OUT,
+        13,
+    ),
+    "a way that decides a later branch": (
+        "r2 = *(u32 *)(r1 +12)\nr3 = *(u32 *)(r1 +16)\nr4 = 1\nif r2 == 5 goto on\nr4 = 0\non: r3 += 1\nif r4 == 0 goto out\n"
+        "r0 = r3\nexit" + OUT,
+        7,
+    ),
+    "a shorter test of a packet before a longer one": (
+        "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\nr4 = r2\nr4 += 34\n"
+        "if r4 > r3 goto out\nr0 = *(u8 *)(r2 +33)\nexit" + OUT,
+        9,
+    ),
+    "one counter or its neighbour": (
+        "r6 = *(u32 *)(r1 +12)\n" + KEY + "if r0 == 0 goto out\nif r6 == 5 goto a\nr1 = *(u32 *)(r0 +4)\nr1 += 1\n"
+        "*(u32 *)(r0 +4) = r1\ngoto out\na: r1 = *(u32 *)(r0 +0)\nr1 += 1\n*(u32 *)(r0 +0) = r1" + OUT,
+        15,
+    ),
+    "a constant that several ways end with": (
+        "r0 = 1\nr2 = *(u32 *)(r1 +12)\nif r2 == 5 goto out\nr3 = r1\ncall bpf_ktime_get_ns\nr6 = r0\nr0 = 1\n"
+        "if r6 == 7 goto out\ncall bpf_ktime_get_ns\nr6 = r0\nr0 = 1\nif r6 == 9 goto out\nr0 = r6\nout: exit",
+        8,
+    ),
+    "one number for both ways": (
+        "r6 = 1\n" + KEY + "if r0 == 0 goto on\n*(u64 *)(r0 +0) = 7\nr6 = 0\non: r0 = r6\nexit",
+        11,
+    ),
+    "a copy that comes late": (
+        "r2 = *(u32 *)(r1 +12)\nr6 = r1\nr1 = r2\nr2 = 0\ncall bpf_redirect\nr0 = *(u32 *)(r6 +16)\nexit",
+        6,
+    ),
 }  # fmt: skip
 
 
@@ -73,3 +109,13 @@ def test_a_step_that_is_left_out_is_not_taken() -> None:
 def test_nothing_is_done_under_a_limit_of_zero() -> None:
     before = graph(SMALLER["bytes that are copied"][0])
     assert optimise(before, around(), Ledger(limit=0)).slots() == before.slots()
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_the_order_of_the_passes_does_not_matter(name: str) -> None:
+    before = graph(SMALLER[name][0])
+    wanted = settled(before.copy(), around(), Ledger()).slots()
+    random = Random(name)
+    for _ in range(2):
+        order = random.sample(PASSES, len(PASSES))
+        assert settled(before.copy(), around(), Ledger(), order).slots() == wanted

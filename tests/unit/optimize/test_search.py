@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bpfsmith.optimize.cache import NOTHING, RuleCache, opened, save
-from bpfsmith.optimize.search import Step, Window, shorter
+from bpfsmith.optimize.search import shorter
+from bpfsmith.optimize.steps import Step, Window
 
 
 def window(*steps: Step, zeros: tuple[int, ...] = (0,), output: int = 0, cpu: int = 3) -> Window:

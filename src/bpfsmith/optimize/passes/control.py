@@ -7,10 +7,11 @@ from itertools import combinations
 
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings, defines, is_call, uses
-from bpfsmith.optimize.flow import Flow, known
+from bpfsmith.optimize.facts import known
+from bpfsmith.optimize.flow import Flow
 from bpfsmith.optimize.graph import Block, Graph, Node
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.values import TooHard
+from bpfsmith.optimize.state import TooHard
 
 
 def clean(graph: Graph, ledger: Ledger) -> bool:
@@ -67,7 +68,7 @@ def thread(graph: Graph, flow: Flow, ledger: Ledger) -> bool:
                 condition = flow.values.condition(entry.states[0], other.end.op)
             except TooHard:
                 continue
-            decided = known(flow.values.t, condition, entry.facts)
+            decided = known(flow.values, condition, entry.facts)
             if decided is None:
                 continue
             leads_to = other.taken if decided else other.next

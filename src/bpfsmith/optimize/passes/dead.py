@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bpfsmith.ir import ops
+from bpfsmith.optimize.calls import map_name
 from bpfsmith.optimize.effects import ARRAYS, HELPER_EFFECTS, LOOKUP, Surroundings, defines, is_pure
 from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.liveness import REGISTERS, Liveness, stack_mask
-from bpfsmith.optimize.values import Event, State
+from bpfsmith.optimize.liveness import REGISTERS, Liveness, Touch, stack_mask
+from bpfsmith.optimize.state import Event, State
 
 
 def remove_dead(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> bool:
@@ -70,6 +73,20 @@ def _is_dead(node: Node, state: State, flow: Flow, around: Surroundings, after: 
         effect = HELPER_EFFECTS.get(op.helper_id)
         if effect is not None and effect.pure:
             return True
-        name = flow.values._map_name(state.regs[1])
+        name = map_name(state.regs[1])
         return op.helper_id == LOOKUP and name is not None and name in around.maps and around.maps[name].type in ARRAYS
     return False
+
+
+def needed_nodes(nodes: Sequence[Node], touches: Sequence[Touch], alive: int) -> tuple[Node, ...]:
+    """Those of the instructions that change something which is alive after them; only arithmetic, loads and stores to the stack
+    are ever left out."""
+    kept: list[Node] = []
+    for node, touch in zip(reversed(nodes), reversed(touches[: len(nodes)]), strict=True):
+        if is_pure(node.op) and not any(alive >> register & 1 for register in defines(node.op)):
+            continue
+        if isinstance(node.op, ops.Store) and node.relo is None and touch.kills and not touch.kills & alive:
+            continue
+        kept.append(node)
+        alive = alive & ~touch.kills | touch.reads
+    return tuple(kept[::-1])

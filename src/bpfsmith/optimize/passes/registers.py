@@ -17,7 +17,7 @@ from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.liveness import Liveness
-from bpfsmith.optimize.values import Event
+from bpfsmith.optimize.state import Event
 from bpfsmith.semantics.terms import Term
 
 COLOURS = range(10)
@@ -317,4 +317,4 @@ def _renamed(node: Node, webs: Webs, reads: dict[int, int], writes: dict[int, in
                 new = replace(new, src_reg=colour(reads, insn.src_reg))
         case _:
             pass
-    return Node(new, node.relo) if new != insn else node
+    return replace(node, insn=new) if new != insn else node

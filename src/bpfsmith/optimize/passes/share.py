@@ -18,7 +18,7 @@ from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.liveness import Liveness
-from bpfsmith.optimize.values import STACK_BYTES, Event
+from bpfsmith.optimize.state import STACK_BYTES, Event
 from bpfsmith.semantics.terms import Term
 
 KEPT = (6, 7, 8, 9)
@@ -199,7 +199,7 @@ def _free_slot(graph: Graph, flow: Flow, around: Surroundings) -> int | None:
         for node in block.nodes:
             flow.values.step(state, node, around, events, tag_of((number,)))
             for value in state.regs:
-                if value is not None and flow.values.may_be_stack(value):
+                if value is not None and flow.values.kinds.may_be_stack(value):
                     root, offset = flow.values.place(value)
                     if not (root.op == "app" and root.name == "fp"):
                         return None

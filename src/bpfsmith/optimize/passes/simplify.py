@@ -10,10 +10,11 @@ from bpfsmith.isa import insn as isa
 from bpfsmith.isa.insn import Insn
 from bpfsmith.optimize import make
 from bpfsmith.optimize.effects import Surroundings, defines, is_pure
-from bpfsmith.optimize.flow import Flow, known, tag_of
+from bpfsmith.optimize.facts import known
+from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
-from bpfsmith.optimize.values import Event, State, TooHard
+from bpfsmith.optimize.state import Event, State, TooHard
 from bpfsmith.semantics.terms import Term
 from bpfsmith.source import Span
 
@@ -21,14 +22,24 @@ from bpfsmith.source import Span
 def simplify(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> bool:
     """One walk over every block that can be reached; `flow` is the analysis of `graph`. Did anything change?"""
     changed = False
+    relocated = _relocated_constants(graph, flow)
     for number in graph.order():
         entry = flow.entries.get((number,))
         if entry is None:
             continue
-        walk = _Walk(graph, flow, around, ledger, entry.states[0].copy(), entry.facts)
+        walk = _Walk(graph, flow, around, ledger, entry.states[0].copy(), entry.facts, relocated)
         changed |= walk.block(number)
     graph.prune()
     return changed
+
+
+def _relocated_constants(graph: Graph, flow: Flow) -> dict[Term, Node]:
+    """What the loader will fill in, and an instruction that has it as its number."""
+    return {
+        flow.values.unknown(node): node
+        for node in graph.nodes()
+        if node.relo is not None and isinstance(node.op, ops.Alu) and node.op.kind is AluKind.MOV and node.op.width == 64
+    }
 
 
 @dataclass(slots=True)
@@ -39,6 +50,7 @@ class _Walk:
     ledger: Ledger
     state: State
     facts: frozenset[Term]
+    relocated: dict[Term, Node]
 
     def block(self, number: int) -> bool:
         block = self.graph.blocks[number]
@@ -60,7 +72,7 @@ class _Walk:
         block.nodes = out
         if block.end is not None and block.taken is not None and isinstance(block.end.op, ops.Branch):
             condition = self.flow.values.condition(self.state, block.end.op)
-            decided = known(self.flow.values.t, condition, self.facts)
+            decided = known(self.flow.values, condition, self.facts)
             span = block.end.insn.span
             if decided is not None:
                 if self.ledger.allows("decided-branch", span, f"always {'taken' if decided else 'passed'}"):
@@ -152,6 +164,9 @@ class _Walk:
         if node.relo is not None:
             return node
         new = insn
+        relocated = self._relocated(node)
+        if relocated is not None:
+            return relocated
         match op:
             case ops.Alu(kind=kind, src=src, width=width) if not isinstance(src, ops.Imm):
                 new = self._source(insn, src, width, age, pointers=kind is AluKind.MOV)
@@ -186,7 +201,19 @@ class _Walk:
             rule, insn.span, "a number in the place of a register" if rule == "immediate" else "the original"
         ):
             return node
-        return Node(new)
+        return replace(node, insn=new)
+
+    def _relocated(self, node: Node) -> Node | None:
+        """r3 += K for r1 = K; r3 += r1, where the loader fills K in: libbpf does that for the number of any ALU instruction
+        (bpf_core_patch_insn in tools/lib/bpf/relo_core.c)."""
+        op = node.op
+        if not isinstance(op, ops.Alu) or isinstance(op.src, ops.Imm) or op.kind is AluKind.MOV or op.width != 64:
+            return None
+        value = self.state.regs[op.src]
+        made = None if value is None else self.relocated.get(value)
+        if made is None or not self.ledger.allows("relocated-immediate", node.insn.span, "a relocated number in its place"):
+            return None
+        return Node(replace(node.insn, opcode=node.insn.opcode & ~isa.BPF_X, src_reg=0, imm=made.insn.imm), made.relo)
 
     def _source(self, insn: Insn, src: int, width: int, age: list[int], pointers: bool) -> Insn:
         value = self.state.regs[src]

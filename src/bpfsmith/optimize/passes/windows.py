@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from bpfsmith.ir import ops
-from bpfsmith.isa import insn as isa
-from bpfsmith.isa.insn import Insn
 from bpfsmith.optimize.cache import RuleCache, usual
 from bpfsmith.optimize.effects import Surroundings, defines, uses
 from bpfsmith.optimize.flow import Flow, tag_of
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.liveness import Liveness
-from bpfsmith.optimize.search import MAX_STEPS, Step, Window
-from bpfsmith.optimize.values import Event
+from bpfsmith.optimize.rules import rewritten
+from bpfsmith.optimize.search import MAX_STEPS
+from bpfsmith.optimize.state import Event
+from bpfsmith.optimize.steps import Step, Window, as_insn, as_step
 from bpfsmith.semantics.terms import Term, leading_zeros
-from bpfsmith.source import Span
-
-_CODES = {
-    ops.AluKind.ADD: isa.BPF_ADD, ops.AluKind.SUB: isa.BPF_SUB, ops.AluKind.MUL: isa.BPF_MUL, ops.AluKind.OR: isa.BPF_OR,
-    ops.AluKind.AND: isa.BPF_AND, ops.AluKind.XOR: isa.BPF_XOR, ops.AluKind.LSH: isa.BPF_LSH, ops.AluKind.RSH: isa.BPF_RSH,
-    ops.AluKind.ARSH: isa.BPF_ARSH, ops.AluKind.MOV: isa.BPF_MOV,
-}  # fmt: skip
 
 
 def replace_windows(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger, cache: RuleCache | None = None) -> bool:
@@ -38,28 +30,40 @@ def _block(
     graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger, live: Liveness, number: int, cache: RuleCache
 ) -> bool:
     nodes = graph.blocks[number].nodes
-    if sum(_step(node) is not None for node in nodes) < 2:
+    if not any(_step(node) is not None for node in nodes):
         return False
     before = _values(graph, flow, around, number)
     alive = _alive_after(live, number, len(nodes))
-    for position in range(len(nodes) - 1, 0, -1):
+    for position in range(len(nodes) - 1, -1, -1):
+        if _step(nodes[position]) is None:
+            continue
         chain = _chain(nodes, position, alive, around)
-        for length in range(len(chain), 1, -1):
+        for length in range(len(chain), 0, -1):
             part = chain[-length:]
             found = _window(nodes, part, before, around)
             if found is None:
                 continue
             window, registers = found
-            steps = cache.shorter(window)
-            if steps is None or not ledger.allows("window", nodes[position].insn.span, f"{len(part)} steps as {len(steps)}"):
+            better = _better(window, cache)
+            if better is None or not ledger.allows(better[0], nodes[position].insn.span, f"{length} steps as {len(better[1])}"):
                 continue
-            new = [Node(_insn(step, registers, nodes[position].insn.span)) for step in steps]
+            steps = better[1]
+            new = [Node(as_insn(step, registers, nodes[position].insn.span)) for step in steps]
             gone = set(part)
             graph.blocks[number].nodes = [
                 item for at, node in enumerate(nodes) for item in (new if at == position else [] if at in gone else [node])
             ]
             return True
     return False
+
+
+def _better(window: Window, cache: RuleCache) -> tuple[str, tuple[Step, ...]] | None:
+    """What the rules, or else the cache and the search, make of a window, and which of them it was."""
+    by_rule = rewritten(window)
+    if by_rule is not None:
+        return f"rule {by_rule[0].name}", by_rule[1]
+    steps = cache.shorter(window) if len(window.steps) > 1 else None
+    return None if steps is None else ("window", steps)
 
 
 def _values(graph: Graph, flow: Flow, around: Surroundings, number: int) -> list[list[Term | None]]:
@@ -85,28 +89,11 @@ def _alive_after(live: Liveness, number: int, count: int) -> list[int]:
 
 
 def _step(node: Node) -> Step | None:
-    """The instruction as a step on its own registers, if it is one that the search knows."""
-    if node.relo is not None:
-        return None
-    match node.op:
-        case ops.Alu(kind=kind, width=width, dst=dst, src=src) if kind in _CODES and src != 10:
-            if isinstance(src, ops.Imm):
-                return Step(kind, width, dst, None, src.value)
-            return Step(kind, width, dst, src, 0)
-        case ops.Negate(width=width, dst=dst):
-            return Step("neg", width, dst, None, 0)
-        case ops.ByteOrder(to=to, bits=bits, dst=dst):
-            return Step(to, 64, dst, None, bits)
-        case ops.MoveSigned(width=width, bits=bits, dst=dst, src=src):
-            return Step("sx", width, dst, src, bits)
-        case _:
-            return None
+    return None if node.relo is not None else as_step(node.op)
 
 
 def _chain(nodes: list[Node], last: int, alive: list[int], around: Surroundings) -> list[int]:
     """Positions of the steps that only serve the one at `last`, which is included."""
-    if _step(nodes[last]) is None:
-        return [last]
     chain = [last]
     at = last - 1
     (output,) = defines(nodes[last].op)
@@ -174,24 +161,3 @@ def _is_pointer(value: Term) -> bool:
     """A sum with, or a copy of, an address: arithmetic on it is the verifier's business."""
     parts = value.args if value.op == "add" else (value,)
     return any(part.op == "app" and part.width == 64 and not part.name.startswith(("ret:", "m", "phi")) for part in parts)
-
-
-def _insn(step: Step, registers: tuple[int, ...], span: Span | None) -> Insn:
-    dst = registers[step.dst]
-    src = 0 if step.src is None else registers[step.src]
-    alu = isa.BPF_ALU64 if step.width == 64 else isa.BPF_ALU
-    match step.what:
-        case "neg":
-            return Insn(alu | isa.BPF_NEG, dst, span=span)
-        case "be" | "le":
-            order = isa.BPF_TO_BE if step.what == "be" else isa.BPF_TO_LE
-            return Insn(isa.BPF_ALU | isa.BPF_END | order, dst, imm=step.imm, span=span)
-        case "swap":
-            return Insn(isa.BPF_ALU64 | isa.BPF_END, dst, imm=step.imm, span=span)
-        case "sx":
-            return Insn(alu | isa.BPF_MOV | isa.BPF_X, dst, src, step.imm, span=span)
-        case _:
-            code = alu | _CODES[ops.AluKind(step.what)]
-            if step.src is None:
-                return Insn(code | isa.BPF_K, dst, imm=step.imm, span=span)
-            return Insn(code | isa.BPF_X, dst, src, span=span)

@@ -1,0 +1,117 @@
+"""What conditions that hold on the way to a place say about another condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bpfsmith.optimize.memory import Memory
+from bpfsmith.semantics.terms import Term, leading_zeros
+
+Facts = frozenset[Term]
+
+
+def known(values: Memory, condition: Term, facts: Facts) -> bool | None:
+    """Is the condition true or false where the facts hold? None: open."""
+    t = values.t
+    if condition.op == "truth":
+        return bool(condition.number)
+    if condition in facts:
+        return True
+    if t.negate(condition) in facts:
+        return False
+    if condition.op in ("conj", "disj"):
+        return _known_of_many(condition.op, [known(values, arg, facts) for arg in condition.args])
+    if condition.op == "not":
+        inner = known(values, condition.args[0], facts)
+        return None if inner is None else not inner
+    by_range = _by_range(condition, facts)
+    return by_range if by_range is not None else _by_distance(values, condition, facts)
+
+
+def _known_of_many(op: str, verdicts: list[bool | None]) -> bool | None:
+    decisive = op == "disj"
+    if any(verdict is decisive for verdict in verdicts):
+        return decisive
+    if all(verdict is (not decisive) for verdict in verdicts):
+        return not decisive
+    return None
+
+
+def _by_range(condition: Term, facts: Facts) -> bool | None:
+    if condition.op not in ("ult", "eq") or not any(arg.is_const for arg in condition.args):
+        return None
+    variable = condition.args[1] if condition.args[0].is_const else condition.args[0]
+    low, high, excluded = _bounds(variable, facts)
+    constant = condition.args[0].number if condition.args[0].is_const else condition.args[1].number
+    if condition.op == "eq":
+        if constant < low or constant > high or constant in excluded:
+            return False
+        return True if low == high == constant else None
+    if condition.args[1].is_const:  # variable < constant
+        return True if high < constant else False if low >= constant else None
+    return True if constant < low else False if constant >= high else None  # constant < variable
+
+
+def _bounds(variable: Term, facts: Iterable[Term]) -> tuple[int, int, set[int]]:
+    """The least and the greatest value that facts about the variable leave, and values that it has not."""
+    low, high, excluded = 0, (1 << (variable.width - leading_zeros(variable))) - 1, set()
+    for fact in facts:
+        positive = fact.op != "not"
+        inner = fact if positive else fact.args[0]
+        if inner.op not in ("ult", "eq") or not any(arg is variable for arg in inner.args):
+            continue
+        a, b = inner.args
+        if inner.op == "eq" and b.is_const:
+            if positive:
+                low, high = max(low, b.number), min(high, b.number)
+            else:
+                excluded.add(b.number)
+        elif inner.op == "ult" and b.is_const:
+            low, high = (low, min(high, b.number - 1)) if positive else (max(low, b.number), high)
+        elif inner.op == "ult" and a.is_const:
+            low, high = (max(low, a.number + 1), high) if positive else (low, min(high, a.number))
+    while low in excluded and low <= high:
+        low += 1
+    while high in excluded and high >= low:
+        high -= 1
+    return low, high, excluded
+
+
+# --- how far the packet's end is --------------------------------------------------------------------------------------
+def _by_distance(values: Memory, condition: Term, facts: Facts) -> bool | None:
+    """Comparisons of packet pointers. The verifier keeps what is added to them below 2**29, so that no sum wraps around."""
+    asked = _distance(values, condition)
+    if asked is None:
+        return None
+    low: int | None = None
+    high: int | None = None
+    for fact in facts:
+        positive = fact.op != "not"
+        given = _distance(values, fact if positive else fact.args[0])
+        if given is None or {given[0], given[1]} != {asked[0], asked[1]}:
+            continue
+        same_way = given[0] is asked[0]
+        bound = given[2] if same_way else -given[2]
+        # given: second - first > bound; seen from the other side: first - second < bound
+        if same_way == positive:
+            least = bound + positive
+            low = least if low is None else max(low, least)
+        else:
+            most = bound - (not same_way and positive)
+            high = most if high is None else min(high, most)
+    if low is not None and low > asked[2]:
+        return True
+    return False if high is not None and high <= asked[2] else None
+
+
+def _distance(values: Memory, condition: Term) -> tuple[Term, Term, int] | None:
+    """(a, b, k) for a comparison that says b - a > k, of two packet pointers without their constant offsets."""
+    if condition.op != "ult" or condition.args[0].width != 64 or any(arg.is_const for arg in condition.args):
+        return None
+    (a, a_at), (b, b_at) = (values.place(arg) for arg in condition.args)
+    if a is b or not values.kinds.of(a) == values.kinds.of(b) == _PACKET:
+        return None
+    return a, b, a_at - b_at
+
+
+_PACKET = frozenset({"packet"})
