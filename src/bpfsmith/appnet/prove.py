@@ -51,7 +51,7 @@ def prove(
     if isinstance(layout, str):
         return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")
     started = ""
-    if body == "req" and actions is not ACTIONS["BPF_PROG_TYPE_SYSCALL"]:
+    if body != "init" and actions is not ACTIONS["BPF_PROG_TYPE_SYSCALL"]:
         values = initial_values(element)
         wrong = _wrong_start(element, values, layout)
         if wrong:
@@ -61,7 +61,7 @@ def prove(
                 "the initial state is what init() leaves: its own program is proved apart, and has run before the first packet"
             )
     t = Terms()
-    changed = facts.written(element.req if body == "req" else element.init)
+    changed = facts.written(element.body(body))
     never_full = frozenset(spec.name for name, spec in layout.maps.items() if name in changed)
     try:
         candidate = of_program(t, program, "candidate", never_full)
@@ -85,8 +85,7 @@ def prove(
         second = of_program(t, program, "candidate", never_full, names.settle)
         return first, replace(second, calls=candidate.calls)
 
-    statements = element.req if body == "req" else element.init
-    named = over_names if facts.long_arithmetic(statements) else None
+    named = over_names if facts.long_arithmetic(element.body(body)) else None
     interpreted = interpreter_replayer(None, program) if replay else None
     return equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
 
@@ -101,8 +100,9 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
         image = specs[section].initial
         if image is None:
             return f"{section} has no initial bytes to hold what init() sets {item.name} to"
-        found = int.from_bytes(image[offset : offset + meaning.SIZES[item.type]], "little")
-        wanted = values[item.name]
+        size = 4 if item.type.name == "Vec" else meaning.state_bytes(item)
+        found = int.from_bytes(image[offset : offset + size], "little")
+        wanted = values.get(item.name, 0)
         if found != wanted:
             return f"state {item.name} starts as {found:#x} in the object, and init() sets it to {wanted:#x}"
     return ""
@@ -111,7 +111,7 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
 def _drawn_ahead(element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
     """The helpers that the candidate calls once for each place in the text on every run, where the meaning calls them as the
     path has it."""
-    expressions = list(facts.expressions(element.req if body == "req" else element.init))
+    expressions = list(facts.expressions(element.body(body)))
     out = set()
     for helper, kind in ((RANDOM, core.Draw), (CLOCK, core.Clock)):
         places = sum(isinstance(expr, kind) for expr in expressions)

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-unknown", action="store_true", help="write the output when the proof gave up, too")
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     parser.add_argument("--no-optimize", action="store_true", help="keep what clang makes")
+    options.add_placing(parser)
     options.add_toolchain(parser)
     options.add_solver(parser)
 
