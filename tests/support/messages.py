@@ -59,7 +59,7 @@ def some_packet(element: core.Element, binding: Binding, body: str, source: rand
         case 0:
             made[source.randrange(12, len(made))] ^= 1 << source.randrange(8)
         case 1:
-            made = made[: max(14, source.randrange(len(made)))]
+            made = made[: max(34, source.randrange(len(made)))]  # the kernel runs no skb with less than an IP header
         case _:
             pass
     return bytes(made)

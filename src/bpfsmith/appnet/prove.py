@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
+from bpfsmith.appnet.arrivals import read_terms
 from bpfsmith.appnet.correspond import Place, layout_of, with_state
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
@@ -15,9 +16,10 @@ from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.semantics.behaviour import Behaviour, of_program
+from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.equiv import Setting, equiv
 from bpfsmith.semantics.naming import Names
-from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
 from bpfsmith.semantics.verdict import Unknown, Verdict
@@ -70,7 +72,7 @@ def prove(
     reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
     if started:
         candidate = replace(candidate, assumptions=(*candidate.assumptions, started))
-    ahead = _drawn_ahead(element, body, reference, candidate)
+    ahead = _drawn_ahead(t, element, body, reference, candidate)
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
@@ -108,17 +110,27 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
     return ""
 
 
-def _drawn_ahead(element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
-    """The helpers that the candidate calls once for each place in the text on every run, where the meaning calls them as the
-    path has it."""
+def _drawn_ahead(t: Terms, element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
+    """The helpers that the candidate calls once for each place in the text for every message, where the meaning calls them as
+    the path has it. What it draws for packets that are no messages is never used."""
+    is_message = t.true
+    if element.binding is not None and body != "init":
+        arrival = read_terms(t, element.binding, body, element.body(body))
+        is_message = t.all_of(arrival.ours, arrival.readable)
     expressions = list(facts.expressions(element.body(body)))
     out = set()
     for helper, kind in ((RANDOM, core.Draw), (CLOCK, core.Clock)):
         places = sum(isinstance(expr, kind) for expr in expressions)
         count = candidate.calls.get(helper)
-        if count is not None and count.is_const and count.number == places and reference.calls.get(helper) is not count:
+        if count is None or not places or reference.calls.get(helper) is count:
+            continue
+        other = t.negate(t.eq(16, count, t.const(16, places)))
+        if isinstance(satisfiable(light(t, [is_message, other]), _QUICK), Unsatisfiable):
             out.add(helper)
     return frozenset(out)
+
+
+_QUICK = Limits(bitwuzla_steps=5_000, solver="bitwuzla")
 
 
 def _usual_state(program: Program, layout: meaning.Layout) -> dict[tuple[str, tuple[int, ...]], int]:

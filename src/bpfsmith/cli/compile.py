@@ -32,19 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.report import Outcome
-    from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved
-    from bpfsmith.workflow.inputs import AppnetInput, open_input, write_output
+    from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved, opened_appnet
+    from bpfsmith.workflow.inputs import write_output
 
     toolchain = options.toolchain(args)
-    opened = open_input(args.program, toolchain)
-    if not isinstance(opened, AppnetInput):
-        raise InputError(
-            Diagnostic(
-                "unknown-file-type", f"{args.program} is no AppNet program", help="`bpfsmith verify` loads objects and C"
-            )
-        )
+    opened = opened_appnet(args.program, toolchain)
     with working(f"proving {args.program}"):
         compiled = compile_appnet(
             opened, toolchain, limits=options.limits(args), timed=not args.no_timing, optimized=not args.no_optimize

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bpfsmith import __version__
-from bpfsmith.cli import asm, check, compile, cost, demo, disasm, explain, fmt, measure, optimize, trying, verify
+from bpfsmith.cli import asm, attach, check, compile, cost, demo, disasm, explain, fmt, measure, optimize, trying, verify
 from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
-VERBS = (compile, check, verify, optimize, trying, cost, measure, explain, fmt, asm, disasm, demo)
+VERBS = (compile, check, attach, verify, optimize, trying, cost, measure, explain, fmt, asm, disasm, demo)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
 from bpfsmith.appnet.prove import prove
-from bpfsmith.diagnostic import Diagnostic, InternalError, Label, Severity, Unsupported
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import insn_count, load_report
 from bpfsmith.isa.disasm import assembly
 from bpfsmith.kernel.load import Rejected
@@ -20,7 +20,7 @@ from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.workflow.hooking import Placement, place
-from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain
+from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input
 
 PROOF_SECONDS = 1
 """For the optimizer's own proof of a whole program; what counts is the proof against the element that follows."""
@@ -59,6 +59,15 @@ class Compiled:
                 return Outcome.UNKNOWN
             case _:
                 return Outcome.DIFFERENT
+
+
+def opened_appnet(path: str, toolchain: Toolchain) -> AppnetInput:
+    """An AppNet program; InputError `unknown-file-type` for anything else."""
+    opened = open_input(path, toolchain)
+    if isinstance(opened, AppnetInput):
+        return opened
+    help = "`bpfsmith verify` loads objects and C"
+    raise InputError(Diagnostic("unknown-file-type", f"{path} is no AppNet program", help=help))
 
 
 def generate(opened: AppnetInput, placements: Mapping[str, Placement]) -> Generated:
