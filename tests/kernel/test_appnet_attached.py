@@ -98,6 +98,25 @@ def test_rate_limit_holds_under_load_from_two_cpus() -> None:
     assert abs((last - first) - allowed) < 0.01 * allowed + 30, (last - first, allowed)
 
 
+def test_counts_in_map_entries_are_exact_across_cpus() -> None:
+    """Law: counts in the entries of a Map, made from two CPUs at once, lose nothing: they add up to what arrived."""
+    element = compiled(EXAMPLES / "calls_by_user.appnet")
+    assert element.generated.counted == {"calls", "bytes"}
+    data = payload(element.element.binding, "req", {"user": b"alice"}) if element.element.binding else b""
+    cpus = sorted(os.sched_getaffinity(0))
+    with Stage(PORT) as stage, stage.on_server() as device, attached(element, device) as running:
+        with stage.on_client():
+            command = [sys.executable, "-c", FLOOD.replace('b"request"', repr(data))]
+            senders = [subprocess.Popen([*command, str(cpu), "1.0", SERVER, str(PORT)]) for cpu in (cpus[0], cpus[-1])]
+        for sender in senders:
+            assert sender.wait(timeout=30) == 0
+        stage.exchange([])
+        state = state_of(running)
+    assert state["total"] == stage.arrived > 1000
+    assert state["calls"] == {b"alice": stage.arrived}
+    assert state["bytes"] == {b"alice": stage.arrived * len(data)}
+
+
 def trace(stage: Stage, running: Attached, plan: random.Random, rounds: int) -> dict[str, Any]:
     """Requests and unsolicited responses in a random order; what the interpreter makes of the same packets."""
     element = running.compiled.element

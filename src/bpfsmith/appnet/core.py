@@ -39,6 +39,9 @@ class Type:
         return self.name + ("<" + ", ".join(map(str, self.args)) + ">" if self.args else "")
 
 
+NOWHERE = Span("", 1)
+"""The place of what stands in no text."""
+
 INT, UINT, FLOAT, BOOL = Type("int"), Type("uint"), Type("float"), Type("bool")
 INSTANT = Type("Instant")
 

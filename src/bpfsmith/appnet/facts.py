@@ -28,9 +28,11 @@ from bpfsmith.appnet.core import (
     MapSet,
     Match,
     MessageSize,
+    Nothing,
     SetField,
     SetLocal,
     SetState,
+    Some,
     StateVar,
     Stmt,
     TextSize,
@@ -198,6 +200,59 @@ def draw_locals(body: Iterable[Stmt]) -> dict[str, DrawRange]:
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class EntryCount:
+    """`match get(m, k): Some(x) => set(m, k, x + e)  None => set(m, k, c)`: counting in an entry. `sign` is + or -."""
+
+    sign: str
+    amount: Expr
+    first: Expr
+
+
+def entry_count(statement: Stmt) -> EntryCount | None:
+    """Recognises a match that only counts in an entry of a Map of integers."""
+    if not (isinstance(statement, Match) and isinstance(statement.subject, MapGet) and len(statement.arms) == 2):
+        return None
+    lookup = statement.subject
+    by_kind = {type(arm.pattern): arm for arm in statement.arms}
+    some, none = by_kind.get(Some), by_kind.get(Nothing)
+    if some is None or none is None or not isinstance(some.pattern, Some) or some.pattern.type not in (INT, UINT):
+        return None
+    sets = [only for arm in (some, none) for only in arm.body if isinstance(only, MapSet)]
+    if len(sets) != 2 or len(some.body) != 1 or len(none.body) != 1 or any(has_effect(item.value) for item in sets):
+        return None
+    if any((item.map, item.key) != (lookup.map, lookup.key) for item in sets):
+        return None
+    value, first, name = sets[0].value, sets[1].value, some.pattern.name
+    if not isinstance(value, Binary) or value.op not in ("add", "sub"):
+        return None
+    sides = [(value.left, value.right)] if value.op == "sub" else [(value.left, value.right), (value.right, value.left)]
+    for old, amount in sides:
+        used = any(isinstance(item, Local) and item.name == name for item in subexpressions(amount))
+        if isinstance(old, Local) and old.name == name and not used:
+            return EntryCount("+" if value.op == "add" else "-", amount, first)
+    return None
+
+
+def counted_maps(body: Iterable[Stmt]) -> frozenset[str]:
+    """Maps of which a body does nothing but count in entries."""
+    body = tuple(body)
+    inside: set[int] = set()
+    counted: set[str] = set()
+    for statement in statements(body):
+        if entry_count(statement) is not None and isinstance(statement, Match) and isinstance(statement.subject, MapGet):
+            counted.add(statement.subject.map)
+            inside |= {id(part) for arm in statement.arms for part in arm.body} | {id(statement)}
+    for statement in statements(body):
+        if id(statement) in inside:
+            continue
+        if isinstance(statement, MapSet | MapDelete):
+            counted.discard(statement.map)
+        if isinstance(statement, Match) and isinstance(statement.subject, MapGet):
+            counted.discard(statement.subject.map)
+    return frozenset(counted)
+
+
 def shown(constant: Const) -> str:
     """A constant as a person would write it."""
     value = constant.value
@@ -279,10 +334,10 @@ def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
         case MapDelete():
             return replace(statement, key=expr(statement.key))
         case Match():
+            subject = expr(statement.subject)  # first, as it is evaluated first
             arms = tuple(
                 Arm(arm.pattern, tuple(rewritten(item, change) for item in arm.body), arm.span) for arm in statement.arms
             )
-            subject = expr(statement.subject)
             return replace(statement, subject=subject, arms=arms)
         case _:
             return statement

@@ -23,8 +23,6 @@ from bpfsmith.appnet.shapes import is_block, offsets, size_of
 from bpfsmith.appnet.unpack import MESSAGE_SIZE, Unpacking
 from bpfsmith.source import Span
 
-NOWHERE = Span("", 1)
-
 
 class Sharing(StrEnum):
     """How the state of an element is kept whole when several CPUs run steps at once."""
@@ -75,8 +73,8 @@ class _Writer:
     def put(self, text: str) -> None:
         self.lines.append("\t" * self.depth + text if text else "")
 
-    def at(self, line: int) -> None:
-        self.lines.append(f'#line {line} "{_printable(self.path)}"')
+    def at(self, span: Span) -> None:
+        self.lines.append(f'#line {span.line} "{_printable(span.path or self.path)}"')
 
     @contextmanager
     def block(self, head: str, tail: str = "}") -> Iterator[None]:
@@ -131,6 +129,7 @@ class Generated:
     c_text: str
     sharing: Sharing
     functions: Mapping[str, str]
+    counted: frozenset[str] = frozenset()  # Maps whose entries are only counted in, so that no count is ever lost
 
     @property
     def function(self) -> str:
@@ -215,7 +214,20 @@ class _Generator:
         self.out.lines[head:head] = declared
         if any("fx_" in line for line in self.out.lines):
             self.out.lines.insert(3, "#include <bpfsmith/fixed.h>")
-        return Generated("\n".join(self.out.lines) + "\n", self.mode, functions)
+        return Generated("\n".join(self.out.lines) + "\n", self.mode, functions, self._counted_maps())
+
+    def _counted_maps(self) -> frozenset[str]:
+        bodies = [self.element.body(step) for step in self.element.steps]
+        touched = [
+            facts.written(body) | {expr.map for expr in facts.expressions(body) if isinstance(expr, core.MapGet)}
+            for body in bodies
+        ]
+        counted = frozenset().union(*map(facts.counted_maps, bodies)) if self.choices.atomics else frozenset()
+        return frozenset(
+            name
+            for name in counted
+            if all(name in facts.counted_maps(body) or name not in used for body, used in zip(bodies, touched, strict=True))
+        )
 
     # --- state --------------------------------------------------------------------------------------------------------
     def _state(self) -> None:
@@ -263,7 +275,7 @@ class _Generator:
             if part.name == "Pair":
                 text = self._initial_pair(part, inner)
             elif part.name == "string":
-                text = f"{{ .words = {{ {', '.join(words(core.Const(inner[1 : 1 + inner[0]], part, NOWHERE)))} }} }}"
+                text = f"{{ .words = {{ {', '.join(words(core.Const(inner[1 : 1 + inner[0]], part, core.NOWHERE)))} }} }}"
             else:
                 text = str(int.from_bytes(inner, "little", signed=part == INT)) + ("ULL" if size_of(part) == 8 else "")
             parts.append(f".{member(index)} = {text}")
@@ -394,7 +406,7 @@ class _Generator:
 
     def _statement(self, statement: Stmt) -> bool:
         if not (isinstance(statement, core.SetState) and statement.name in self.constants):
-            self.out.at(statement.span.line)
+            self.out.at(statement.span)
         match statement:
             case core.SetLocal(name=name, value=value):
                 text = self._word(value) if name in self.draws else self._expr(value)
@@ -472,6 +484,10 @@ class _Generator:
 
     def _match(self, statement: core.Match) -> bool:
         subject = statement.subject
+        count = facts.entry_count(statement) if self.choices.atomics else None
+        if count is not None and isinstance(subject, core.MapGet):
+            self._count(subject, count)
+            return False
         if isinstance(subject, core.MapGet | core.VecGet):
             return self._match_option(statement, subject)
         simple = (isinstance(subject, core.Local | core.StateVar | core.Field) and subject.type != FLOAT) or is_block(
@@ -531,6 +547,22 @@ class _Generator:
         if kind == BOOL:
             a, b = f"!{a}", f"!{b}"
         return f"{a} == {b}"
+
+    def _count(self, subject: core.MapGet, count: facts.EntryCount) -> None:
+        """Counts in an entry where it is. Where another CPU inserts it between lookup and update, the count goes there."""
+        kind, name = self.c_type(subject.type.args[0]), self.name(subject.map)
+        key = self._let(self.c_type.stored(subject.key.type), "key", self._expr(subject.key))
+        amount = self._expr(count.amount)
+        added = amount if count.sign == "+" else f"-({amount})"
+        entry = self._let(f"{kind} *", "entry", f"bpf_map_lookup_elem(&{name}, &{key})")
+        with self.out.block(f"if ({entry})"):
+            self.out.put(f"__atomic_fetch_add({entry}, {added}, __ATOMIC_RELAXED);")
+        with self.out.block("else"):
+            value = self._let(kind, "value", self._expr(count.first))
+            with self.out.block(f"if (bpf_map_update_elem(&{name}, &{key}, &{value}, BPF_NOEXIST))"):
+                self.out.put(f"{entry} = bpf_map_lookup_elem(&{name}, &{key}); // another CPU was first")
+                self.out.put(f"if ({entry})")
+                self.out.put(f"\t__atomic_fetch_add({entry}, {added}, __ATOMIC_RELAXED);")
 
     def _match_option(self, statement: core.Match, subject: core.Lookup) -> bool:
         kind, held = self.c_type(subject.type.args[0]), self.c_type.stored(subject.type.args[0])

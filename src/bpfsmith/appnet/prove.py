@@ -15,6 +15,7 @@ from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
+from bpfsmith.semantics.atomicity import only_counted
 from bpfsmith.semantics.behaviour import Behaviour, of_program
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.equiv import Setting, equiv
@@ -40,10 +41,13 @@ def prove(
     places: Mapping[str, Place] | None = None,
     limits: Limits | None = None,
     replay: bool = True,
+    counted: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Is one run of `program` one step of the element's `body`, from every state that the invariant admits?
 
     `obj` is the object that the program came from: its variables say where the state is. `places` overrides that.
+    `counted` names Maps in whose entries the generator only counts, with what it takes that no CPU overwrites another's count;
+    that the program does nothing else to them is seen to here.
     """
     actions = ACTIONS.get(for_section(program.section).name)
     if actions is None:
@@ -76,6 +80,10 @@ def prove(
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
+    kept = {name for name in counted if name in layout.maps and only_counted(candidate, layout.maps[name].name)}
+    reference = replace(
+        reference, concedes_atomicity=_conceded(element, reference.concedes_atomicity, kept, _added(candidate, layout))
+    )
     replayer = kernel_replayer(program, obj) if replay else None
     usual = _usual_state(program, layout)
 
@@ -90,6 +98,32 @@ def prove(
     named = over_names if facts.long_arithmetic(element.body(body)) else None
     interpreted = interpreter_replayer(None, program) if replay else None
     return equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
+
+
+def _added(candidate: Behaviour, layout: meaning.Layout) -> set[str]:
+    """The scalars that a program touches by indivisible additions only."""
+    out = set()
+    for name, (section, offset) in layout.scalars.items():
+        near = [item for item in candidate.accesses if item.place == section and item.offset in (None, offset)]
+        if all(item.kind == "add" and item.offset is not None for item in near):
+            out.add(name)
+    return out
+
+
+def _conceded(element: core.Element, words: str, kept: set[str], added: set[str]) -> str:
+    """What a step with Maps gives up, less the Maps in whose entries it counts without loss."""
+    if not words or not kept:
+        return words
+    body = (*element.req, *element.resp)
+    changed = facts.written(body)
+    lost = sorted(name for name in changed - kept if not (facts.only_added(body, name) and name in added))
+    whole = ", ".join(sorted(changed - set(lost)))
+    if not lost:
+        return f"across CPUs each update of {whole} is indivisible and none is lost; a step that makes several is not one whole"
+    return (
+        "not atomic across CPUs: two CPUs that run a step at once may interleave between map helper calls, and an update of "
+        f"{', '.join(lost)} can be lost; none of {whole} is, where entries are counted in by atomic adds"
+    )
 
 
 def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:

@@ -20,7 +20,9 @@ FORMATS = ("full", "concise")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", metavar="PROG.appnet")
+    parser.add_argument(
+        "programs", metavar="PROG.appnet", nargs="+", help="several are chained: requests go through in this order"
+    )
     parser.add_argument("--netns", metavar="NAME", required=True, help="the namespace, as `ip netns` names it")
     parser.add_argument("--dev", metavar="DEV", required=True, help="the device in it")
     parser.add_argument("--seconds", metavar="N", type=float, help="detach after so long (default: until Ctrl-C)")
@@ -40,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.text import compiled_lines
 
     toolchain = options.toolchain(args)
-    opened = opened_appnet(args.program, toolchain)
-    with working(f"proving {args.program}"):
+    opened = opened_appnet(args.programs, toolchain)
+    with working(f"proving {opened.element.name}"):
         compiled = compile_appnet(opened, toolchain, limits=options.limits(args), timed=False)
     must_be_proved(compiled)
     print_diagnostics(compiled.diagnostics, args.output_format)

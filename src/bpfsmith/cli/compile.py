@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
@@ -18,7 +17,9 @@ EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", metavar="PROG.appnet")
+    parser.add_argument(
+        "programs", metavar="PROG.appnet", nargs="+", help="several are chained: requests go through in this order"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: PROG.bpf.o beside the command; - is stdout)"
     )
@@ -37,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.inputs import write_output
 
     toolchain = options.toolchain(args)
-    opened = opened_appnet(args.program, toolchain)
-    with working(f"proving {args.program}"):
+    opened = opened_appnet(args.programs, toolchain)
+    with working(f"proving {opened.element.name}"):
         compiled = compile_appnet(
             opened, toolchain, limits=options.limits(args), timed=not args.no_timing, optimized=not args.no_optimize
         )
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
-        written = args.output if args.output is not None else PurePath(args.program).stem + suffix
+        written = args.output if args.output is not None else opened.element.name + suffix
         data = emitted(compiled, args.emit)
         if written == "-":
             import sys
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
             return report.verdict.exit_code
-        write_output(written, data, inputs=[args.program])
+        write_output(written, data, inputs=args.programs)
     if args.output_format == "json":
         print_json(report)
     else:

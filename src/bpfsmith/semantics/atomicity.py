@@ -61,7 +61,7 @@ def lost_atomicity(t: Terms, behaviour: Behaviour, elsewhere: Sequence[Elsewhere
         if _one_section(t, behaviour.sections_taken):
             return None
         return "shared state is used in more than one critical section of a run"
-    whole = all(access.kind == "update" or access.size <= 8 for access in accesses)
+    whole = all(access.kind in ("update", "insert") or access.size <= 8 for access in accesses)
     # A write, even an indivisible one, can fall between the load and the store of another program that holds the lock.
     cuts_in = any(location.elsewhere and any(item.kind != "load" for item in location.accesses) for location in rest)
     if whole and not cuts_in and _one_per_run(t, accesses):
@@ -71,6 +71,16 @@ def lost_atomicity(t: Terms, behaviour: Behaviour, elsewhere: Sequence[Elsewhere
     return f"another CPU can come between the accesses ({kinds}) to {places}: neither a lock nor a single atomic instruction"
 
 
+def only_counted(behaviour: Behaviour, place: str) -> bool:
+    """Does a program do nothing to the entries of a hash map but look them up, add to them in place and insert those that are
+    missing? Then no entry that another CPU counts in is ever overwritten."""
+    return all(
+        access.kind in ("add", "insert") or (access.kind == "load" and access.insn_idx is None)  # a lookup reads no value
+        for access in behaviour.accesses
+        if access.place == place
+    )
+
+
 def weakened(t: Terms, reference: Behaviour, candidate: Behaviour) -> str | None:
     """Where neither is one step: does the candidate keep a place less whole than the reference does? Says how, or None."""
     for place in sorted({access.place for access in candidate.accesses}):
@@ -78,7 +88,7 @@ def weakened(t: Terms, reference: Behaviour, candidate: Behaviour) -> str | None
         after = [access for access in candidate.accesses if access.place == place]
         if before and _always_locked(t, before) and not _always_locked(t, after):
             return f"{place} is used without the lock that the reference holds"
-        only_atomic = bool(before) and all(access.kind in ("add", "update") for access in before)
+        only_atomic = bool(before) and all(access.kind in ("add", "update", "insert") for access in before)
         if only_atomic and any(access.kind == "store" for access in after):
             return f"an atomic update of {place} became a plain store"
     return None

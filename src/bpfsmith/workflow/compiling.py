@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.appnet import core, facts
+from bpfsmith.appnet.chain import chained
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
 from bpfsmith.appnet.prove import prove
@@ -61,13 +62,21 @@ class Compiled:
                 return Outcome.DIFFERENT
 
 
-def opened_appnet(path: str, toolchain: Toolchain) -> AppnetInput:
-    """An AppNet program; InputError `unknown-file-type` for anything else."""
-    opened = open_input(path, toolchain)
-    if isinstance(opened, AppnetInput):
-        return opened
-    help = "`bpfsmith verify` loads objects and C"
-    raise InputError(Diagnostic("unknown-file-type", f"{path} is no AppNet program", help=help))
+def opened_appnet(paths: str | Sequence[str], toolchain: Toolchain) -> AppnetInput:
+    """An AppNet program, or several as one: requests go through them in this order. InputError `unknown-file-type` for
+    anything else."""
+    found = []
+    for path in [paths] if isinstance(paths, str) else paths:
+        opened = open_input(path, toolchain)
+        if not isinstance(opened, AppnetInput):
+            help = "`bpfsmith verify` loads objects and C"
+            raise InputError(Diagnostic("unknown-file-type", f"{path} is no AppNet program", help=help))
+        found.append(opened)
+    if len(found) == 1:
+        return found[0]
+    whole = chained([opened.element for opened in found])
+    warnings = tuple(warning for opened in found for warning in opened.warnings)
+    return AppnetInput(whole.path, whole, warnings)
 
 
 def generate(opened: AppnetInput, placements: Mapping[str, Placement]) -> Generated:
@@ -147,7 +156,7 @@ def compile_appnet(
 def _proved(element: core.Element, generated: Generated, obj: Object, limits: Limits | None) -> dict[str, Verdict]:
     out: dict[str, Verdict] = {}
     for body, function in generated.functions.items():
-        out[function] = prove(element, obj.program(function), obj, body=body, limits=limits)
+        out[function] = prove(element, obj.program(function), obj, body=body, limits=limits, counted=generated.counted)
     return out
 
 
