@@ -30,7 +30,7 @@ def chained(elements: Sequence[core.Element]) -> core.Element:
     for element in elements:
         _refuse_division(element)
     for number, element in enumerate(elements[:-1]):
-        if _always_ends(element.req):
+        if _always_ends(element.req) and not any(isinstance(item, core.Forward) for item in facts.statements(element.req)):
             message = f"{element.path} forwards no request: {elements[number + 1].path} behind it would see none"
             raise InputError(Diagnostic("chain-order", message, help="put it at the end, or leave out what stands behind it"))
     apart = _apart(elements)
