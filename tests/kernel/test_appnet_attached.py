@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bpfsmith.appnet import facts, interpreter
-from bpfsmith.appnet.binding import Message, read_message
+from bpfsmith.appnet.binding import Message, payload, read_message
 from bpfsmith.appnet.numbers import FixedNumbers
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow.attaching import Attached, attached
@@ -24,7 +24,7 @@ from bpfsmith.workflow.compiling import Compiled, compile_appnet, opened_appnet
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.stage import CLIENT, DEVICE, SERVER, Stage
 from tests.corpus.stepping import decoded
-from tests.support.messages import packet, payload
+from tests.support.messages import packet
 
 pytestmark = pytest.mark.kernel
 

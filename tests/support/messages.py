@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.binding import Binding, Field
+from bpfsmith.appnet.binding import Binding, Field, payload
 from bpfsmith.packet.build import udp_packet
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
-
-
-def payload(binding: Binding, body: str, values: Mapping[str, int | bytes]) -> bytes:
-    """The bytes of a message with these fields; zeros and empty texts for the others."""
-    return b"".join(_bytes(item, values.get(item.name)) for item in binding.fields[body])
-
-
-def _bytes(item: Field, value: int | bytes | None) -> bytes:
-    match item.kind:
-        case "number":
-            whole = value if isinstance(value, int) else 0
-            return whole.to_bytes(item.size, "little" if item.little else "big", signed=item.signed)
-        case "varint":
-            left, out = value if isinstance(value, int) else 0, bytearray()
-            while left > 0x7F:
-                out.append(left & 0x7F | 0x80)
-                left >>= 7
-            return bytes([*out, left])
-        case "text":
-            text = value if isinstance(value, bytes) else b""
-            return len(text).to_bytes(item.prefix, "big") + text
-        case _:
-            return (value if isinstance(value, bytes) else b"").ljust(item.size, b"\0")
 
 
 def packet(binding: Binding, body: str, data: bytes) -> bytes:

@@ -264,3 +264,27 @@ def _value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | by
             if end > len(payload) or (wanted and size > item.size):
                 return None, at
             return payload[at + item.prefix : end], end
+
+
+# --- writing a message ------------------------------------------------------------------------------------------------
+def payload(binding: Binding, body: str, values: Mapping[str, int | bytes]) -> bytes:
+    """The payload of a message with these fields; zeros and empty texts for the others."""
+    return b"".join(_bytes(item, values.get(item.name)) for item in binding.fields[body])
+
+
+def _bytes(item: Field, value: int | bytes | None) -> bytes:
+    match item.kind:
+        case "number":
+            whole = value if isinstance(value, int) else 0
+            return whole.to_bytes(item.size, "little" if item.little else "big", signed=item.signed)
+        case "varint":
+            left, out = value if isinstance(value, int) else 0, bytearray()
+            while left > 0x7F:
+                out.append(left & 0x7F | 0x80)
+                left >>= 7
+            return bytes([*out, left])
+        case "text":
+            text = value if isinstance(value, bytes) else b""
+            return len(text).to_bytes(item.prefix, "big") + text
+        case _:
+            return (value if isinstance(value, bytes) else b"").ljust(item.size, b"\0")

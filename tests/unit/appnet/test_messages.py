@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfsmith.appnet.binding import Message, binding, read_binding, read_message
+from bpfsmith.appnet.binding import Message, binding, payload, read_binding, read_message
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import lower
 from bpfsmith.appnet.prove import prove
@@ -18,7 +18,7 @@ from bpfsmith.diagnostic import InputError
 from bpfsmith.objfile.object import read_object
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.source import SourceText
-from tests.support.messages import packet, payload
+from tests.support.messages import packet
 
 FIELDS = binding("t", {"port": 9000, "rpc_id": "id", "fields": {"id": "u32", "kind": "u8", "user": "text8(7)", "late": "u16"}})
 
