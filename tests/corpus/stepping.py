@@ -193,11 +193,21 @@ class Stepper:
         assert done is not None, "the kernel rejects the program"
         actions = ACTIONS[for_section(self.program.section).name]
         said = f"from {dict(state)} with words {words[:6]} and clock {clock[:6]} on {packet.hex()}"
-        assert done.return_value == (actions.forward if meant.forwarded else actions.abort), said
+        binding = self.element.binding
+        replies = meant.message is not None and not meant.fault and binding is not None and binding.reply is not None
+        refused = actions.reply if replies else actions.abort
+        assert done.return_value == (actions.forward if meant.forwarded else refused), said
         found = decoded(self.element, self.layout, done.maps)
         assert found == {name: meant.state[name] for name in found}, said
         assert (done.calls.get(RANDOM, 0), done.calls.get(CLOCK, 0)) == (meant.draws, meant.clocks), said
-        if meant.fields and self.element.binding is not None:
+        if replies and binding is not None and binding.reply is not None:
+            turned = packet[6:12] + packet[:6] + packet[12:26] + packet[30:34] + packet[26:30] + packet[36:38] + packet[34:36]
+            assert done.packet[:38] == turned, said
+            back = read_message(binding, "resp", done.packet, binding.replied())
+            assert isinstance(back, Message), said
+            assert {name: back.fields[name] for name, _ in binding.reply} == dict(binding.reply), said
+            assert done.packet[40:42] == b"\0\0", said
+        elif meant.fields and self.element.binding is not None:
             after = read_message(self.element.binding, self.body, done.packet, meant.fields)
             assert isinstance(after, Message), said
             assert {name: after.fields[name] for name in meant.fields} == meant.fields, said

@@ -159,6 +159,21 @@ def test_state_is_the_interpreters_after_a_trace(name: str, hook: str) -> None:
         assert found == {variable: meant[variable] for variable in found}
 
 
+def test_a_refused_request_is_answered() -> None:
+    """Law: where the binding defines a reply, who is refused gets the request back, marked, and the server never sees it."""
+    element = compiled(EXAMPLES / "deny_reply.appnet")
+    binding = element.element.binding
+    assert binding is not None
+    asked = [payload(binding, "req", {"id": number, "user": user}) for number, user in enumerate([b"mallory", b"alice"] * 20)]
+    with Stage(PORT) as stage, stage.on_server() as device, attached(element, device, generic=True) as running:
+        answers = stage.exchange(asked)
+        assert state_of(running) == {"denied": 20}
+        assert stage.arrived == 20
+    read = [read_message(binding, "resp", packet(binding, "resp", answer)) for answer in answers]
+    failed = {item.fields["id"]: item.fields["status"] for item in read if isinstance(item, Message)}
+    assert failed == {number: 1 - number % 2 for number in range(40)}
+
+
 def test_nothing_is_left_when_it_is_killed() -> None:
     """Law: `attach` that is killed leaves no program on the device."""
     with Stage(PORT) as stage:

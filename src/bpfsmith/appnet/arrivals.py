@@ -35,7 +35,8 @@ def read_terms(t: Terms, binding: Binding, body: str, statements: Iterable[core.
     ((_, packet, _),) = view.parts
     reader = _Reader(t, packet)
     wanted = facts.fields_read(statements) | facts.fields_set(statements)
-    needed = placed(binding.needed(body, wanted))
+    answers = body == "req" and facts.answers(statements) and binding.reply is not None
+    needed = placed(binding.needed(body, wanted | (binding.replied() if answers else frozenset())))
     port = ETH + IP + (2 if body == "req" else 0)
     ours = t.all_of(
         t.negate(t.ult(64, view.length, t.const(64, PAYLOAD))),
@@ -45,7 +46,7 @@ def read_terms(t: Terms, binding: Binding, body: str, statements: Iterable[core.
         t.eq(16, t.and_(16, reader.number(20, 2), t.const(16, 0x3FFF)), t.const(16, 0)),
         t.eq(16, reader.number(port, 2), t.const(16, binding.port)),
     )
-    if not facts.needs_message(statements):
+    if not facts.needs_message(statements) and not (answers and binding.reply):
         return Arrival(ours, t.true, {}, {}, packet)
     length = t.zext(reader.number(38, 2), 16, 64)
     end = t.add(64, length, t.const(64, ETH + IP))
@@ -153,6 +154,26 @@ class _Reader:
         if wanted:
             self.fields[item.name] = t.extract(value, 64, 31, 0)
         return end
+
+
+SWAPPED = ((0, 6, 6), (26, 30, 4), (34, 36, 2))
+"""What a reply turns round: (offset, other offset, bytes) of the MAC addresses, the IP addresses and the ports."""
+
+
+def replied(t: Terms, packet: Bytes, binding: Binding) -> Bytes:
+    """The packet as an error reply: back to its sender, with the binding's fields set. (The IP checksum stays: it is a sum.)"""
+    before = packet
+    for here, there, size in SWAPPED:
+        for index in range(size):
+            for to, source in ((here, there), (there, here)):
+                byte = before.load(t, t.const(64, source + index), 1)
+                packet = packet.store(t, t.const(64, to + index), 1, byte)
+    packet = packet.store(t, t.const(64, CHECKSUM), 2, t.const(16, 0))
+    offsets = {item.name: (item, offset) for item, offset in placed(binding.fields["req"]).fixed}
+    for name, number in binding.reply or ():
+        item, offset = offsets[name]
+        packet = write_field(t, packet, item, t.const(64, PAYLOAD + offset), t.const(32, number))
+    return packet
 
 
 def write_field(t: Terms, packet: Bytes, item: Field, at: Term, value: Term) -> Bytes:

@@ -12,6 +12,9 @@
     flags = "varint"                     # a base-128 varint of at most 32 bits
     _1 = "skip(3)"                       # bytes that do not matter
 
+    [reply]                              # err(..) answers the sender: the request turned round, with these fields set
+    status = "failure"
+
 `Fields` says which fields a body reads; `read_message` decodes a packet as the reference for generated code and proof.
 """
 
@@ -20,7 +23,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +79,14 @@ class Binding:
     fields: Mapping[str, tuple[Field, ...]]
     unreadable: str = "forward"
     rpc_id: str = ""
+    reply: tuple[tuple[str, int], ...] | None = None  # fields that an error reply sets; None: an error drops the request
 
     def field(self, body: str, name: str) -> Field | None:
         return next((item for item in self.fields[body] if item.name == name), None)
+
+    def replied(self) -> frozenset[str]:
+        """The fields that an error reply sets."""
+        return frozenset(name for name, _ in self.reply or ())
 
     def needed(self, body: str, names: Iterable[str]) -> tuple[Field, ...]:
         """The fields of a message up to the last of `names`."""
@@ -131,7 +139,7 @@ def read_binding(text: str) -> Binding:
 
 def binding(name: str, table: Mapping[str, Any]) -> Binding:
     """The binding that a TOML document describes; `name` is for messages."""
-    known = {"transport", "port", "unreadable", "rpc_id", "fields", "request", "response"}
+    known = {"transport", "port", "unreadable", "rpc_id", "fields", "request", "response", "reply"}
     for key in table:
         if key not in known:
             raise _bad(name, f"has an entry `{key}` that means nothing", f"the entries are {', '.join(sorted(known))}")
@@ -156,7 +164,28 @@ def binding(name: str, table: Mapping[str, Any]) -> Binding:
             raise _bad(
                 name, f"has rpc_id = {rpc_id!r}, which is no number among the fields of `{body}`", "name one of its fields"
             )
-    return Binding(name, port, fields, unreadable, rpc_id)
+    made = Binding(name, port, fields, unreadable, rpc_id)
+    return replace(made, reply=_reply(made, table["reply"], "fields" in table)) if "reply" in table else made
+
+
+def _reply(made: Binding, table: object, one_layout: bool) -> tuple[tuple[str, int], ...]:
+    """What an error reply sets, as numbers."""
+    if not isinstance(table, Mapping):
+        raise _bad(made.name, "has a `reply` that is no table", 'write [reply], and status = "failure" below it')
+    if table and not one_layout:
+        raise _bad(
+            made.name, "answers with fields that requests and responses may keep elsewhere", "declare both under [fields]"
+        )
+    places = [item for item, _ in placed(made.fields["req"]).fixed if item.kind == "number"]
+    out = []
+    for name, value in table.items():
+        item = next((item for item in places if item.name == name), None)
+        number = dict(item.names).get(value) if item is not None and isinstance(value, str) else value
+        if item is None or type(number) is not int or item.signed or not 0 <= number < 1 << 8 * item.size:
+            help = "name a number before the first field of varying length, and a value that it can have"
+            raise _bad(made.name, f"sets `{name}` to {value!r} in its reply", help)
+        out.append((name, number))
+    return tuple(out)
 
 
 def _field(where: str, name: str, item: object) -> Field:

@@ -11,6 +11,7 @@ from bpfsmith.appnet.core import (
     FLOAT,
     INT,
     UINT,
+    Abort,
     Arm,
     Binary,
     Clock,
@@ -134,6 +135,11 @@ def fields_read(body: Iterable[Stmt]) -> frozenset[str]:
 def fields_set(body: Iterable[Stmt]) -> frozenset[str]:
     """Fields of the message that a body rewrites."""
     return frozenset(statement.name for statement in statements(body) if isinstance(statement, SetField))
+
+
+def answers(body: Iterable[Stmt]) -> bool:
+    """Does a body refuse messages?"""
+    return any(isinstance(statement, Abort) for statement in statements(body))
 
 
 def needs_message(body: Iterable[Stmt]) -> bool:

@@ -20,7 +20,7 @@ from bpfsmith.appnet.declared import CTypes, member, vec_members, words
 from bpfsmith.appnet.meaning import draw_comparison
 from bpfsmith.appnet.names import Naming, naming, reserved
 from bpfsmith.appnet.shapes import is_block, offsets, size_of
-from bpfsmith.appnet.unpack import MESSAGE_SIZE, Unpacking
+from bpfsmith.appnet.unpack import MESSAGE_SIZE, Unpacking, reply_function
 from bpfsmith.source import Span
 
 
@@ -97,9 +97,10 @@ class Target:
     forward: str
     abort: str
     load_bytes: str = "bpf_skb_load_bytes"
+    reply: str = ""  # sends a packet back; none where the hook cannot
 
 
-XDP = Target("xdp", "struct xdp_md", "XDP_PASS", "XDP_DROP", "bpf_xdp_load_bytes")
+XDP = Target("xdp", "struct xdp_md", "XDP_PASS", "XDP_DROP", "bpf_xdp_load_bytes", "XDP_TX")
 TC_INGRESS = Target("tcx/ingress", "struct __sk_buff", "TCX_PASS", "TCX_DROP")
 TC_EGRESS = Target("tcx/egress", "struct __sk_buff", "TCX_PASS", "TCX_DROP")
 
@@ -210,6 +211,8 @@ class _Generator:
             functions["init"] = self._init(function)
         put("")
         put('char LICENSE[] SEC("license") = "GPL";')
+        if any("reply_to_sender(" in line for line in self.out.lines):
+            self.out.lines[head:head] = [*reply_function(), ""]
         declared = [line for lines in self.c_type.declarations.values() for line in (*lines, "")]
         self.out.lines[head:head] = declared
         if any("fx_" in line for line in self.out.lines):
@@ -437,6 +440,10 @@ class _Generator:
                 return self._end(self.target.forward)
             case core.Abort(message=message):
                 self.out.put(f"// {_comment(message)}")
+                if self.target.reply and self.unpacking is not None and self.unpacking.binding.reply is not None:
+                    for line in self.unpacking.reply():
+                        self.out.put(line)
+                    return self._end(self.target.reply)
                 return self._end(self.target.abort)
             case core.Match():
                 self.arms += 1

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import assert_never
 
 from bpfsmith.appnet import core, facts, fixed
-from bpfsmith.appnet.arrivals import read_terms, write_field
+from bpfsmith.appnet.arrivals import read_terms, replied, write_field
 from bpfsmith.appnet.core import BOOL, FLOAT, INT, Element, Expr, Stmt, Type
 from bpfsmith.appnet.shapes import offsets, size_of, text_bytes, width_of
 from bpfsmith.ir.ops import AluKind
@@ -82,6 +82,7 @@ class Actions:
 
     forward: int
     abort: int
+    reply: int | None = None  # sends a packet back on its way, where the hook can
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +355,10 @@ class _Step:
             case core.Evaluate(value=value):
                 self._expr(value, env)
             case core.Forward() | core.Abort():
-                self._finish(env, self.actions.forward if isinstance(statement, core.Forward) else self.actions.abort)
+                if isinstance(statement, core.Forward):
+                    self._finish(env, self.actions.forward)
+                else:
+                    self._refuse(env)
                 return None
             case core.Match():
                 return self._match(statement, env)
@@ -363,6 +367,15 @@ class _Step:
     def _finish(self, env: _Env, action: int) -> None:
         env.verdict = self.t.const(32, action)
         self.finished.append(env)
+
+    def _refuse(self, env: _Env) -> None:
+        """An error drops the message, or goes back to its sender where the binding defines a reply."""
+        binding = self.element.binding
+        if binding is None or binding.reply is None or self.actions.reply is None:
+            self._finish(env, self.actions.abort)
+            return
+        env.packet = replied(self.t, env.packet or self.packet, binding)
+        self._finish(env, self.actions.reply)
 
     def _match(self, statement: core.Match, env: _Env) -> _Env | None:
         t, subject = self.t, statement.subject
@@ -639,6 +652,9 @@ class _Step:
         if facts.needs_message(self.statements):
             then = _UNREADABLE[binding.unreadable]
             yield f"a message whose fields cannot be read, or are longer than the binding admits, is {then}"
+        aborts = any(isinstance(item, core.Abort) for item in facts.statements(self.statements))
+        if binding.reply is not None and aborts and self.actions.reply is not None:
+            yield "an error goes back to its sender: addresses and ports change places, the UDP checksum becomes 0 (RFC 768)"
         if facts.fields_set(self.statements):
             yield "where a field is set, the UDP checksum becomes 0: none computed (RFC 768)"
 

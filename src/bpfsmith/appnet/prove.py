@@ -26,7 +26,7 @@ from bpfsmith.semantics.terms import Terms
 from bpfsmith.semantics.verdict import Unknown, Verdict
 
 ACTIONS = {
-    "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1),  # XDP_PASS, XDP_DROP
+    "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1, reply=3),  # XDP_PASS, XDP_DROP, XDP_TX
     "BPF_PROG_TYPE_SCHED_CLS": Actions(forward=0, abort=2),  # TC_ACT_OK, TC_ACT_SHOT
     "BPF_PROG_TYPE_SYSCALL": Actions(forward=0, abort=0),  # init: its result says nothing
 }

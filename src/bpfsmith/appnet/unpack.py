@@ -43,7 +43,8 @@ class Unpacking:
         """The statements, without indentation."""
         binding = self.binding
         wanted = facts.fields_read(self.statements) | facts.fields_set(self.statements)
-        needed = placed(binding.needed(self.body, wanted))
+        answers = self.body == "req" and facts.answers(self.statements) and binding.reply is not None
+        needed = placed(binding.needed(self.body, wanted | (binding.replied() if answers else frozenset())))
         data, data_end, end = self.data, self.fresh("data_end"), self.fresh("message_end")
         port, which = (ETH + IP + 2, "to") if self.body == "req" else (ETH + IP, "from")
         yield f"void *{data} = (void *)(long)ctx->data, *{data_end} = (void *)(long)ctx->data_end;"
@@ -59,7 +60,7 @@ class Unpacking:
         yield f"if ({' || '.join(tests[:3])} ||"
         yield f"    {' || '.join(tests[3:])})"
         yield f"\treturn {self.forward};"
-        if not facts.needs_message(self.statements):
+        if not facts.needs_message(self.statements) and not (answers and binding.reply):
             return
         fixed = PAYLOAD + needed.fixed_size
         yield f"__u32 {end} = {ETH + IP} + __builtin_bswap16({self._at(38, 2)});"
@@ -145,6 +146,12 @@ class Unpacking:
             yield leave
         yield f"{at} += {name}_size;"
 
+    def reply(self) -> Iterator[str]:
+        """Turns the packet round, and sets what tells an error."""
+        yield f"reply_to_sender({self.data});"
+        for name, number in self.binding.reply or ():
+            yield from list(self.store(name, f"{number}u"))[:-1]
+
     def store(self, name: str, value: str) -> Iterator[str]:
         """Rewrites a field at a constant place, and takes the UDP checksum away."""
         fixed = placed(self.binding.fields[self.body]).fixed
@@ -156,6 +163,26 @@ class Unpacking:
             swap = f"__builtin_bswap{8 * item.size}" if item.size > 1 and not item.little else ""
             yield f"{self._at(place, item.size)} = {swap}({value});"
         yield f"{self._at(40, 2)} = 0; // no UDP checksum"
+
+
+def reply_function() -> Iterator[str]:
+    """The C function that sends a packet back where it came from."""
+    yield "// Back to the sender: addresses and ports change places; the IP checksum is a sum, and stays."
+    yield "static __always_inline void reply_to_sender(void *data)"
+    yield "{"
+    yield "\tfor (int i = 0; i < 3; i++) {"
+    yield "\t\t__u16 part = *(__u16 *)(data + 2 * i);"
+    yield "\t\t*(__u16 *)(data + 2 * i) = *(__u16 *)(data + 6 + 2 * i);"
+    yield "\t\t*(__u16 *)(data + 6 + 2 * i) = part;"
+    yield "\t}"
+    yield "\t__u32 address = *(__u32 *)(data + 26);"
+    yield "\t*(__u32 *)(data + 26) = *(__u32 *)(data + 30);"
+    yield "\t*(__u32 *)(data + 30) = address;"
+    yield "\t__u16 port = *(__u16 *)(data + 34);"
+    yield "\t*(__u16 *)(data + 34) = *(__u16 *)(data + 36);"
+    yield "\t*(__u16 *)(data + 36) = port;"
+    yield "\t*(__u16 *)(data + 40) = 0; // no UDP checksum"
+    yield "}"
 
 
 def _number(item: Field, raw: str) -> str:

@@ -46,6 +46,9 @@ def place(element: core.Element, side: str = "server", hook: str = "xdp") -> Map
 
 def _placed(element: core.Element, body: str, side: str, hook: str) -> Placement:
     arrives = (side == "server") == (body == "req")
+    answers = body == "req" and element.binding is not None and element.binding.reply is not None
+    if answers and facts.answers(element.body(body)):
+        return _answering(body, arrives, side, hook, element)
     if not arrives:
         _refuse_rewriting(element, body, side)
         why = f"the {side}'s {_SHORT[body]} leave its host"
@@ -59,6 +62,24 @@ def _placed(element: core.Element, body: str, side: str, hook: str) -> Placement
     reason = f"{way}; {words[chosen]} to get there" if hook == "auto" else f"{way}; asked for"
     against = (_CASES[other][1], f"{words[other]} to get there" if hook == "auto" else f"--hook {chosen} was asked for")
     return Placement(body, target, reason, (against, *_others(element)))
+
+
+def _answering(body: str, arrives: bool, side: str, hook: str, element: core.Element) -> Placement:
+    """The binding wants errors answered, and only XDP sends a packet back by itself."""
+    if not arrives or hook == "tc":
+        refused = next(item for item in facts.statements(element.body(body)) if isinstance(item, core.Abort))
+        where = "TC" if arrives else f"the {side}'s side, which {_SHORT[body]} leave"
+        raise Unsupported(
+            Diagnostic(
+                "unsupported-reply",
+                f"an error is to be answered, and {where} cannot do that",
+                Label(refused.span),
+                notes=(f"the binding {element.binding.name if element.binding else ''} has a [reply]",),
+                help="write --side server --hook xdp, or remove [reply]: then errors drop the request",
+            )
+        )
+    why = f"the {side}'s {_SHORT[body]} arrive, and errors are answered"
+    return Placement(body, XDP, why, (("TC ingress", "cannot send a packet back by itself"), *_others(element)))
 
 
 def _costs() -> tuple[dict[str, float], dict[str, str]]:
