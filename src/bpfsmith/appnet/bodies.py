@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.appnet import core, facts, syntax
 from bpfsmith.appnet.binding import placed
 from bpfsmith.appnet.expressions import Expressions
-from bpfsmith.appnet.findings import Findings
+from bpfsmith.appnet.findings import Findings, did_you_mean
 from bpfsmith.appnet.numeric import coerce, described, settled
 from bpfsmith.appnet.scope import Flow, Lookup, Variable, join
 from bpfsmith.diagnostic import Label
@@ -17,6 +18,10 @@ from bpfsmith.source import Span
 _DIRECTIONS = {"up": "up", "down": "down", "pass": "pass", "drop": "drop", "net": "down", "app": "up"}
 """Directions as written, in any case; NET and APP are those of the brace dialect."""
 _ONWARD = {"req": "Down", "resp": "Up"}
+
+
+MOST_ROUNDS = 32
+"""Items of a Vec that `foreach` walks over: each round is written out."""
 
 
 @dataclass(slots=True)
@@ -68,6 +73,8 @@ class Body:
         name = call.function.name
         if name == "send":
             return self._send(call)
+        if name == "foreach":
+            return self._foreach(call)
         if self._looks_up(call):
             found = self.expressions.lookup(call)
             return [] if found is None else [core.Evaluate(_key(found), call.span)]
@@ -93,6 +100,41 @@ class Body:
         if value is None:
             return [core.MapDelete(declared.name, key, call.span)]
         return [core.MapSet(declared.name, key, value, call.span)]
+
+    def _foreach(self, call: syntax.Call) -> list[core.Stmt]:
+        """`foreach(vec, lambda(x): body)`, written out: `match get(vec, 0): Some(x) => body`, and so on for every place."""
+        match call.arguments:
+            case (syntax.Name(name, place), syntax.Lambda((parameter,), body, span)):
+                pass
+            case _:
+                help = "write `foreach(vec, lambda(x): ..)`"
+                self.findings.error("wrong-arguments", "`foreach` takes a Vec and a lambda with one name", call.span, help=help)
+                return []
+        declared = self.expressions.state.get(name)
+        if declared is None or declared.type.name != "Vec" or declared.max_entries > MOST_ROUNDS:
+            return self._refuse_walk(name, place)
+        done: list[core.Stmt] = []
+        for index in range(declared.max_entries):
+            lookup = syntax.Call(syntax.Name("get", place), (syntax.Name(name, place), syntax.Number(index, place)), place)
+            some = syntax.Call(syntax.Name("Some", span), (syntax.Name(parameter, span),), span)
+            arms = (syntax.Arm(some, body, (), span), syntax.Arm(syntax.Name("None", span), (), (), span))
+            done += self._statement(syntax.Match(lookup, arms, call.span))
+        if name in facts.written(done):
+            help = "collect what shall change, and change it behind the `foreach`"
+            self.findings.error("unsupported-foreach", f"`{name}` changes while it is walked over", call.span, help=help)
+        return done
+
+    def _refuse_walk(self, name: str, place: Span) -> list[core.Stmt]:
+        if name not in self.expressions.state:
+            help = did_you_mean(name, self.expressions.state)
+            self.findings.error("unknown-name", f"there is no Vec `{name}`", place, help=help)
+        elif (declared := self.expressions.state[name]) is not None:
+            vec = declared.type.name == "Vec"
+            message = f"`{name}` has room for {declared.max_entries} items" if vec else f"`{name}` is no Vec"
+            notes = ("the verifier wants a bound for every loop, and the rounds are written out",) if vec else ()
+            help = f"write `@size({MOST_ROUNDS})` or less before it" if vec else "keep running totals in the state instead"
+            self.findings.error("unsupported-foreach", f"{message}: it is not walked over", place, notes=notes, help=help)
+        return []
 
     def _looks_up(self, call: syntax.Call) -> bool:
         """Is it a `get` from a Map or a Vec, not from the message?"""
@@ -354,12 +396,10 @@ class Body:
         covered = _Covered()
         for arm in statement.arms:
             self.expressions.flow = before.copy()
-            if arm.annotations:
-                message = f"the hint `@{arm.annotations[0].name}` on an arm is not supported"
-                self.findings.error("unsupported-hint", message, arm.annotations[0].span, help="remove it")
+            likely = self._likelihood(arm)
             checked = self._arm(arm, subject, covered)
             if checked is not None:
-                arms.append(checked)
+                arms.append(replace(checked, likely=likely))
             ways.append((self.flow, Label(arm.span, "it is not set in this arm")))
         label = Label(statement.subject.span, "it is not set when no arm matches")
         if subject is None or len(arms) < len(statement.arms):
@@ -370,6 +410,21 @@ class Body:
             ways.append((before.copy(), label))
         self.expressions.flow = join(ways)
         return [] if subject is None else [core.Match(subject, tuple(arms), statement.span)]
+
+    def _likelihood(self, arm: syntax.Arm) -> bool | None:
+        """`@likelihood(0.9)`: does the author expect this arm to be taken, when it is reached?"""
+        likely: bool | None = None
+        for annotation in arm.annotations:
+            words = ", ".join(annotation.arguments)
+            if annotation.name != "likelihood":
+                message = f"the hint `@{annotation.name}` means nothing on an arm"
+                self.findings.error("unsupported-hint", message, annotation.span, help="arms take `@likelihood(0.9)`")
+            elif not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", words):
+                message = f"`@likelihood({words})` is no probability"
+                self.findings.error("wrong-arguments", message, annotation.span, help="write a number from 0 to 1")
+            else:
+                likely = float(words) >= 0.5
+        return likely
 
     def _subject(self, expression: syntax.Expr) -> core.Expr | None:
         if isinstance(expression, syntax.Call) and self._looks_up(expression):

@@ -340,6 +340,7 @@ class Arm:
     pattern: Pattern
     body: tuple[Stmt, ...]
     span: Span = field(compare=False)
+    likely: bool | None = field(default=None, compare=False)  # what the author expects; it changes no meaning
 
 
 @dataclass(frozen=True, slots=True)

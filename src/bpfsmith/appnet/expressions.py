@@ -121,8 +121,9 @@ class Expressions:
                 return self._text(value, span)
             case syntax.Tuple():
                 return self._pair(expression)
-            case syntax.Lambda():
-                self._refuse_construct(expression)
+            case syntax.Lambda(_, _, span):
+                message, help = "a lambda is no value", "it stands only in `foreach(vec, lambda(x): ..)`"
+                self.findings.error("wrong-arguments", message, span, help=help)
                 return None
 
     def _text(self, value: str, span: Span) -> core.Expr | None:
@@ -139,10 +140,6 @@ class Expressions:
         if len(known) < len(items):
             return None
         return core.MakePair(known, core.Type("Pair", tuple(item.type for item in known)), expression.span)
-
-    def _refuse_construct(self, expression: syntax.Lambda) -> None:
-        help = "keep running totals in the state instead of walking over it"
-        self.findings.error("unsupported-foreach", "lambdas are not supported", expression.span, help=help)
 
     # --- names -----------------------------------------------------------------------------------------------------------
     def _name(self, expression: syntax.Name) -> core.Expr | None:
@@ -487,10 +484,8 @@ class Expressions:
             message = "a field of the message cannot be deleted: the others would move"
             self.findings.error("unsupported-payload", message, span, help=help)
         elif name == "foreach":
-            help = "keep running totals in the state instead of walking over it"
-            message = "`foreach` is not supported"
-            notes = ("the verifier wants a bound for every loop",)
-            self.findings.error("unsupported-foreach", message, span, notes=notes, help=help)
+            help = "give it a line of its own"
+            self.findings.error("type-mismatch", "`foreach` is a statement, which has no value", span, help=help)
         elif name in ("int", "uint"):
             notes = ("rounding could be meant in several ways",)
             help = "keep the value as a float, or count in ints from the start"

@@ -12,7 +12,6 @@ from bpfsmith.appnet.core import (
     INT,
     UINT,
     Abort,
-    Arm,
     Binary,
     Clock,
     Const,
@@ -341,9 +340,7 @@ def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
             return replace(statement, key=expr(statement.key))
         case Match():
             subject = expr(statement.subject)  # first, as it is evaluated first
-            arms = tuple(
-                Arm(arm.pattern, tuple(rewritten(item, change) for item in arm.body), arm.span) for arm in statement.arms
-            )
+            arms = tuple(replace(arm, body=tuple(rewritten(item, change) for item in arm.body)) for arm in statement.arms)
             return replace(statement, subject=subject, arms=arms)
         case _:
             return statement

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -326,6 +327,8 @@ def _as_word(expression: syntax.Expr) -> str:
     match expression:
         case syntax.Name(name):
             return name
+        case syntax.Number(Fraction() as value):
+            return f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
         case syntax.Number(value) | syntax.Truth(value) | syntax.Text(value):
             return str(value).lower() if isinstance(value, bool) else str(value)
         case _:

@@ -520,7 +520,8 @@ class _Generator:
                     ended.append(self._body(arm.body))
                 break
             assert isinstance(arm.pattern, core.Equals)
-            with self.out.block(f"{head} ({self._equals(subject.type, text, arm.pattern.value)})"):
+            test = self._equals(subject.type, text, arm.pattern.value)
+            with self.out.block(f"{head} ({_expected(test, arm.likely)})"):
                 ended.append(self._body(arm.body))
             head = "else if"
         return complete and all(ended)
@@ -587,7 +588,7 @@ class _Generator:
         for arm in statement.arms:
             condition = entry if isinstance(arm.pattern, core.Some) else f"!{entry}"
             covered = isinstance(arm.pattern, core.Anything) or (seen | {type(arm.pattern)}) >= {core.Some, core.Nothing}
-            test = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({condition})"
+            test = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({_expected(condition, arm.likely)})"
             opening = "else" if seen and covered else test
             with self.out.block(opening):
                 if isinstance(arm.pattern, core.Some):
@@ -777,6 +778,11 @@ class _Generator:
         else:
             limit, word = self._expr(shape.other), self._word(shape.draw)
         return f"({word} {'<' if shape.below else '>='} fx_threshold({limit}))"
+
+
+def _expected(condition: str, likely: bool | None) -> str:
+    """A condition with what the author expects of it, for clang to lay out its branches."""
+    return condition if likely is None else f"__builtin_expect(!!({condition}), {int(likely)})"
 
 
 def _words(kind: Type) -> str:
