@@ -237,12 +237,15 @@ class _Step:
         )
 
     def _elsewhere(self) -> Iterator[Elsewhere]:
-        """The scalars that the element's other step reads or writes."""
+        """The state that the element's other step reads or writes, as far as any step writes it."""
         for step in self.element.steps if self.body != "init" else ():
             others = self.element.body(step)
             if step == self.body:
                 continue
-            for name in sorted(facts.written(others) | facts.read(others)):
+            looked_up = {expr.map for expr in facts.expressions(others) if isinstance(expr, core.MapGet)}
+            for name in sorted(facts.written(others) | facts.read(others) | looked_up):
+                if name in self.layout.maps and name in self._changed_in_steps:
+                    yield Elsewhere(self.layout.maps[name].name, 0, self.layout.maps[name].value_size, False)
                 if name in self.layout.scalars and name in self._changed_in_steps:
                     section, offset = self.layout.scalars[name]
                     size = state_bytes(self.element.variable(name))

@@ -81,6 +81,7 @@ def prove(
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
     kept = {name for name in counted if name in layout.maps and only_counted(candidate, layout.maps[name].name)}
+    kept = kept if body != "init" else set()
     reference = replace(
         reference, concedes_atomicity=_conceded(element, reference.concedes_atomicity, kept, _added(candidate, layout))
     )
@@ -112,10 +113,10 @@ def _added(candidate: Behaviour, layout: meaning.Layout) -> set[str]:
 
 def _conceded(element: core.Element, words: str, kept: set[str], added: set[str]) -> str:
     """What a step with Maps gives up, less the Maps in whose entries it counts without loss."""
-    if not words or not kept:
-        return words
     body = (*element.req, *element.resp)
     changed = facts.written(body)
+    if not words or not kept & changed:
+        return words
     lost = sorted(name for name in changed - kept if not (facts.only_added(body, name) and name in added))
     whole = ", ".join(sorted(changed - set(lost)))
     if not lost:

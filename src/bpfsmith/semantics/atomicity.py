@@ -107,7 +107,8 @@ def _locations(t: Terms, behaviour: Behaviour, elsewhere: Sequence[Elsewhere] = 
     out = []
     for place, accesses in sorted(by_place.items()):
         if any(access.offset is None for access in accesses):
-            out.append(_Location(place, tuple(accesses), keyed=True))
+            others = tuple(other for other in elsewhere if other.place == place)
+            out.append(_Location(place, tuple(accesses), keyed=True, elsewhere=others))
         else:
             for group in _overlapping(accesses):
                 others = tuple(other for other in elsewhere if other.place == place and _touches(other, group))

@@ -172,6 +172,28 @@ def test_an_atomic_add_is_not_enough_beside_a_locked_step() -> None:
     assert verdict.gap == "lost-atomicity"
 
 
+CACHE = """\
+state:
+    cache: Map<uint, uint>
+    hits: uint
+init():
+    pass
+req(rpc):
+    match get(cache, rpc_id(rpc)):
+        Some(x) => hits = hits + x
+        None => pass
+resp(rpc):
+    set(cache, rpc_id(rpc), 1)
+"""
+
+
+def test_what_the_other_step_does_to_a_map_is_said() -> None:
+    """Law: a step that only looks into a Map which the other step changes, key and value, is not claimed to be indivisible."""
+    verdict = proved(CACHE)
+    assert isinstance(verdict, Equal)
+    assert any(text.startswith("not atomic across CPUs") for text in verdict.assumptions)
+
+
 def test_counting_without_loss_is_claimed_of_atomic_adds_only() -> None:
     """Law: that no count is lost is said of atomic additions in place, and of nothing that overwrites an entry."""
 
