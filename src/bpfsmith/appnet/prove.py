@@ -74,8 +74,12 @@ def prove(
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
-    if started:
-        candidate = replace(candidate, assumptions=(*candidate.assumptions, started))
+    told = [started] if started else []
+    if reference.elsewhere:
+        told.append("the other step, proved apart, guards what both touch in the same way: by the lock, or by atomic additions")
+    if element.binding is not None and for_section(program.section).name == "BPF_PROG_TYPE_SCHED_CLS":
+        told.append("messages lie in the linear part of their skb; one that does not is not read")
+    candidate = replace(candidate, assumptions=(*candidate.assumptions, *told))
     ahead = _drawn_ahead(t, element, body, reference, candidate)
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
