@@ -50,7 +50,7 @@ def test_ids_are_found() -> None:
     assert {
         "verifier-rejected",
         "ambiguous-program",
-        "unsupported-string",
+        "unsupported-vec",
         "witness-not-reproduced",
         "type-mismatch",
     } <= EMITTED

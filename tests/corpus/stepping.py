@@ -1,4 +1,5 @@
-"""One step of a compiled element twice: in the kernel and in the reference interpreter, from the same state, words and clock.
+"""One step of a compiled element twice: in the kernel and in the reference interpreter, from the same state, message, words
+and clock.
 
 Under a lock the generated code draws and reads the clock before the step, once for each place in the text; the interpreter does
 so where the path comes by. `run_ahead` makes it take the words of the places that it comes by.
@@ -13,11 +14,13 @@ from typing import Any
 from unittest.mock import patch
 
 from bpfsmith.appnet import core, facts, interpreter
+from bpfsmith.appnet.binding import Message, read_message
 from bpfsmith.appnet.correspond import layout_of, with_state
 from bpfsmith.appnet.lower import Sharing
-from bpfsmith.appnet.meaning import CLOCK, RANDOM, SIZES, Layout
+from bpfsmith.appnet.meaning import CLOCK, RANDOM, VEC_ITEMS, Layout, state_bytes, stride
 from bpfsmith.appnet.numbers import FixedNumbers
 from bpfsmith.appnet.prove import ACTIONS
+from bpfsmith.appnet.shapes import raw_bytes, size_of, value_of
 from bpfsmith.execution import HelperResult, RunInput
 from bpfsmith.gate.replay import run_in_kernel
 from bpfsmith.isa.program import Program
@@ -25,17 +28,21 @@ from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
 from bpfsmith.workflow.compiling import Compiled
+from tests.support.messages import some_packet
 
 FLAT_KEY = b"\0\0\0\0"
+REQUEST = udp_packet(b"request")
 NUMBERS = FixedNumbers()
 WORDS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1)
 PAUSES = (0, 1, 999, 1_000, 250_000, 1_000_000, 10_000_000, 499_999_999, 500_000_000, 1_000_000_000, 31_000_000_000, 10**14)
 
 
 # --- the order of draws -----------------------------------------------------------------------------------------------
-def run_ahead(element: core.Element, state: Mapping[str, Any], words: list[int], clock: list[int]) -> interpreter.StepResult:
-    """A step of `req` in which the words and readings belong to the places in the text, one each, and not to the path."""
-    places = [expr for expr in facts.expressions(element.req) if isinstance(expr, core.Draw | core.Clock)]
+def run_ahead(
+    element: core.Element, body: str, state: Mapping[str, Any], words: list[int], clock: list[int], message: Message | None
+) -> interpreter.StepResult:
+    """A step in which the words and readings belong to the places in the text, one each, and not to the path."""
+    places = [expr for expr in facts.expressions(element.body(body)) if isinstance(expr, core.Draw | core.Clock)]
     draws = [expr.site for expr in places if isinstance(expr, core.Draw)]
     clocks = [expr.site for expr in places if isinstance(expr, core.Clock)]
 
@@ -51,18 +58,23 @@ def run_ahead(element: core.Element, state: Mapping[str, Any], words: list[int],
             return plain(self, expression)
 
     with patch.object(interpreter, "_Step", Ahead):
-        done = interpreter.run(element, "req", state, iter(()), iter(()), NUMBERS)
+        done = interpreter.run(element, body, state, iter(()), iter(()), NUMBERS, message)
     return replace(done, draws=len(draws), clocks=len(clocks))
 
 
 # --- state as bytes ---------------------------------------------------------------------------------------------------
-def _raw(kind: core.Type, value: Any) -> bytes:
-    return (int(value) & (1 << 8 * SIZES[kind]) - 1).to_bytes(SIZES[kind], "little")
+def _scalar(item: core.State, value: Any) -> bytes:
+    if item.type.name != "Vec":
+        return raw_bytes(item.type, value)
+    items = b"".join(raw_bytes(item.type.args[0], part).ljust(stride(item), b"\0") for part in value)
+    return (len(value).to_bytes(4, "little").ljust(VEC_ITEMS, b"\0") + items).ljust(state_bytes(item), b"\0")
 
 
-def _value(kind: core.Type, raw: bytes) -> Any:
-    number = int.from_bytes(raw, "little", signed=kind == core.INT)
-    return bool(number) if kind == core.BOOL else number
+def _read(item: core.State, raw: bytes) -> Any:
+    if item.type.name != "Vec":
+        return value_of(item.type, raw)
+    starts = [VEC_ITEMS + index * stride(item) for index in range(int.from_bytes(raw[:4], "little"))]
+    return [value_of(item.type.args[0], raw[at : at + size_of(item.type)]) for at in starts]
 
 
 def encoded(element: core.Element, program: Program, layout: Layout, state: Mapping[str, Any]) -> dict[str, dict[bytes, bytes]]:
@@ -75,11 +87,13 @@ def encoded(element: core.Element, program: Program, layout: Layout, state: Mapp
     for item in element.state:
         if item.name in layout.scalars:
             section, offset = layout.scalars[item.name]
-            sections[section][offset : offset + SIZES[item.type]] = _raw(item.type, state[item.name])
+            sections[section][offset : offset + state_bytes(item)] = _scalar(item, state[item.name])
         elif item.name in layout.maps:
             key_type, value_type = item.type.args
             entries = state[item.name].items()
-            maps[layout.maps[item.name].name] = {_raw(key_type, key): _raw(value_type, value) for key, value in entries}
+            maps[layout.maps[item.name].name] = {
+                raw_bytes(key_type, key): raw_bytes(value_type, value) for key, value in entries
+            }
     return {**maps, **{name: {FLAT_KEY: bytes(contents)} for name, contents in sections.items()}}
 
 
@@ -89,11 +103,11 @@ def decoded(element: core.Element, layout: Layout, maps: Mapping[str, Mapping[by
     for item in element.state:
         if item.name in layout.scalars:
             section, offset = layout.scalars[item.name]
-            state[item.name] = _value(item.type, maps[section][FLAT_KEY][offset : offset + SIZES[item.type]])
+            state[item.name] = _read(item, maps[section][FLAT_KEY][offset : offset + state_bytes(item)])
         elif item.name in layout.maps:
             key_type, value_type = item.type.args
             contents = maps[layout.maps[item.name].name]
-            state[item.name] = {_value(key_type, key): _value(value_type, raw) for key, raw in contents.items()}
+            state[item.name] = {value_of(key_type, key): value_of(value_type, raw) for key, raw in contents.items()}
     return state
 
 
@@ -122,9 +136,15 @@ class Course:
         """`state` with some of its scalars replaced by others that are possible."""
         out = dict(state)
         for item in element.state:
-            if item.type.name != "Map" and self.random.random() < 0.7:
+            if item.type.name in ("int", "uint", "float", "bool", "Instant") and self.random.random() < 0.7:
                 out[item.name] = self._any(item.type)
         return out
+
+    def packet(self, element: core.Element, body: str) -> bytes:
+        """A packet for the element: mostly a message of its binding, sometimes one that is cut off or of another port."""
+        if element.binding is None:
+            return REQUEST
+        return some_packet(element, element.binding, body, self.random)
 
     def _any(self, kind: core.Type) -> Any:
         pick = self.random.choice
@@ -155,34 +175,64 @@ class Stepper:
     @classmethod
     def of(cls, compiled: Compiled, body: str = "req") -> Stepper:
         generated, element = compiled.generated, compiled.element
-        name = generated.function if body == "req" else generated.init_function
-        assert name is not None
-        program = compiled.obj.program(name)
+        program = compiled.obj.program(generated.functions[body])
         program = with_state(program, compiled.obj, element)
         layout = layout_of(element, program, compiled.obj, {}, body)
         assert not isinstance(layout, str), layout
-        ahead = body == "req" and generated.sharing is Sharing.LOCK
+        ahead = body != "init" and generated.sharing is Sharing.LOCK
         return cls(element, program, compiled.obj, body, layout, ahead)
 
-    def step(self, state: Mapping[str, Any], words: list[int], clock: list[int]) -> dict[str, Any]:
-        """One step of both from `state`; the state behind it. Fails where they part."""
-        if self.ahead:
-            meant = run_ahead(self.element, state, words, clock)
-        else:
-            meant = interpreter.run(self.element, self.body, state, iter(words), iter(clock), NUMBERS)
+    def step(self, state: Mapping[str, Any], words: list[int], clock: list[int], packet: bytes = REQUEST) -> dict[str, Any]:
+        """One step of both from `state` with `packet`; the state behind it. Fails where they part."""
+        meant = self._meant(state, words, clock, packet)
         if meant.fault == interpreter.MAP_FULL:
             return dict(state)  # a precondition of the proof: what the kernel does then is nobody's business
         results = [HelperResult(RANDOM, word) for word in words] + [HelperResult(CLOCK, instant) for instant in clock]
         maps = encoded(self.element, self.program, self.layout, state)
-        done = run_in_kernel(self.program, self.obj, RunInput(udp_packet(b"request"), {}, maps, tuple(results)))
+        done = run_in_kernel(self.program, self.obj, RunInput(packet, {}, maps, tuple(results)))
         assert done is not None, "the kernel rejects the program"
         actions = ACTIONS[for_section(self.program.section).name]
-        said = f"from {dict(state)} with words {words[:6]} and clock {clock[:6]}"
-        assert done.return_value == (actions.forward if meant.forwarded else actions.abort), said
+        said = f"from {dict(state)} with words {words[:6]} and clock {clock[:6]} on {packet.hex()}"
+        binding = self.element.binding
+        replies = meant.message is not None and not meant.fault and binding is not None and binding.reply is not None
+        refused = actions.reply if replies else actions.abort
+        assert done.return_value == (actions.forward if meant.forwarded else refused), said
         found = decoded(self.element, self.layout, done.maps)
         assert found == {name: meant.state[name] for name in found}, said
         assert (done.calls.get(RANDOM, 0), done.calls.get(CLOCK, 0)) == (meant.draws, meant.clocks), said
+        if replies and binding is not None and binding.reply is not None:
+            turned = packet[6:12] + packet[:6] + packet[12:26] + packet[30:34] + packet[26:30] + packet[36:38] + packet[34:36]
+            assert done.packet[:38] == turned, said
+            back = read_message(binding, "resp", done.packet, binding.replied())
+            assert isinstance(back, Message), said
+            assert {name: back.fields[name] for name, _ in binding.reply} == dict(binding.reply), said
+            assert done.packet[40:42] == b"\0\0", said
+        elif meant.fields and self.element.binding is not None:
+            after = read_message(self.element.binding, self.body, done.packet, meant.fields)
+            assert isinstance(after, Message), said
+            assert {name: after.fields[name] for name in meant.fields} == meant.fields, said
+            assert done.packet[40:42] == b"\0\0", said
+        elif self.body != "init":
+            assert done.packet == packet, said
         return dict(meant.state)
+
+    def _meant(self, state: Mapping[str, Any], words: list[int], clock: list[int], packet: bytes) -> interpreter.StepResult:
+        binding, message = self.element.binding, None
+        if binding is not None and self.body != "init":
+            statements = self.element.body(self.body)
+            names = facts.fields_read(statements) | facts.fields_set(statements)
+            read = read_message(binding, self.body, packet, names)
+            if not isinstance(read, Message):
+                looks = facts.needs_message(statements)
+                forwarded = read is None or binding.unreadable == "forward"
+                if read is None or looks:
+                    return interpreter.StepResult(forwarded, None, dict(state), 0, 0)
+                message = Message({}, 0)
+            else:
+                message = read
+        if self.ahead:
+            return run_ahead(self.element, self.body, state, words, clock, message)
+        return interpreter.run(self.element, self.body, state, iter(words), iter(clock), NUMBERS, message)
 
 
 def walk(compiled: Compiled, steps: int, seed: int = 0, *, jumps: float = 0.0) -> None:
@@ -197,14 +247,15 @@ def walk(compiled: Compiled, steps: int, seed: int = 0, *, jumps: float = 0.0) -
         layout = Stepper.of(compiled).layout
         fresh = {
             spec.name: {FLAT_KEY: spec.initial or bytes(spec.value_size)}
-            for spec in compiled.obj.program(compiled.generated.function).maps
+            for spec in compiled.obj.maps
             if not spec.type.endswith("HASH")
         }
         loaded = decoded(element, replace(layout, maps={}), fresh)
         assert loaded == {name: state[name] for name in loaded}, "the object starts with another state than init makes"
-    stepper = Stepper.of(compiled)
+    steppers = [Stepper.of(compiled, body) for body in element.steps]
     constant = facts.constants(element)
     for _ in range(steps):
         if course.random.random() < jumps:
             state = {**course.state(element, state), **{name: state[name] for name in constant}}
-        state = stepper.step(state, course.words(), course.clock())
+        stepper = course.random.choice(steppers)
+        state = stepper.step(state, course.words(), course.clock(), course.packet(element, stepper.body))

@@ -1,27 +1,36 @@
-"""The bodies of `init` and `req` checked: statements, the ways a message leaves, and the arms of a match."""
+"""The bodies of `init`, `req` and `resp` checked: statements, the ways a message leaves, and the arms of a match."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.appnet import core, facts, syntax
-from bpfsmith.appnet.expressions import USAGE, Expressions
-from bpfsmith.appnet.findings import Findings
+from bpfsmith.appnet.binding import placed
+from bpfsmith.appnet.expressions import Expressions
+from bpfsmith.appnet.findings import Findings, did_you_mean
 from bpfsmith.appnet.numeric import coerce, described, settled
 from bpfsmith.appnet.scope import Flow, Lookup, Variable, join
 from bpfsmith.diagnostic import Label
 from bpfsmith.source import Span
 
-_DIRECTIONS = ("up", "down", "pass", "drop")
+_DIRECTIONS = {"up": "up", "down": "down", "pass": "pass", "drop": "drop", "net": "down", "app": "up"}
+"""Directions as written, in any case; NET and APP are those of the brace dialect."""
+_ONWARD = {"req": "Down", "resp": "Up"}
+
+
+MOST_ROUNDS = 32
+"""Items of a Vec that `foreach` walks over: each round is written out."""
 
 
 @dataclass(slots=True)
 class Body:
-    """Checks one body; `names` are all names that the program mentions, which new locals must keep clear of."""
+    """Checks one body, `kind` "init", "req" or "resp". `names` are those of the program: new locals keep clear of them."""
 
     expressions: Expressions
     names: set[str]
+    kind: str = "req"
     roles: dict[str, tuple[core.Type, bool]] = field(default_factory=dict)
     """Names of locals given so far: their type, and whether patterns bind them (assignments then take another name)."""
 
@@ -64,18 +73,24 @@ class Body:
         name = call.function.name
         if name == "send":
             return self._send(call)
-        if name == "get":
+        if name == "foreach":
+            return self._foreach(call)
+        if self._looks_up(call):
             found = self.expressions.lookup(call)
-            return [] if found is None else [core.Evaluate(found.key, call.span)]
-        if name not in ("set", "delete"):
+            return [] if found is None else [core.Evaluate(_key(found), call.span)]
+        if name not in ("set", "delete", "append"):
             return self._evaluate(call, call.span)
         if self.expressions.refused_function(call) or not self.expressions.has_arity(call):
             return []
-        declared = self.expressions.map_named(call)
+        if name == "set" and self.expressions.is_message(call.arguments[0]):
+            return self._set_field(call)
+        declared = self.expressions.container_named(call)
         if declared is None:
             for argument in call.arguments[1:]:
                 self.expressions.check(argument)
             return []
+        if declared.type.name == "Vec":
+            return self._set_item(declared, call)
         key_type, value_type = declared.type.args
         key = self.expressions.value(call.arguments[1], key_type)
         value = self.expressions.value(call.arguments[2], value_type) if name == "set" else None
@@ -85,6 +100,80 @@ class Body:
         if value is None:
             return [core.MapDelete(declared.name, key, call.span)]
         return [core.MapSet(declared.name, key, value, call.span)]
+
+    def _foreach(self, call: syntax.Call) -> list[core.Stmt]:
+        """`foreach(vec, lambda(x): body)`, written out: `match get(vec, 0): Some(x) => body`, and so on for every place."""
+        match call.arguments:
+            case (syntax.Name(name, place), syntax.Lambda((parameter,), body, span)):
+                pass
+            case _:
+                help = "write `foreach(vec, lambda(x): ..)`"
+                self.findings.error("wrong-arguments", "`foreach` takes a Vec and a lambda with one name", call.span, help=help)
+                return []
+        declared = self.expressions.state.get(name)
+        if declared is None or declared.type.name != "Vec" or declared.max_entries > MOST_ROUNDS:
+            return self._refuse_walk(name, place)
+        done: list[core.Stmt] = []
+        for index in range(declared.max_entries):
+            lookup = syntax.Call(syntax.Name("get", place), (syntax.Name(name, place), syntax.Number(index, place)), place)
+            some = syntax.Call(syntax.Name("Some", span), (syntax.Name(parameter, span),), span)
+            arms = (syntax.Arm(some, body, (), span), syntax.Arm(syntax.Name("None", span), (), (), span))
+            done += self._statement(syntax.Match(lookup, arms, call.span))
+        if name in facts.written(done):
+            help = "collect what shall change, and change it behind the `foreach`"
+            self.findings.error("unsupported-foreach", f"`{name}` changes while it is walked over", call.span, help=help)
+        return done
+
+    def _refuse_walk(self, name: str, place: Span) -> list[core.Stmt]:
+        if name not in self.expressions.state:
+            help = did_you_mean(name, self.expressions.state)
+            self.findings.error("unknown-name", f"there is no Vec `{name}`", place, help=help)
+        elif (declared := self.expressions.state[name]) is not None:
+            vec = declared.type.name == "Vec"
+            message = f"`{name}` has room for {declared.max_entries} items" if vec else f"`{name}` is no Vec"
+            notes = ("the verifier wants a bound for every loop, and the rounds are written out",) if vec else ()
+            help = f"write `@size({MOST_ROUNDS})` or less before it" if vec else "keep running totals in the state instead"
+            self.findings.error("unsupported-foreach", f"{message}: it is not walked over", place, notes=notes, help=help)
+        return []
+
+    def _looks_up(self, call: syntax.Call) -> bool:
+        """Is it a `get` from a Map or a Vec, not from the message?"""
+        first = call.arguments[0] if call.arguments else None
+        return call.function.name == "get" and (first is None or not self.expressions.is_message(first))
+
+    def _set_item(self, declared: core.State, call: syntax.Call) -> list[core.Stmt]:
+        """`append(vec, value)` or `set(vec, index, value)`; at index `size(vec)` that appends too."""
+        index: core.Expr | None = None
+        written = call.arguments[1] if call.function.name == "set" else None
+        match written:
+            case None | syntax.Call(syntax.Name("size" | "len"), (syntax.Name(declared.name),)):
+                pass
+            case _:
+                index = self.expressions.value(written, core.INT)
+                if index is None:
+                    return []
+        value = self.expressions.value(call.arguments[-1], declared.type.args[0])
+        self._map_changes(declared.name, call.span)
+        return [] if value is None else [core.VecSet(declared.name, index, value, call.span)]
+
+    def _set_field(self, call: syntax.Call) -> list[core.Stmt]:
+        found = self.expressions.field_named(call)
+        if found is None:
+            return []
+        assert self.expressions.binding is not None
+        fixed = placed(self.expressions.binding.fields[self.kind]).fixed
+        if found not in [item for item, _ in fixed]:
+            notes = (
+                "a value of another length would move what lies behind it"
+                if not found.fixed
+                else "it stands behind a field of varying length",
+            )
+            message = f"`{found.name}` has no fixed place and size in the message, and is not rewritten"
+            help = "declare the field as bytes(N) or as a number before those of varying length, if the protocol has it so"
+            self.findings.error("unsupported-payload", message, call.span, notes=notes, help=help)
+            return []
+        value = self.expressions.value(call.arguments[2], found.type)
+        return [] if value is None else [core.SetField(found.name, value, call.span)]
 
     def _evaluate(self, expression: syntax.Expr, span: Span) -> list[core.Stmt]:
         value = self.expressions.value(expression)
@@ -103,9 +192,7 @@ class Body:
     def _assign(self, statement: syntax.Assign) -> list[core.Stmt]:
         target, span = statement.target, statement.span
         if isinstance(target, syntax.Tuple):
-            help = "assign to one variable after the other"
-            self.findings.error("unsupported-pair", "taking a pair apart is not supported", target.span, help=help)
-            return []
+            return self._take_apart(target, statement)
         if (
             not isinstance(target, syntax.Name)
             or target.name in ("_", "None", "Some")
@@ -115,8 +202,11 @@ class Body:
             return []
         if target.name in self.expressions.state:
             return self._assign_state(target, statement)
-        if isinstance(statement.value, syntax.Call) and statement.value.function.name == "get":
+        if isinstance(statement.value, syntax.Call) and self._looks_up(statement.value):
             return self._assign_option(target, statement.value, span)
+        return self._assign_local(target, self.expressions.check(statement.value), span)
+
+    def _assign_local(self, target: syntax.Name, value: core.Expr | None, span: Span) -> list[core.Stmt]:
         known = self.expressions.variables.get(target.name)
         if known is not None and known.lookup is not None:
             self._refuse_second_option(target, known)
@@ -126,7 +216,6 @@ class Body:
             message = f"`{target.name}` is bound by a pattern, and is not assigned to"
             self.findings.error("wrong-target", message, target.span, others=others, help="assign to another variable")
             return []
-        value = self.expressions.check(statement.value)
         if known is not None and known.type is not None and value is not None:
             value = self._at_type_of(known, target, value)
         else:
@@ -139,6 +228,33 @@ class Body:
             self.expressions.variables[target.name] = known
         self.flow.with_set(target.name)
         return [] if value is None else [core.SetLocal(known.core_name, value, span)]
+
+    def _take_apart(self, target: syntax.Tuple, statement: syntax.Assign) -> list[core.Stmt]:
+        """`(a, b) = pair`: the pair is computed once, then its parts are assigned."""
+        value = self.expressions.value(statement.value)
+        names = [item for item in target.items if isinstance(item, syntax.Name)]
+        if len(names) < len(target.items):
+            self.findings.error("wrong-target", "this cannot be assigned to", target.span, help="write `(a, b) = pair`")
+            return []
+        if value is None:
+            for name in names:
+                self._assign_local(name, None, statement.span)
+            return []
+        if value.type.name != "Pair" or len(value.type.args) != len(names):
+            message = f"found {described(value.type)} where a pair of {len(names)} is needed"
+            self.findings.error("type-mismatch", message, statement.value.span)
+            return []
+        whole = self._fresh_name("pair", value.type)
+        done: list[core.Stmt] = [core.SetLocal(whole, value, statement.span)]
+        for index, (name, kind) in enumerate(zip(names, value.type.args, strict=True)):
+            part = core.Item(core.Local(whole, value.type, value.span), index, kind, name.span)
+            declared = self.expressions.state.get(name.name)
+            if name.name in self.expressions.state:
+                fitted = coerce(part, declared.type, self.findings) if declared is not None else None
+                done += [] if fitted is None else [core.SetState(name.name, fitted, statement.span)]
+            elif name.name != "_":
+                done += self._assign_local(name, part, statement.span)
+        return done
 
     def _at_type_of(self, known: Variable, target: syntax.Name, value: core.Expr) -> core.Expr | None:
         assert known.type is not None
@@ -155,9 +271,12 @@ class Body:
         if declared is None:
             self.expressions.check(statement.value)
             return []
-        if declared.type.name == "Map":
-            help = f"write `set({target.name}, key, value)` or `delete({target.name}, key)`"
-            self.findings.error("wrong-target", f"`{target.name}` is a Map, which changes by entries", target.span, help=help)
+        if declared.type.name in ("Map", "Vec"):
+            kind = declared.type.name
+            other = f"delete({target.name}, key)" if kind == "Map" else f"append({target.name}, value)"
+            help = f"write `set({target.name}, {'key' if kind == 'Map' else 'index'}, value)` or `{other}`"
+            message = f"`{target.name}` is a {kind}, which changes by {'entries' if kind == 'Map' else 'items'}"
+            self.findings.error("wrong-target", message, target.span, help=help)
             return []
         value = self.expressions.value(statement.value, declared.type)
         return [] if value is None else [core.SetState(target.name, value, statement.span)]
@@ -174,12 +293,13 @@ class Body:
             self.flow.with_set(target.name)
             return []
         kept: list[core.Stmt] = []
-        key = found.key
+        key = _key(found)
         if not isinstance(key, core.Const):
             name = self._fresh_name(f"{target.name}_key", key.type)
             kept.append(core.SetLocal(name, key, span))
             key = core.Local(name, key.type, key.span)
-        lookup = Lookup(found.map, key, found.type)
+        in_vec = isinstance(found, core.VecGet)
+        lookup = Lookup(found.vec if isinstance(found, core.VecGet) else found.map, key, found.type, in_vec)
         self.expressions.variables[target.name] = Variable(target.name, found.type, target.span, lookup)
         self.flow.with_set(target.name)
         return kept
@@ -225,8 +345,8 @@ class Body:
         if not self.expressions.has_arity(call):
             return []
         what, where = call.arguments
-        direction = where.name.lower() if isinstance(where, syntax.Name) else ""
-        if direction not in _DIRECTIONS:
+        direction = _DIRECTIONS.get(where.name.lower(), "") if isinstance(where, syntax.Name) else ""
+        if not direction:
             help = "write Down, Pass, Up or Drop"
             self.findings.error("send-direction", "this is no direction", where.span, help=help)
             return []
@@ -241,14 +361,21 @@ class Body:
                 return []
 
     def _forward(self, direction: str, message: str, place: Span, span: Span) -> list[core.Stmt]:
-        if direction in ("down", "pass"):
+        onward = _ONWARD[self.kind]
+        if direction in (onward.lower(), "pass"):
             return [core.Forward(span)]
-        help = f"write `send({message}, Down)` to let it go on, or `send(err('..'), Drop)` to refuse it"
-        found = "against its direction" if direction == "up" else "nowhere"
-        self.findings.error("send-direction", f"a request is sent {found}", place, help=help)
+        what = "request" if self.kind == "req" else "response"
+        refuse = ", or `send(err('..'), Drop)` to refuse it" if self.kind == "req" else ""
+        help = f"write `send({message}, {onward})` to let it go on{refuse}"
+        found = "nowhere" if direction == "drop" else "against its direction"
+        self.findings.error("send-direction", f"a {what} is sent {found}", place, help=help)
         return []
 
     def _abort(self, err: syntax.Call, direction: str, place: Span, span: Span) -> list[core.Stmt]:
+        if self.kind == "resp":
+            help = f"write `send({self.expressions.message}, Up)`"
+            self.findings.error("send-direction", "a response cannot become an error", err.span, help=help)
+            return []
         match err.arguments:
             case (syntax.Text(text),) if direction in ("up", "drop"):
                 return [core.Abort(text, span)]
@@ -269,12 +396,10 @@ class Body:
         covered = _Covered()
         for arm in statement.arms:
             self.expressions.flow = before.copy()
-            if arm.annotations:
-                message = f"the hint `@{arm.annotations[0].name}` on an arm is not supported"
-                self.findings.error("unsupported-hint", message, arm.annotations[0].span, help="remove it")
+            likely = self._likelihood(arm)
             checked = self._arm(arm, subject, covered)
             if checked is not None:
-                arms.append(checked)
+                arms.append(replace(checked, likely=likely))
             ways.append((self.flow, Label(arm.span, "it is not set in this arm")))
         label = Label(statement.subject.span, "it is not set when no arm matches")
         if subject is None or len(arms) < len(statement.arms):
@@ -286,8 +411,23 @@ class Body:
         self.expressions.flow = join(ways)
         return [] if subject is None else [core.Match(subject, tuple(arms), statement.span)]
 
+    def _likelihood(self, arm: syntax.Arm) -> bool | None:
+        """`@likelihood(0.9)`: does the author expect this arm to be taken, when it is reached?"""
+        likely: bool | None = None
+        for annotation in arm.annotations:
+            words = ", ".join(annotation.arguments)
+            if annotation.name != "likelihood":
+                message = f"the hint `@{annotation.name}` means nothing on an arm"
+                self.findings.error("unsupported-hint", message, annotation.span, help="arms take `@likelihood(0.9)`")
+            elif not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", words):
+                message = f"`@likelihood({words})` is no probability"
+                self.findings.error("wrong-arguments", message, annotation.span, help="write a number from 0 to 1")
+            else:
+                likely = float(words) >= 0.5
+        return likely
+
     def _subject(self, expression: syntax.Expr) -> core.Expr | None:
-        if isinstance(expression, syntax.Call) and expression.function.name == "get":
+        if isinstance(expression, syntax.Call) and self._looks_up(expression):
             return self.expressions.lookup(expression)
         variable = self.expressions.variables.get(expression.name) if isinstance(expression, syntax.Name) else None
         if not isinstance(expression, syntax.Name) or variable is None or variable.lookup is None:
@@ -301,7 +441,8 @@ class Body:
             help = f"match on `{expression.name}` before that, or call `get` again and match on it"
             self.findings.error("unsupported-option-value", message, expression.span, others=others, help=help)
             return None
-        return core.MapGet(variable.lookup.map, variable.lookup.key, variable.lookup.type, expression.span)
+        made = core.VecGet if variable.lookup.in_vec else core.MapGet
+        return made(variable.lookup.map, variable.lookup.key, variable.lookup.type, expression.span)
 
     def _arm(self, arm: syntax.Arm, subject: core.Expr | None, covered: _Covered) -> core.Arm | None:
         pattern = self._pattern(arm.pattern, subject)
@@ -342,11 +483,8 @@ class Body:
                 return core.Nothing() if self._fits_option(written, subject) else None
             case syntax.Call(syntax.Name("Some")):
                 return self._some(written, subject)
-            case syntax.Number() | syntax.Truth() | syntax.Unary("-", syntax.Number()):
+            case syntax.Text() | syntax.Number() | syntax.Truth() | syntax.Unary("-", syntax.Number()):
                 return self._constant(written, subject)
-            case syntax.Text():
-                self.expressions.check(written)
-                return None
             case syntax.Name("True" | "False" as name):
                 self.findings.error("pattern-mismatch", "this is no pattern", written.span, help=f"write `{name.lower()}`")
                 return None
@@ -385,7 +523,7 @@ class Body:
     def _fits_option(self, written: syntax.Expr, subject: core.Expr | None) -> bool:
         if subject is None:
             return False
-        if isinstance(subject, core.MapGet):
+        if isinstance(subject, core.MapGet | core.VecGet):
             return True
         message = f"this pattern is for an Option, and the match is on {described(subject.type)}"
         self.findings.error("pattern-mismatch", message, written.span, help="write a constant or `_`")
@@ -395,11 +533,13 @@ class Body:
         value = self.expressions.check(written)
         if subject is None or value is None:
             return None
-        if isinstance(subject, core.MapGet):
+        if isinstance(subject, core.MapGet | core.VecGet):
             message = "this pattern is a constant, and the match is on an Option"
             self.findings.error("pattern-mismatch", message, written.span, help="write `Some(x)`, `None` or `_`")
             return None
-        if subject.type == core.INSTANT or (subject.type == core.BOOL) != (value.type == core.BOOL):
+        texts = [kind.name in ("string", "name") for kind in (subject.type, value.type)]
+        unlike = (subject.type == core.BOOL) != (value.type == core.BOOL) or texts[0] != texts[1]
+        if subject.type == core.INSTANT or subject.type.name == "Pair" or unlike:
             message = f"this pattern does not fit {described(subject.type)}"
             help = (
                 "compare in the subject: `match x == 1:` with the arms `true` and `false`" if subject.type == core.BOOL else ""
@@ -408,6 +548,10 @@ class Body:
             return None
         constant = coerce(value, subject.type, self.findings)
         return core.Equals(constant) if isinstance(constant, core.Const) else None
+
+
+def _key(lookup: core.Lookup) -> core.Expr:
+    return lookup.index if isinstance(lookup, core.VecGet) else lookup.key
 
 
 @dataclass(slots=True)
@@ -437,34 +581,3 @@ def _same(pattern: core.Pattern, other: core.Pattern) -> bool:
             return value.value == constant.value
         case _:
             return True
-
-
-def check_response(section: syntax.Section, findings: Findings) -> None:
-    """Sees to it that `resp` only forwards."""
-    message = section.parameter
-    for statement in section.body:
-        match statement:
-            case syntax.Pass():
-                continue
-            case syntax.ExprStmt(syntax.Call(syntax.Name("send"), (what, syntax.Name(direction) as where))):
-                if isinstance(what, syntax.Call) and what.function.name == "err":
-                    text = "a response cannot become an error"
-                    help = f"write `send({message}, Pass)`"
-                    findings.error("send-direction", text, what.span, help=help)
-                    return
-                if direction.lower() not in ("up", "pass"):
-                    help = f"write `send({message}, Up)` or `send({message}, Pass)`"
-                    findings.error("send-direction", "a response is sent against its direction", where.span, help=help)
-                    return
-                if isinstance(what, syntax.Name) and what.name == message:
-                    continue
-            case _:
-                pass
-        findings.error(
-            "unsupported-response",
-            "work on responses is not supported",
-            statement.span,
-            notes=("only requests run in the kernel; a response passes untouched",),
-            help=f"leave out `resp`, or let it do no more than `{USAGE['send'].replace('rpc', message)}`",
-        )
-        return

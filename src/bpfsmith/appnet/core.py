@@ -9,33 +9,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from bpfsmith.source import Span
+
+if TYPE_CHECKING:
+    from bpfsmith.appnet.binding import Binding
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """`name` is int, uint, float, bool, Instant, string, Map, Vec, Pair or Option; `args` are its type arguments."""
+    """`name` is int, uint, float, bool, Instant, string, Map, Vec, Pair, Option or name; `args` are its type arguments.
+
+    A string has at most `size` bytes. A name is a number of the message that has `names`, which a program writes as text.
+    """
 
     name: str
     args: tuple[Type, ...] = ()
+    size: int = 0
+    names: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
+        if self.name == "string":
+            return f"string of at most {self.size} bytes"
+        if self.name == "name":
+            return "name (" + ", ".join(name for name, _ in self.names) + ")"
         if self.name == "Pair":
             return "<" + ", ".join(map(str, self.args)) + ">"
         return self.name + ("<" + ", ".join(map(str, self.args)) + ">" if self.args else "")
 
 
+NOWHERE = Span("", 1)
+"""The place of what stands in no text."""
+
 INT, UINT, FLOAT, BOOL = Type("int"), Type("uint"), Type("float"), Type("bool")
-INSTANT, STRING = Type("Instant"), Type("string")
+INSTANT = Type("Instant")
+
+
+def text(size: int) -> Type:
+    """A string of at most `size` bytes."""
+    return Type("string", size=size)
 
 
 # --- expressions ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A literal: int for int and uint (already in range), Fraction for float (exact), bool, str."""
+    """A literal: int for int, uint and names (already in range), Fraction for float (exact), bool, bytes for string."""
 
-    value: int | Fraction | bool | str
+    value: int | Fraction | bool | bytes
     type: Type
     span: Span = field(compare=False)
 
@@ -133,7 +154,82 @@ class MapGet:
     span: Span = field(compare=False)
 
 
-Expr = Const | Local | StateVar | Unary | Binary | ToFloat | Draw | Clock | TimeDiff | MapGet
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`get(rpc, 'name')`: a field of the message, as it was when the step began or as the step has set it."""
+
+    name: str
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSize:
+    """`byte_size(rpc)`: the bytes of the message."""
+
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSize:
+    """`len(text)`: its bytes."""
+
+    operand: Expr
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Widen:
+    """A string as one of a type that holds more bytes."""
+
+    operand: Expr
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MakePair:
+    items: tuple[Expr, ...]
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A part of a pair, counted from 0."""
+
+    pair: Expr
+    index: int
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VecGet:
+    """`get(vec, index)`: an Option, None from the size on. Stands only as the subject of a Match."""
+
+    vec: str
+    index: Expr
+    type: Type
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VecSize:
+    """`size(vec)`."""
+
+    vec: str
+    type: Type
+    span: Span = field(compare=False)
+
+
+Lookup = MapGet | VecGet
+Expr = (
+    Const | Local | StateVar | Unary | Binary | ToFloat | Draw | Clock | TimeDiff | MapGet
+    | Field | MessageSize | TextSize | Widen | MakePair | Item | VecGet | VecSize
+)  # fmt: skip
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -165,6 +261,26 @@ class MapSet:
 class MapDelete:
     map: str
     key: Expr
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VecSet:
+    """`set(vec, index, value)`: overwrites an item, or at index `size(vec)` appends one. Beyond that, and where it is full,
+    nothing happens. `append` has no index: it is the size."""
+
+    vec: str
+    index: Expr | None
+    value: Expr
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """`set(rpc, 'name', value)`: rewrites the field in the message."""
+
+    name: str
+    value: Expr
     span: Span = field(compare=False)
 
 
@@ -224,6 +340,7 @@ class Arm:
     pattern: Pattern
     body: tuple[Stmt, ...]
     span: Span = field(compare=False)
+    likely: bool | None = field(default=None, compare=False)  # what the author expects; it changes no meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +352,14 @@ class Match:
     span: Span = field(compare=False)
 
 
-Stmt = SetLocal | SetState | MapSet | MapDelete | Evaluate | Forward | Abort | Match
+Stmt = SetLocal | SetState | MapSet | MapDelete | VecSet | SetField | Evaluate | Forward | Abort | Match
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state variable: a scalar, or a Map with max_entries (`sized` when the program asks for that many). Scalars start at
-    zero before `init` runs."""
+    """A state variable: a scalar, or a Map or Vec with max_entries (`sized` when the program asks for that many). Scalars start
+    at zero before `init` runs, texts and Vecs empty."""
 
     name: str
     type: Type
@@ -253,7 +370,8 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A whole AppNet program. A body that reaches its end without Forward or Abort forwards."""
+    """A whole AppNet program. A body that reaches its end without Forward or Abort forwards. `resp` is empty where responses
+    pass untouched."""
 
     name: str
     path: str
@@ -261,6 +379,17 @@ class Element:
     init: tuple[Stmt, ...]
     req: tuple[Stmt, ...]
     line_count: int  # lines that are neither blank nor comment
+    resp: tuple[Stmt, ...] = ()
+    binding: Binding | None = None  # None: every packet is a message, and nothing is known of its fields
+
+    def body(self, name: str) -> tuple[Stmt, ...]:
+        """The statements of "init", "req" or "resp"."""
+        return {"init": self.init, "req": self.req, "resp": self.resp}[name]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The bodies that run for a message: "req", and "resp" where that does anything."""
+        return ("req", "resp") if self.resp else ("req",)
 
     def variable(self, name: str) -> State:
         """The state variable called `name`; raises KeyError."""

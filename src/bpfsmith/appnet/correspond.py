@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.meaning import SIZES, Layout
+from bpfsmith.appnet.meaning import Layout, state_bytes
 from bpfsmith.appnet.names import naming
+from bpfsmith.appnet.shapes import size_of
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.objfile.object import Object
@@ -56,8 +57,8 @@ def layout_of(
     constants, c_name = facts.constants(element), naming(element)
     scalars: dict[str, tuple[str, int]] = {}
     maps: dict[str, MapSpec] = {}
-    sizes = {item.name: SIZES[item.type] for item in element.state if item.type.name != "Map"}
-    statements = element.req if body == "req" else element.init
+    sizes = {item.name: state_bytes(item) for item in element.state if item.type.name != "Map"}
+    statements = element.body(body)
     looked_up = {expr.map for expr in facts.expressions(statements) if isinstance(expr, core.MapGet)}
     needed = facts.written(statements) | facts.read(statements) | looked_up
     for item in element.state:
@@ -83,10 +84,10 @@ def layout_of(
             if item.name in constants or item.name not in needed:
                 continue
             return f"the program has no map or data section {place.map}, where its state {item.name} would be"
-        if place.offset + SIZES[item.type] > spec.value_size:
+        if place.offset + state_bytes(item) > spec.value_size:
             return f"{place.map} has {spec.value_size} bytes: no room for {item.name} at offset {place.offset}"
         for other, (section, offset) in scalars.items():
-            if section == place.map and offset < place.offset + SIZES[item.type] and place.offset < offset + sizes[other]:
+            if section == place.map and offset < place.offset + state_bytes(item) and place.offset < offset + sizes[other]:
                 return f"{other} and {item.name} would share bytes of {section}"
         scalars[item.name] = (place.map, place.offset)
     return Layout(scalars, maps, program.maps)
@@ -121,8 +122,8 @@ def _wrong_map(item: core.State, spec: MapSpec) -> str | None:
     key, value = item.type.args
     if spec.type != "BPF_MAP_TYPE_HASH":
         return f"the map {spec.name} is a {spec.type}, not a hash, as the state {item.name}: {item.type} needs"
-    if (spec.key_size, spec.value_size) != (SIZES[key], SIZES[value]):
-        sizes = f"{spec.key_size} and {spec.value_size} bytes, not {SIZES[key]} and {SIZES[value]}"
+    if (spec.key_size, spec.value_size) != (size_of(key), size_of(value)):
+        sizes = f"{spec.key_size} and {spec.value_size} bytes, not {size_of(key)} and {size_of(value)}"
         return f"keys and values of the map {spec.name} have {sizes}"
     if item.sized and spec.max_entries < item.max_entries:
         return f"the map {spec.name} holds {spec.max_entries} entries, and {item.name} needs @size({item.max_entries})"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bpfsmith.appnet import core, syntax
 from bpfsmith.appnet.findings import Findings, did_you_mean
+from bpfsmith.appnet.shapes import DEFAULT_TEXT, LONGEST_TEXT, size_of
 from bpfsmith.diagnostic import Label
 
 DEFAULT_ENTRIES = 1024
@@ -17,16 +18,21 @@ State = Mapping[str, core.State | None]
 _SCALARS = {"int": core.INT, "uint": core.UINT, "float": core.FLOAT, "bool": core.BOOL, "Instant": core.INSTANT}
 _TYPES = (*_SCALARS, "string", "Map", "Vec")
 _REFUSED = {
-    "string": ("unsupported-string", "values of type string are not supported", "keep a number that stands for the text"),
-    "Vec": ("unsupported-vec", "values of type Vec are not supported", "use a Map<int, ..> with the index as its key"),
-    "Pair": ("unsupported-pair", "pairs `<T, U>` are not supported", "use two variables, or two Maps with the same key"),
+    "Vec": ("unsupported-vec", "a Vec inside another value is not supported", "use one Vec of the state, or a Map"),
     "Option": ("unsupported-option-value", "an Option cannot be kept in the state", "keep a bool beside the value"),
     "Map": ("unsupported-nested-map", "a Map inside a Map is not supported", "use one Map whose key combines both keys"),
 }
 """What the language has and this release does not translate: id, message, help."""
 _PATTERNS = ("_", "None", "Some")
-_KEYS = (core.INT, core.UINT, core.BOOL)
 _HINTS = ("map", "size", "maxlen")
+_MAP_KINDS = {
+    "array": "an array has an entry for every key from the start, and `get` would never be None",
+    "lru": "an LRU map forgets entries when it is full, and `get` would be None for a key that was set",
+    "percpu": "every CPU has entries of its own, and `get` would not see what another CPU has set",
+}
+"""Kinds of BPF map that are no Map of the language, and why."""
+_MOST_BYTES = 1 << 20
+"""Bytes of a Vec: it lies in the data section, which loaders keep in memory twice."""
 _DISTRIBUTED = {"consistency": ("strong", "weak"), "combiner": ("sum", "LWW"), "persistence": ("true", "false")}
 
 
@@ -47,12 +53,14 @@ def declare(section: syntax.Section, findings: Findings) -> dict[str, core.State
             others = (Label(first.span, "the first one"),)
             findings.error("duplicate-name", message, declaration.span, others=others, help="rename one of them")
             continue
-        found = _type(declaration.type, findings)
+        found = _type(declaration.type, _text_size(declaration, findings), findings)
         if found is None:
             state[name] = None
         else:
             sized = any(annotation.name == "size" for annotation in declaration.annotations)
-            state[name] = core.State(name, found, declaration.span, entries if found.name == "Map" else 0, sized)
+            held = entries if found.name in ("Map", "Vec") else 0
+            state[name] = core.State(name, found, declaration.span, held, sized)
+            _fits_memory(state[name], findings)
     if places:
         findings.warning(
             "single-host-state",
@@ -68,15 +76,28 @@ def _entries(declaration: syntax.Declaration, findings: Findings) -> int:
     for annotation in declaration.annotations:
         words = ", ".join(annotation.arguments)
         match annotation.name:
-            case "size" if declaration.type.name == "Map":
+            case "size" if declaration.type.name in ("Map", "Vec"):
                 if len(annotation.arguments) == 1 and words.isdigit() and 0 < int(words) <= MOST_ENTRIES:
                     entries = int(words)
                 else:
                     message = f"`@size({words})` is no number of entries"
                     findings.error("wrong-arguments", message, annotation.span, help="write `@size(N)` with 1 <= N < 2^31")
+            case "maxlen" if _has_text(declaration.type):
+                continue  # `_text_size` reads it
+            case "map" if declaration.type.name == "Map" and words == "hash":
+                continue  # what a Map is anyway
+            case "map" if declaration.type.name == "Map" and words in _MAP_KINDS:
+                notes = (_MAP_KINDS[words],)
+                message = f"`@map({words})` would change what `{declaration.name}` means"
+                findings.error(
+                    "unsupported-hint", message, annotation.span, notes=notes, help="write `@map(hash)`, or remove it"
+                )
+            case "map" if declaration.type.name == "Map":
+                message = f"`@map` takes {', '.join(('hash', *_MAP_KINDS))}, not `{words}`"
+                findings.error("wrong-arguments", message, annotation.span, help="write `@map(hash)`")
             case "size" | "map" | "maxlen":
-                message = f"the hint `@{annotation.name}` on `{declaration.name}` is not supported"
-                help = "remove it; `@size(N)` on a Map sets how many entries it has"
+                message = f"the hint `@{annotation.name}` means nothing for `{declaration.name}: {_words(declaration.type)}`"
+                help = "`@size(N)` is for Maps and Vecs, `@map(hash)` for Maps, `@maxlen(N)` for strings"
                 findings.error("unsupported-hint", message, annotation.span, help=help)
             case "consistency" | "combiner" | "persistence":
                 _distributed(annotation, words, findings)
@@ -109,28 +130,72 @@ def _distributed(annotation: syntax.Annotation, words: str, findings: Findings) 
         )
 
 
-def _type(written: syntax.TypeName, findings: Findings) -> core.Type | None:
-    """The type of a state variable, or None when it is refused."""
+def _has_text(written: syntax.TypeName) -> bool:
+    return written.name == "string" or any(map(_has_text, written.args))
+
+
+def _words(written: syntax.TypeName) -> str:
+    args = ", ".join(map(_words, written.args))
+    return f"<{args}>" if written.name == "Pair" else f"{written.name}<{args}>" if args else written.name
+
+
+def _text_size(declaration: syntax.Declaration, findings: Findings) -> int:
+    """How many bytes the strings of a declaration may have: `@maxlen(N)`."""
+    for annotation in declaration.annotations:
+        if annotation.name == "maxlen":
+            words = ", ".join(annotation.arguments)
+            if words.isdigit() and 0 < int(words) <= LONGEST_TEXT:
+                return int(words)
+            help = f"write `@maxlen(N)` with 1 <= N <= {LONGEST_TEXT}"
+            findings.error("wrong-arguments", f"`@maxlen({words})` is no length", annotation.span, help=help)
+    return DEFAULT_TEXT
+
+
+def _fits_memory(item: core.State | None, findings: Findings) -> None:
+    if item is None or item.type.name != "Vec":
+        return
+    needed = item.max_entries * size_of(item.type)
+    if needed > _MOST_BYTES:
+        message = f"`{item.name}` would take {needed:,} bytes, and a Vec has at most {_MOST_BYTES:,}"
+        findings.error("unsupported-vec", message, item.span, help="write a smaller `@size(N)`")
+
+
+def _type(written: syntax.TypeName, text: int, findings: Findings) -> core.Type | None:
+    """The type of a state variable, or None when it is refused. Its strings have at most `text` bytes."""
+    if written.name == "Vec":
+        if len(written.args) != 1:
+            message = f"Vec takes one type, that of its items, not {len(written.args)}"
+            findings.error("wrong-arguments", message, written.span, help="write `Vec<int>`")
+            return None
+        item = _value(written.args[0], text, findings)
+        return None if item is None else core.Type("Vec", (item,))
     if written.name != "Map":
-        return _scalar(written, findings)
+        return _value(written, text, findings)
     if len(written.args) != 2:
         message = f"Map takes two types, a key's and a value's, not {len(written.args)}"
         findings.error("wrong-arguments", message, written.span, help="write `Map<int, float>`")
         return None
-    key, value = (_scalar(argument, findings) for argument in written.args)
-    if key is not None and key not in _KEYS:
-        message = f"a Map with keys of type {key} is not supported"
-        notes = ("keys are compared byte by byte",)
-        findings.error("unsupported-key", message, written.args[0].span, notes=notes, help="use int, uint or bool keys")
+    key, value = (_value(argument, text, findings) for argument in written.args)
+    if key is not None and (key == core.FLOAT or core.FLOAT in key.args):
+        message = "a Map with float keys is not supported"
+        notes = ("a float is a real number here, which the kernel rounds: equal keys could be different ones",)
+        findings.error("unsupported-key", message, written.args[0].span, notes=notes, help="use keys of another type")
         return None
     return core.Type("Map", (key, value)) if key is not None and value is not None else None
 
 
-def _scalar(written: syntax.TypeName, findings: Findings) -> core.Type | None:
+def _value(written: syntax.TypeName, text: int, findings: Findings) -> core.Type | None:
+    """A type whose values fit into memory of a known size."""
     name, span = written.name, written.span
+    if name == "string" and not written.args:
+        return core.text(text)
+    if name == "Pair":
+        parts = [_value(part, text, findings) for part in written.args]
+        known = tuple(part for part in parts if part is not None)
+        return core.Type("Pair", known) if len(known) == len(parts) else None
     if name in _SCALARS and not written.args:
         return _SCALARS[name]
-    if name in _SCALARS:
+    if name in (*_SCALARS, "string"):
         findings.error("wrong-arguments", f"{name} takes no types", span, help=f"write `{name}`")
     elif name in _REFUSED:
         id, message, help = _REFUSED[name]

@@ -21,10 +21,9 @@ _LIMITS = Limits(bitwuzla_steps=5_000, solver="bitwuzla")
 def discharged(element: core.Element) -> core.Element:
     """The element with every division marked whose divisor cannot be zero. Raises InputError for one that always divides by
     zero."""
-    bodies = {"init": element.init, "req": element.req}
     safe: set[Span] = set()
-    for name, body in bodies.items():
-        if any(facts.may_divide_by_zero(expr) for expr in facts.expressions(body)):
+    for name in ("init", *element.steps):
+        if any(facts.may_divide_by_zero(expr) for expr in facts.expressions(element.body(name))):
             safe |= _never_zero(element, name)
     if not safe:
         return element
@@ -32,8 +31,10 @@ def discharged(element: core.Element) -> core.Element:
     def marked(expr: core.Expr) -> core.Expr:
         return replace(expr, guarded=True) if isinstance(expr, core.Binary) and expr.span in safe else expr
 
-    req, init = (tuple(facts.rewritten(statement, marked) for statement in body) for body in (element.req, element.init))
-    return replace(element, req=req, init=init)
+    init, req, resp = (
+        tuple(facts.rewritten(statement, marked) for statement in body) for body in (element.init, element.req, element.resp)
+    )
+    return replace(element, init=init, req=req, resp=resp)
 
 
 def _never_zero(element: core.Element, body: str) -> set[Span]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from bpfsmith.appnet import core, syntax
+from bpfsmith.appnet.binding import Binding, Field
 from bpfsmith.appnet.declarations import State
 from bpfsmith.appnet.findings import Findings, did_you_mean
 from bpfsmith.appnet.numeric import (
@@ -22,6 +23,7 @@ from bpfsmith.appnet.numeric import (
     unify,
 )
 from bpfsmith.appnet.scope import Flow, Variable
+from bpfsmith.appnet.shapes import DEFAULT_TEXT, LONGEST_TEXT
 from bpfsmith.diagnostic import Label
 from bpfsmith.source import Span
 
@@ -38,22 +40,32 @@ USAGE = {
     "get": "get(map, key)",
     "set": "set(map, key, value)",
     "delete": "delete(map, key)",
+    "size": "size(vec)",
+    "len": "len(x)",
+    "append": "append(vec, value)",
+    "byte_size": "byte_size(rpc)",
+    "rpc_id": "rpc_id(rpc)",
     "send": "send(rpc, Pass)",
 }
 """Functions that are translated, each as it is called."""
 
-_PAYLOAD = ("rpc_id", "byte_size", "rpc_size")
-_FOREIGN = (
-    "encrypt",
-    "decrypt",
-    "get_backends",
-    "random_choices",
-    "random_choice",
-    "randomi",
-    "compress",
-    "decompress",
-    "hash",
-)
+_FOREIGN = {
+    "encrypt": "the kernel offers eBPF no cipher for a packet's payload at these hooks",
+    "decrypt": "the kernel offers eBPF no cipher for a packet's payload at these hooks",
+    "compress": "the kernel offers eBPF no compression",
+    "decompress": "the kernel offers eBPF no compression",
+    "get_backends": "the list of backends comes from a manager over HTTP, which an eBPF program cannot ask",
+    "random_choices": "it chooses from a list that is known only at run time",
+    "random_choice": "it chooses from a list that is known only at run time",
+    "randomi": "the language has `randomf` only",
+    "hash": "which hash is meant cannot be seen here",
+}
+_INSTEAD = {
+    "get_backends": "keep the backends in a Map that userspace fills, and look them up with `get`",
+    "random_choices": "draw with `randomf(0.0, 1.0)` and match on the ranges",
+    "random_choice": "draw with `randomf(0.0, 1.0)` and match on the ranges",
+    "randomi": "write `randomf(low, high)`",
+}
 
 
 @dataclass(slots=True)
@@ -66,6 +78,9 @@ class Expressions:
     """State variables that keep one value for ever; bounds of draws may name them."""
     message: str = ""
     """The handler's parameter, which stands for the message; empty in `init`."""
+    kind: str = "init"
+    """Which body it is: the fields of requests and of responses may differ."""
+    binding: Binding | None = None
     variables: dict[str, Variable] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     draws: int = 0
@@ -102,22 +117,29 @@ class Expressions:
                 return self._arithmetic(ARITHMETIC[expression.op], expression.left, expression.right, expression.span)
             case syntax.Compare():
                 return self._comparison(expression)
-            case syntax.Text() | syntax.Tuple() | syntax.Lambda():
-                self._refuse_construct(expression)
+            case syntax.Text(value, span):
+                return self._text(value, span)
+            case syntax.Tuple():
+                return self._pair(expression)
+            case syntax.Lambda(_, _, span):
+                message, help = "a lambda is no value", "it stands only in `foreach(vec, lambda(x): ..)`"
+                self.findings.error("wrong-arguments", message, span, help=help)
                 return None
 
-    def _refuse_construct(self, expression: syntax.Text | syntax.Tuple | syntax.Lambda) -> None:
-        match expression:
-            case syntax.Text(_, span):
-                notes = ("the only texts of a translated program are the messages of `err('..')`",)
-                help = "keep a number that stands for the text"
-                self.findings.error("unsupported-string", "texts are not supported as values", span, notes=notes, help=help)
-            case syntax.Tuple(_, span):
-                help = "use two variables, or two Maps with the same key"
-                self.findings.error("unsupported-pair", "pairs are not supported", span, help=help)
-            case syntax.Lambda(_, _, span):
-                help = "keep running totals in the state instead of walking over it"
-                self.findings.error("unsupported-foreach", "lambdas are not supported", span, help=help)
+    def _text(self, value: str, span: Span) -> core.Expr | None:
+        data = value.encode()
+        if len(data) > LONGEST_TEXT:
+            help = f"a string has at most {LONGEST_TEXT} bytes"
+            self.findings.error("text-too-long", f"this text has {len(data)} bytes", span, help=help)
+            return None
+        return core.Const(data, core.text(max(len(data), DEFAULT_TEXT)), span)
+
+    def _pair(self, expression: syntax.Tuple) -> core.Expr | None:
+        items = [self.check(item) for item in expression.items]
+        known = tuple(item for item in items if item is not None)
+        if len(known) < len(items):
+            return None
+        return core.MakePair(known, core.Type("Pair", tuple(item.type for item in known)), expression.span)
 
     # --- names -----------------------------------------------------------------------------------------------------------
     def _name(self, expression: syntax.Name) -> core.Expr | None:
@@ -227,6 +249,12 @@ class Expressions:
         op = COMPARISONS[expression.op]
         if first.type in NUMBERS and second.type in NUMBERS:
             operands = unify(first, second, self.findings)
+        elif first.type.name in ("string", "name") and second.type.name in ("string", "name") and op in ("eq", "ne"):
+            operands = self._alike(first, second)
+        elif first.type.name == second.type.name == "Pair" and op in ("eq", "ne"):
+            swap = isinstance(first, core.MakePair)
+            other = coerce(first if swap else second, (second if swap else first).type, self.findings)
+            operands = None if other is None else (other, second) if swap else (first, other)
         elif first.type == second.type and (op in ("eq", "ne") or first.type == core.INSTANT):
             operands = first, second
         else:
@@ -240,6 +268,16 @@ class Expressions:
         if ends[0] is None or ends[1] is None:
             return None
         return core.Binary(op, ends[0], ends[1], core.BOOL, expression.span)
+
+    def _alike(self, first: core.Expr, second: core.Expr) -> tuple[core.Expr, core.Expr] | None:
+        """Two strings, or a name and a text, at one type."""
+        if first.type.name == second.type.name == "name":
+            return (first, second) if first.type == second.type else None
+        if second.type.name == "name" or (first.type.name == "string" and _narrower(first, second)):
+            other = coerce(first, second.type, self.findings)
+            return None if other is None else (other, second)
+        other = coerce(second, first.type, self.findings)
+        return None if other is None else (first, other)
 
     # --- calls -----------------------------------------------------------------------------------------------------------
     def _call(self, call: syntax.Call) -> core.Expr | None:
@@ -259,6 +297,12 @@ class Expressions:
                 return None if later is None or earlier is None else core.TimeDiff(later, earlier, core.FLOAT, span)
             case "float":
                 return self._to_float(call.arguments[0])
+            case "get" if self.is_message(call.arguments[0]):
+                return self.field(call)
+            case "byte_size" | "size" | "len":
+                return self._size(call)
+            case "rpc_id":
+                return self._rpc_id(call)
             case "get":
                 if self.lookup(call) is not None:
                     self.refuse_option("`get` gives an Option", span)
@@ -302,9 +346,81 @@ class Expressions:
         whole = settled(operand, self.findings)
         return None if whole is None else core.ToFloat(whole, core.FLOAT, operand.span)
 
-    # --- Maps ------------------------------------------------------------------------------------------------------------
-    def map_named(self, call: syntax.Call) -> core.State | None:
-        """The Map that a call of get, set or delete is about."""
+    # --- the message -----------------------------------------------------------------------------------------------------
+    def is_message(self, expression: syntax.Expr) -> bool:
+        return isinstance(expression, syntax.Name) and expression.name == self.message != ""
+
+    def field_named(self, call: syntax.Call) -> Field | None:
+        """The field that the second argument of `get` or `set` names, in the binding."""
+        named = call.arguments[1]
+        if not isinstance(named, syntax.Text):
+            help = f"write `{call.function.name}({self.message}, 'field')`"
+            self.findings.error("wrong-arguments", "a field is named by a text in quotes", named.span, help=help)
+            return None
+        if self._unbound(call.span):
+            return None
+        assert self.binding is not None
+        found = self.binding.field(self.kind, named.value)
+        if found is None or found.kind == "skip":
+            names = [item.name for item in self.binding.fields[self.kind] if item.kind != "skip"]
+            message = f"the binding {self.binding.name} has no field `{named.value}`"
+            help = did_you_mean(
+                named.value, names, f"its fields are: {', '.join(names)}" if names else "declare it under [fields]"
+            )
+            self.findings.error("unbound-field", message, named.span, help=help)
+            return None
+        return found
+
+    def _unbound(self, span: Span) -> bool:
+        """Is there no binding that says where messages are? Reports it."""
+        if self.binding is None:
+            notes = ("no binding tells where the bytes of a message are",)
+            help = "name a binding: --bind udp:PORT for the size, --bind FILE.toml for fields (`bpfsmith explain bad-binding`)"
+            message = "this looks at the message, and the program has no binding"
+            self.findings.error("unsupported-payload", message, span, notes=notes, help=help)
+        return self.binding is None
+
+    def field(self, call: syntax.Call) -> core.Expr | None:
+        found = self.field_named(call)
+        return None if found is None else core.Field(found.name, found.type, call.span)
+
+    def _size(self, call: syntax.Call) -> core.Expr | None:
+        """`byte_size(rpc)`, and `size` or `len` of the message, a Vec or a string."""
+        name, first = call.function.name, call.arguments[0]
+        if self.is_message(first):
+            return None if self._unbound(call.span) else core.MessageSize(core.INT, call.span)
+        declared = self.state.get(first.name) if isinstance(first, syntax.Name) else None
+        if declared is not None and declared.type.name == "Vec":
+            return core.VecSize(declared.name, core.INT, call.span)
+        if declared is not None and declared.type.name == "Map":
+            notes = ("a BPF hash map does not tell how many entries it has",)
+            help = "count entries in a state variable of their own"
+            message = f"`{name}` of a Map is not supported"
+            self.findings.error("unsupported-map-size", message, call.span, notes=notes, help=help)
+            return None
+        value = self.value(first)
+        if value is None:
+            return None
+        if value.type.name != "string":
+            message = f"`{name}` takes a Vec of the state, a string or the message"
+            self.findings.error("wrong-arguments", message, call.span, help=f"write `{USAGE[name]}`")
+            return None
+        return core.TextSize(value, core.INT, call.span)
+
+    def _rpc_id(self, call: syntax.Call) -> core.Expr | None:
+        if self._unbound(call.span):
+            return None
+        assert self.binding is not None
+        found = self.binding.field(self.kind, self.binding.rpc_id)
+        if found is None:
+            message = f"the binding {self.binding.name} does not say which field tells RPCs apart"
+            self.findings.error("unbound-field", message, call.span, help='add `rpc_id = "FIELD"` to it')
+            return None
+        return core.Field(found.name, found.type, call.span)
+
+    # --- Maps and Vecs ---------------------------------------------------------------------------------------------------
+    def container_named(self, call: syntax.Call) -> core.State | None:
+        """The Map or Vec that a call of get, set or delete is about."""
         first = call.arguments[0]
         if not isinstance(first, syntax.Name):
             self.check(first)
@@ -313,10 +429,12 @@ class Expressions:
         declared = self.state.get(first.name)
         if first.name in self.state and declared is None:
             return None
-        if declared is None or declared.type.name != "Map":
-            help = did_you_mean(first.name, [name for name, item in self.state.items() if item and item.type.name == "Map"])
-            if declared is None and first.name not in self.variables:
-                message = f"there is no Map `{first.name}`"
+        kinds = ("Map",) if call.function.name == "delete" else ("Vec",) if call.function.name == "append" else ("Map", "Vec")
+        if declared is None or declared.type.name not in kinds:
+            known = [name for name, item in self.state.items() if item and item.type.name in kinds]
+            help = did_you_mean(first.name, known)
+            if declared is None and first.name not in self.variables and first.name != self.message:
+                message = f"there is no {' or '.join(kinds)} `{first.name}`"
                 help = help or f"declare `{first.name}: Map<int, int>` in `state:`"
                 self.findings.error("unknown-name", message, first.span, help=help)
             else:
@@ -326,17 +444,21 @@ class Expressions:
 
     def _refuse_no_map(self, call: syntax.Call, span: Span) -> None:
         name = call.function.name
-        message = f"the first argument of `{name}` must be a Map of the state"
+        message = f"the first argument of `{name}` must be a {'Vec' if name == 'append' else 'Map'} of the state"
         self.findings.error("wrong-arguments", message, span, help=f"write `{USAGE[name]}`")
 
-    def lookup(self, call: syntax.Call) -> core.MapGet | None:
-        """`get(map, key)`, where it may stand."""
+    def lookup(self, call: syntax.Call) -> core.Lookup | None:
+        """`get(map, key)` or `get(vec, index)`, where it may stand."""
         if self.refused_function(call) or not self.has_arity(call):
             return None
-        declared = self.map_named(call)
+        declared = self.container_named(call)
         if declared is None:
             self.check(call.arguments[1])
             return None
+        if declared.type.name == "Vec":
+            index = self.value(call.arguments[1], core.INT)
+            option = core.Type("Option", (declared.type.args[0],))
+            return None if index is None else core.VecGet(declared.name, index, option, call.span)
         key_type, value_type = declared.type.args
         key = self.value(call.arguments[1], key_type)
         if key is None:
@@ -347,7 +469,7 @@ class Expressions:
     def has_arity(self, call: syntax.Call) -> bool:
         name = call.function.name
         needed = USAGE[name].count(",") + 1 if "()" not in USAGE[name] else 0
-        if len(call.arguments) == needed:
+        if len(call.arguments) == needed or (name == "rpc_id" and not call.arguments):
             return True
         arguments = "1 argument" if needed == 1 else f"{needed} arguments" if needed else "no arguments"
         message = f"`{name}` takes {arguments}, found {len(call.arguments)}"
@@ -357,28 +479,22 @@ class Expressions:
     def refused_function(self, call: syntax.Call) -> bool:
         """Whether the function is one that is not translated or does not exist; reports it."""
         name, span = call.function.name, call.span
-        first = call.arguments[0] if call.arguments else None
-        on_message = isinstance(first, syntax.Name) and first.name == self.message and self.message != ""
-        if name in _PAYLOAD or (on_message and name in ("get", "set", "delete", "size", "len")):
-            notes = ("no binding tells yet where the bytes of a message are",)
-            help = "decide by the state, the time and draws alone"
-            message = "reading or writing the message is not supported"
-            self.findings.error("unsupported-payload", message, span, notes=notes, help=help)
-        elif name in ("size", "len"):
-            self._refuse_size(call)
+        if name == "delete" and call.arguments and self.is_message(call.arguments[0]):
+            help = "set it to a value that stands for nothing"
+            message = "a field of the message cannot be deleted: the others would move"
+            self.findings.error("unsupported-payload", message, span, help=help)
         elif name == "foreach":
-            help = "keep running totals in the state instead of walking over it"
-            message = "`foreach` is not supported"
-            notes = ("the verifier wants a bound for every loop",)
-            self.findings.error("unsupported-foreach", message, span, notes=notes, help=help)
+            help = "give it a line of its own"
+            self.findings.error("type-mismatch", "`foreach` is a statement, which has no value", span, help=help)
         elif name in ("int", "uint"):
             notes = ("rounding could be meant in several ways",)
             help = "keep the value as a float, or count in ints from the start"
             self.findings.error("unsupported-cast", f"`{name}(x)` is not supported", span, notes=notes, help=help)
         elif name in _FOREIGN:
-            notes = ("an eBPF program has no such helper",)
+            notes = (_FOREIGN[name],)
             message = f"the function `{name}` is not supported"
-            self.findings.error("unsupported-function", message, span, notes=notes, help="do it in userspace")
+            help = _INSTEAD.get(name, "do it in userspace")
+            self.findings.error("unsupported-function", message, span, notes=notes, help=help)
         elif name == "err":
             help = "it stands only in `send(err('..'), Drop)`"
             self.findings.error("type-mismatch", "`err(..)` is no value", span, help=help)
@@ -392,24 +508,19 @@ class Expressions:
             return False
         return True
 
-    def _refuse_size(self, call: syntax.Call) -> None:
-        name, first = call.function.name, call.arguments[0] if call.arguments else None
-        declared = self.state.get(first.name) if isinstance(first, syntax.Name) else None
-        if declared is not None and declared.type.name == "Map":
-            notes = ("a BPF hash map does not tell how many entries it has",)
-            help = "count entries in a state variable of their own"
-            message = f"`{name}` of a Map is not supported"
-            self.findings.error("unsupported-map-size", message, call.span, notes=notes, help=help)
-        elif not (isinstance(first, syntax.Name) and first.name in self.state):
-            message = f"`{name}` takes a Map or a Vec of the state"
-            self.findings.error("wrong-arguments", message, call.span, help=f"write `{name}(map)`")
+
+def _narrower(first: core.Expr, second: core.Expr) -> bool:
+    """Is `first` the one of two strings that can become of the other's type? A text can, where it fits."""
+    if isinstance(first, core.Const) and isinstance(first.value, bytes):
+        return not isinstance(second, core.Const) or first.type.size <= second.type.size
+    return not isinstance(second, core.Const) and first.type.size < second.type.size
 
 
 def constant(expression: core.Expr, known: Mapping[str, Fraction]) -> Fraction | None:
     """The value of a number that is the same in every run, or None. `known` are state variables with one value."""
     match expression:
         case core.Const(literal):
-            return Fraction(literal) if not isinstance(literal, str) else None
+            return Fraction(literal) if not isinstance(literal, bytes) else None
         case core.StateVar(name):
             return known.get(name)
         case core.ToFloat(operand):

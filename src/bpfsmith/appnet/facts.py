@@ -9,7 +9,9 @@ from fractions import Fraction
 from bpfsmith.appnet import fixed
 from bpfsmith.appnet.core import (
     FLOAT,
-    Arm,
+    INT,
+    UINT,
+    Abort,
     Binary,
     Clock,
     Const,
@@ -17,18 +19,30 @@ from bpfsmith.appnet.core import (
     Element,
     Evaluate,
     Expr,
+    Field,
+    Item,
     Local,
+    MakePair,
     MapDelete,
     MapGet,
     MapSet,
     Match,
+    MessageSize,
+    Nothing,
+    SetField,
     SetLocal,
     SetState,
+    Some,
     StateVar,
     Stmt,
+    TextSize,
     TimeDiff,
     ToFloat,
     Unary,
+    VecGet,
+    VecSet,
+    VecSize,
+    Widen,
 )
 
 
@@ -44,10 +58,16 @@ def statements(body: Iterable[Stmt]) -> Iterator[Stmt]:
 def operands(expr: Expr) -> tuple[Expr, ...]:
     """The direct subexpressions, in the order of evaluation."""
     match expr:
-        case Const() | Local() | StateVar() | Draw() | Clock():
+        case Const() | Local() | StateVar() | Draw() | Clock() | Field() | MessageSize() | VecSize():
             return ()
-        case Unary(operand=operand) | ToFloat(operand=operand):
+        case Unary(operand=operand) | ToFloat(operand=operand) | TextSize(operand=operand) | Widen(operand=operand):
             return (operand,)
+        case MakePair(items=items):
+            return items
+        case Item(pair=pair):
+            return (pair,)
+        case VecGet(index=index):
+            return (index,)
         case Binary(left=left, right=right):
             return (left, right)
         case TimeDiff(later=later, earlier=earlier):
@@ -59,7 +79,7 @@ def operands(expr: Expr) -> tuple[Expr, ...]:
 def expressions(body: Iterable[Stmt]) -> Iterator[Expr]:
     """Every expression of a body, subexpressions too, in the order of evaluation."""
     for statement in statements(body):
-        for expr in _own(statement):
+        for expr in own_expressions(statement):
             yield from subexpressions(expr)
 
 
@@ -69,10 +89,12 @@ def subexpressions(expr: Expr) -> Iterator[Expr]:
     yield expr
 
 
-def _own(statement: Stmt) -> tuple[Expr, ...]:
+def own_expressions(statement: Stmt) -> tuple[Expr, ...]:
     match statement:
-        case SetLocal(value=value) | SetState(value=value) | Evaluate(value=value):
+        case SetLocal(value=value) | SetState(value=value) | Evaluate(value=value) | SetField(value=value):
             return (value,)
+        case VecSet(index=index, value=value):
+            return (value,) if index is None else (index, value)
         case MapSet(key=key, value=value):
             return (key, value)
         case MapDelete(key=key):
@@ -90,7 +112,7 @@ def written(body: Iterable[Stmt]) -> frozenset[str]:
         match statement:
             case SetState(name=name):
                 out.add(name)
-            case MapSet(map=name) | MapDelete(map=name):
+            case MapSet(map=name) | MapDelete(map=name) | VecSet(vec=name):
                 out.add(name)
             case _:
                 pass
@@ -98,8 +120,67 @@ def written(body: Iterable[Stmt]) -> frozenset[str]:
 
 
 def read(body: Iterable[Stmt]) -> frozenset[str]:
-    """Scalar state variables that a body reads."""
-    return frozenset(expr.name for expr in expressions(body) if isinstance(expr, StateVar))
+    """State variables that a body reads, Maps left out."""
+    items = tuple(expressions(body))
+    vecs = {expr.vec for expr in items if isinstance(expr, VecGet | VecSize)}
+    return frozenset(expr.name for expr in items if isinstance(expr, StateVar)) | vecs
+
+
+def fields_read(body: Iterable[Stmt]) -> frozenset[str]:
+    """Fields of the message that a body reads."""
+    return frozenset(expr.name for expr in expressions(body) if isinstance(expr, Field))
+
+
+def fields_set(body: Iterable[Stmt]) -> frozenset[str]:
+    """Fields of the message that a body rewrites."""
+    return frozenset(statement.name for statement in statements(body) if isinstance(statement, SetField))
+
+
+def answers(body: Iterable[Stmt]) -> bool:
+    """Does a body refuse messages?"""
+    return any(isinstance(statement, Abort) for statement in statements(body))
+
+
+def needs_message(body: Iterable[Stmt]) -> bool:
+    """Does a body look at the message or change it?"""
+    body = tuple(body)
+    sized = any(isinstance(expr, MessageSize) for expr in expressions(body))
+    return sized or bool(fields_read(body) | fields_set(body))
+
+
+def added_to(statement: Stmt) -> tuple[str, Expr] | None:
+    """`x = x + e` (or e + x, or x - e) on an integer: ("+" or "-", e)."""
+    value = statement.value if isinstance(statement, SetState) else None
+    if (
+        isinstance(statement, SetState)
+        and isinstance(value, Binary)
+        and value.op in ("add", "sub")
+        and value.type in (INT, UINT)
+    ):
+        if _is_state(value.left, statement.name):
+            return ("+" if value.op == "add" else "-"), value.right
+        if value.op == "add" and _is_state(value.right, statement.name):
+            return "+", value.left
+    return None
+
+
+def _is_state(expr: Expr, name: str) -> bool:
+    return isinstance(expr, StateVar) and expr.name == name
+
+
+def only_added(body: Iterable[Stmt], name: str) -> bool:
+    """Is a scalar never read in a body but to add to it, and never overwritten?"""
+    for statement in statements(body):
+        if isinstance(statement, VecSet) and statement.vec == name:
+            return False
+        added = added_to(statement)
+        if isinstance(statement, SetState) and statement.name == name and added is None:
+            return False
+        adds = added is not None and isinstance(statement, SetState) and statement.name == name
+        values = (added[1],) if added is not None and adds else own_expressions(statement)
+        if any(_is_state(item, name) for value in values for item in subexpressions(value)):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +205,79 @@ def draw_locals(body: Iterable[Stmt]) -> dict[str, DrawRange]:
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class EntryCount:
+    """`match get(m, k): Some(x) => set(m, k, x + e)  None => set(m, k, c)`: counting in an entry. `sign` is + or -."""
+
+    sign: str
+    amount: Expr
+    first: Expr
+
+
+def entry_count(statement: Stmt) -> EntryCount | None:
+    """Recognises a match that only counts in an entry of a Map of integers."""
+    if not (isinstance(statement, Match) and isinstance(statement.subject, MapGet) and len(statement.arms) == 2):
+        return None
+    lookup = statement.subject
+    by_kind = {type(arm.pattern): arm for arm in statement.arms}
+    some, none = by_kind.get(Some), by_kind.get(Nothing)
+    if some is None or none is None or not isinstance(some.pattern, Some) or some.pattern.type not in (INT, UINT):
+        return None
+    sets = [only for arm in (some, none) for only in arm.body if isinstance(only, MapSet)]
+    if len(sets) != 2 or len(some.body) != 1 or len(none.body) != 1 or any(has_effect(item.value) for item in sets):
+        return None
+    if any((item.map, item.key) != (lookup.map, lookup.key) for item in sets):
+        return None
+    value, first, name = sets[0].value, sets[1].value, some.pattern.name
+    if not isinstance(value, Binary) or value.op not in ("add", "sub"):
+        return None
+    sides = [(value.left, value.right)] if value.op == "sub" else [(value.left, value.right), (value.right, value.left)]
+    for old, amount in sides:
+        used = any(isinstance(item, Local) and item.name == name for item in subexpressions(amount))
+        if isinstance(old, Local) and old.name == name and not used:
+            return EntryCount("+" if value.op == "add" else "-", amount, first)
+    return None
+
+
+def counted_maps(body: Iterable[Stmt]) -> frozenset[str]:
+    """Maps of which a body does nothing but count in entries."""
+    body = tuple(body)
+    inside: set[int] = set()
+    counted: set[str] = set()
+    for statement in statements(body):
+        if entry_count(statement) is not None and isinstance(statement, Match) and isinstance(statement.subject, MapGet):
+            counted.add(statement.subject.map)
+            inside |= {id(part) for arm in statement.arms for part in arm.body} | {id(statement)}
+    for statement in statements(body):
+        if id(statement) in inside:
+            continue
+        if isinstance(statement, MapSet | MapDelete):
+            counted.discard(statement.map)
+        if isinstance(statement, Match) and isinstance(statement.subject, MapGet):
+            counted.discard(statement.subject.map)
+    return frozenset(counted)
+
+
+def shown(constant: Const) -> str:
+    """A constant as a person would write it."""
+    value = constant.value
+    if isinstance(value, bytes):
+        return repr(value.decode())
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(float(value) if isinstance(value, Fraction) else value)
+
+
 def constants(element: Element) -> dict[str, Const]:
     """State variables that `init` sets once, to a constant, and nothing changes afterwards."""
-    changed = written(element.req)
+    changed = written((*element.req, *element.resp))
     sets: dict[str, list[Stmt]] = {}
     for statement in statements(element.init):
         if isinstance(statement, SetState):
             sets.setdefault(statement.name, []).append(statement)
     out = {}
     for item in element.state:
-        if item.name in changed or item.type.name == "Map":
+        if item.name in changed or item.type.name in ("Map", "Vec"):
             continue
         (only, *more) = sets.get(item.name, [None])
         if isinstance(only, SetState) and not more and only in element.init and isinstance(only.value, Const):
@@ -142,7 +286,8 @@ def constants(element: Element) -> dict[str, Const]:
 
 
 def with_constants(element: Element) -> Element:
-    """The element with its constant state variables replaced by their values: in `req`, and in what follows in `init`."""
+    """The element with its constant state variables replaced by their values: in `req` and `resp`, and in what follows in
+    `init`."""
     known = constants(element)
     so_far: dict[str, Const] = {}
 
@@ -157,7 +302,8 @@ def with_constants(element: Element) -> Element:
         init.append(rewritten(statement, replaced_so_far))
         if isinstance(statement, SetState) and statement.name in known:
             so_far[statement.name] = known[statement.name]
-    return replace(element, req=tuple(rewritten(item, replaced) for item in element.req), init=tuple(init))
+    req, resp = (tuple(rewritten(item, replaced) for item in body) for body in (element.req, element.resp))
+    return replace(element, req=req, resp=resp, init=tuple(init))
 
 
 def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
@@ -165,8 +311,14 @@ def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
 
     def expr(old: Expr) -> Expr:
         match old:
-            case Unary() | ToFloat():
+            case Unary() | ToFloat() | TextSize() | Widen():
                 return change(replace(old, operand=expr(old.operand)))
+            case MakePair():
+                return change(replace(old, items=tuple(map(expr, old.items))))
+            case Item():
+                return change(replace(old, pair=expr(old.pair)))
+            case VecGet():
+                return change(replace(old, index=expr(old.index)))
             case Binary():
                 return change(replace(old, left=expr(old.left), right=expr(old.right)))
             case TimeDiff():
@@ -177,17 +329,18 @@ def rewritten(statement: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
                 return change(old)
 
     match statement:
-        case SetLocal() | SetState() | Evaluate():
+        case SetLocal() | SetState() | Evaluate() | SetField():
             return replace(statement, value=expr(statement.value))
+        case VecSet():
+            index = None if statement.index is None else expr(statement.index)
+            return replace(statement, index=index, value=expr(statement.value))
         case MapSet():
             return replace(statement, key=expr(statement.key), value=expr(statement.value))
         case MapDelete():
             return replace(statement, key=expr(statement.key))
         case Match():
-            arms = tuple(
-                Arm(arm.pattern, tuple(rewritten(item, change) for item in arm.body), arm.span) for arm in statement.arms
-            )
-            subject = expr(statement.subject)
+            subject = expr(statement.subject)  # first, as it is evaluated first
+            arms = tuple(replace(arm, body=tuple(rewritten(item, change) for item in arm.body)) for arm in statement.arms)
             return replace(statement, subject=subject, arms=arms)
         case _:
             return statement
@@ -202,7 +355,7 @@ def may_divide_by_zero(expr: Expr) -> bool:
 
 def has_effect(expr: Expr) -> bool:
     """Does evaluating it do more than give a value: draw, read the clock, or possibly divide by zero?"""
-    return any(isinstance(item, Draw | Clock | MapGet) or may_divide_by_zero(item) for item in subexpressions(expr))
+    return any(isinstance(item, Draw | Clock | MapGet | VecGet) or may_divide_by_zero(item) for item in subexpressions(expr))
 
 
 def long_arithmetic(body: Iterable[Stmt]) -> list[Expr]:
@@ -232,7 +385,7 @@ def simple_factor(expr: Expr) -> tuple[str, Expr, int] | None:
         return None
     sides = [(expr.left, expr.right)] if expr.op == "div" else [(expr.left, expr.right), (expr.right, expr.left)]
     for other, constant in sides:
-        if isinstance(constant, Const) and not isinstance(constant.value, bool | str):
+        if isinstance(constant, Const) and not isinstance(constant.value, bool | bytes):
             value = Fraction(constant.value)
             if value.denominator == 1 and 0 < value < 1 << 31:
                 return "scale" if expr.op == "mul" else "shrink", other, int(value)

@@ -1,4 +1,4 @@
-"""The grammar of AppNet's indentation dialect and the tree it builds: the only module that imports lark.
+"""The grammar of AppNet, in both of its dialects, and the tree it builds: the only module that imports lark.
 
 Expressions are parsed flat (`operand operator operand ..`) and given their precedence while the tree is built: that keeps the
 LALR table small, so that the parser is made in some 40 ms, and the depth of a text costs no stack.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -47,15 +48,16 @@ _operator: OPERATOR | MINUS | LESS | GREATER
 _operand: _atom | _prefixes _atom
 _prefixes: _prefix | _prefixes _prefix
 _prefix: NOT | MINUS
-_atom: NAME | NUMBER | STRING | TRUE | FALSE | call | parens | lambda
+_atom: NAME | NUMBER | STRING | TRUE | FALSE | call | parens | lambda | method
 call: NAME arguments
+method: _atom _DOT NAME arguments
 arguments: _LPAR _RPAR | _LPAR _expressions _RPAR
 parens: _LPAR _expressions _RPAR
 _expressions: expr | _expressions _COMMA expr
 lambda: LAMBDA arguments _COLON _suite
 
 %declare STATE HANDLER PASS MATCH LAMBDA NAME NUMBER STRING TRUE FALSE NOT OPERATOR MINUS LESS GREATER
-%declare _COLON _LPAR _RPAR _COMMA _AT _ASSIGN _ARROW _NEWLINE _INDENT _DEDENT
+%declare _DOT _COLON _LPAR _RPAR _COMMA _AT _ASSIGN _ARROW _NEWLINE _INDENT _DEDENT
 """
 
 END = "$END"
@@ -69,7 +71,7 @@ PRECEDENCE = {
     **dict.fromkeys(["<", "<=", ">", ">=", "==", "!="], COMPARISON),
     **dict.fromkeys(["+", "-"], 5),
     **dict.fromkeys(["*", "/", "%"], 6),
-    **dict.fromkeys(["negate"], 7),
+    **dict.fromkeys(["negate", "!"], 7),
 }
 """How tightly an operator binds."""
 
@@ -220,6 +222,12 @@ class _Builder:
         name, arguments = children
         return syntax.Call(syntax.Name(str(name), self._at(name)), arguments, span)
 
+    def _method(self, children: list[Any], span: Span) -> syntax.Call:
+        """`m.get(k)` of the brace dialect: `get(m, k)`."""
+        receiver, name, arguments = children
+        first = self._atom(receiver) if isinstance(receiver, Token) else receiver
+        return syntax.Call(syntax.Name(str(name), self._at(name)), (first, *arguments), span)
+
     def _arguments(self, children: list[Any], span: Span) -> tuple[syntax.Expr, ...]:
         return tuple(children)
 
@@ -287,8 +295,8 @@ class _Row:
     def _reduce(self) -> None:
         op, place = self.pending.pop()
         right = self.operands.pop()
-        if op in ("not", "negate"):
-            self.operands.append(syntax.Unary("-" if op == "negate" else op, right, place.to(right.span)))
+        if op in ("not", "!", "negate"):
+            self.operands.append(syntax.Unary("-" if op == "negate" else "not", right, place.to(right.span)))
             return
         left = self.operands.pop()
         span = left.span.to(right.span)
@@ -319,6 +327,8 @@ def _as_word(expression: syntax.Expr) -> str:
     match expression:
         case syntax.Name(name):
             return name
+        case syntax.Number(Fraction() as value):
+            return f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
         case syntax.Number(value) | syntax.Truth(value) | syntax.Text(value):
             return str(value).lower() if isinstance(value, bool) else str(value)
         case _:

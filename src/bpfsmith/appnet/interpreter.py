@@ -1,4 +1,4 @@
-"""The reference interpreter of core AppNet: one step of `init` or `req` on plain Python values.
+"""The reference interpreter of core AppNet: one step of `init`, `req` or `resp` on plain Python values.
 
 It says what a program does without solver, compiler or kernel, and is the second witness for all three. Floats are whatever
 the `Numbers` handed in make of them; everything else has one meaning (see docs of the language): ints wrap at 32 bits, `/`
@@ -13,14 +13,15 @@ from fractions import Fraction
 from typing import Any, Generic, assert_never
 
 from bpfsmith.appnet import core, facts
+from bpfsmith.appnet.binding import Message
 from bpfsmith.appnet.numbers import WORDS, N, Numbers
 
 DIVISION_BY_ZERO = "division by zero"
 MAP_FULL = "map full"
 
 StateValues = Mapping[str, Any]
-"""The state by variable: bool for bool, int for int, uint and Instant (ns), a number of the `Numbers` for float; for a Map a
-mapping from its keys to its values."""
+"""The state by variable: bool for bool, int for int, uint and Instant (ns), bytes for string, a tuple for a pair, a number of
+the `Numbers` for float; for a Map a mapping from its keys to its values, for a Vec a list of its items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,30 @@ class StepResult:
     draws: int
     clocks: int
     fault: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the message, that were rewritten
 
 
 def initial_state(element: core.Element, numbers: Numbers[N]) -> dict[str, Any]:
-    """The state before `init` runs: zeros, false, the instant 0, empty Maps."""
-    zeros = {core.BOOL: False, core.FLOAT: numbers.from_fraction(Fraction(0))}
-    return {item.name: {} if item.type.name == "Map" else zeros.get(item.type, 0) for item in element.state}
+    """The state before `init` runs: zeros, false, the instant 0, empty texts, Maps and Vecs."""
+    return {item.name: _zero(item.type, numbers) for item in element.state}
+
+
+def _zero(kind: core.Type, numbers: Numbers[N]) -> Any:
+    match kind.name:
+        case "Map":
+            return {}
+        case "Vec":
+            return []
+        case "string":
+            return b""
+        case "Pair":
+            return tuple(_zero(part, numbers) for part in kind.args)
+        case "bool":
+            return False
+        case "float":
+            return numbers.from_fraction(Fraction(0))
+        case _:
+            return 0
 
 
 def run(
@@ -52,26 +71,31 @@ def run(
     draws: Iterator[int],
     clock: Iterator[int],
     numbers: Numbers[N],
+    message: Message | None = None,
 ) -> StepResult:
-    """Runs `body` ("req" or "init") once from `state`, which is left as it is.
+    """Runs `body` ("req", "resp" or "init") once from `state`, which is left as it is.
 
     `draws` gives uniform 32-bit words and `clock` non-decreasing instants in ns, in the order in which the program asks for
-    them. In `req`, state variables that hold a constant for ever are read as that constant, so that a draw is compared with the
-    exact probability and not with its rounding. Raises ValueError when `draws` or `clock` ends too early.
+    them. In steps, state variables that hold a constant for ever are read as that constant, so that a draw is compared with the
+    exact probability and not with its rounding. `message` is what the step is about, where the body looks at it. Raises
+    ValueError when `draws` or `clock` ends too early.
     """
-    statements = element.init if body == "init" else facts.with_constants(element).req
-    step = _Step(element, numbers, draws, clock, _copied(state), facts.draw_locals(statements))
+    statements = element.init if body == "init" else facts.with_constants(element).body(body)
+    step = _Step(element, numbers, draws, clock, _copied(state), facts.draw_locals(statements), message)
     try:
         step.block(statements)
     except _Ended as end:
-        return StepResult(end.message is None, end.message, step.state, step.drawn, step.read)
+        return StepResult(end.message is None, end.message, step.state, step.drawn, step.read, "", step.written)
     except _Fault as fault:
         return StepResult(False, fault.reason, _copied(state), step.drawn, step.read, fault.reason)
-    return StepResult(True, None, step.state, step.drawn, step.read)
+    return StepResult(True, None, step.state, step.drawn, step.read, "", step.written)
 
 
 def _copied(state: StateValues) -> dict[str, Any]:
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in state.items()}
+    def copied(value: Any) -> Any:
+        return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, list) else value
+
+    return {name: copied(value) for name, value in state.items()}
 
 
 class _Ended(Exception):
@@ -105,6 +129,8 @@ class _Step(Generic[N]):
     clock: Iterator[int]
     state: dict[str, Any]
     draw_locals: Mapping[str, facts.DrawRange]
+    message: Message | None = None
+    written: dict[str, Any] = field(default_factory=dict)  # fields of the message
     locals: dict[str, Any] = field(default_factory=dict)
     drawn: int = 0
     read: int = 0
@@ -125,6 +151,16 @@ class _Step(Generic[N]):
                 self._insert(name, self._value(key), self._value(value))
             case core.MapDelete(name, key):
                 self.state[name].pop(self._value(key), None)
+            case core.VecSet(name, index, value):
+                items = self.state[name]
+                at = len(items) if index is None else self._value(index)
+                new = self._value(value)
+                if 0 <= at < len(items):
+                    items[at] = new
+                elif at == len(items) < self.element.variable(name).max_entries:
+                    items.append(new)
+            case core.SetField(name, value):
+                self.written[name] = self._value(value)
             case core.Evaluate(value):
                 self._value(value)
             case core.Forward():
@@ -146,6 +182,9 @@ class _Step(Generic[N]):
         subject = statement.subject
         if isinstance(subject, core.MapGet):
             value = self.state[subject.map].get(self._value(subject.key))
+        elif isinstance(subject, core.VecGet):
+            items, at = self.state[subject.vec], self._value(subject.index)
+            value = items[at] if 0 <= at < len(items) else None
         else:
             value = self._value(subject)
         for arm in statement.arms:
@@ -202,13 +241,29 @@ class _Step(Generic[N]):
             case core.TimeDiff(later, earlier):
                 first = self._value(later)
                 return self.numbers.time_diff(first, self._value(earlier))
-            case core.MapGet():
+            case core.Field(name):
+                assert self.message is not None
+                return self.written.get(name, self.message.fields[name])
+            case core.MessageSize():
+                assert self.message is not None
+                return self.message.size
+            case core.TextSize(operand):
+                return len(self._value(operand))
+            case core.Widen(operand):
+                return self._value(operand)
+            case core.MakePair(items):
+                return tuple(self._value(item) for item in items)
+            case core.Item(pair, index):
+                return self._value(pair)[index]
+            case core.VecSize(name):
+                return len(self.state[name])
+            case core.MapGet() | core.VecGet():
                 raise AssertionError("get() stands only as the subject of a match")
         assert_never(expression)
 
     def _constant(self, constant: core.Const) -> Any:
         if constant.type == core.FLOAT:
-            assert not isinstance(constant.value, str)
+            assert not isinstance(constant.value, bytes)
             return self.numbers.from_fraction(Fraction(constant.value))
         return constant.value
 
@@ -262,7 +317,7 @@ class _Step(Generic[N]):
         The word w stands for [w, w + 1) / 2**32 of the range, so `u < p` and `u <= p` are both w < limit. A constant is taken
         exactly; any other value counts exactly for draws from [0, 1), whose words fixed point can count as well.
         """
-        if isinstance(written, core.Const) and not isinstance(written.value, str):
+        if isinstance(written, core.Const) and not isinstance(written.value, bytes):
             return threshold(Fraction(written.value), draw.low, draw.high)
         if draw.low == 0 and draw.high == 1:
             return threshold(self.numbers.to_fraction(value), draw.low, draw.high)

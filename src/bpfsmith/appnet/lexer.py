@@ -54,17 +54,23 @@ PUNCTUATION = {
     ">": "GREATER",
     **dict.fromkeys(["+", "*", "/", "%", "==", "!=", "<=", ">="], "OPERATOR"),
 }
-_LEXEME = re.compile(
-    r"""(?P<blank>[ \t]+|\r(?=\n|\Z)|\#[^\n]*)
+_LEXEMES = r"""(?P<blank>[ \t]+|\r(?=\n|\Z))
+      | (?P<comment>COMMENT)
       | (?P<newline>\n)
       | (?P<number>(?:0[xX][0-9A-Za-z_]*|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[0-9A-Za-z_]*))
       | (?P<name>[A-Za-z_]\w*)
       | (?P<string>'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")
       | (?P<foreign>:=|&&|\|\||//|\+=|-=|\*=|/=|\+\+|--|->|\*\*|!(?!=)|[.;{}\[\]&|^~])
       | (?P<punctuation>=>|==|!=|<=|>=|[(),:@=\-+*/%<>])
-    """,
-    re.VERBOSE | re.ASCII,
-)
+    """
+
+
+def pattern(comments: str) -> re.Pattern[str]:
+    """The lexemes of a dialect, as named groups; `comments` matches one of its comments."""
+    return re.compile(_LEXEMES.replace("COMMENT", comments), re.VERBOSE | re.ASCII)
+
+
+_LEXEME = pattern(comments=r"\#[^\n]*")
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?")
 FOREIGN_HELP = {
     ":=": "assign with `=`",
@@ -97,11 +103,28 @@ class _Block:
     lambdas: list[int] = field(default_factory=list)  # depths of `parentheses` at which a lambda waits for its colon
 
 
+class Comment(NamedTuple):
+    """A comment with its mark, and the line and column (from 1) of that; `alone` when nothing stands before it there."""
+
+    text: str
+    line: int
+    column: int
+    alone: bool
+
+
+def new_block() -> _Block:
+    """A block in which nothing is open yet."""
+    return _Block([0])
+
+
 class Lexer:
     """Turns one text into lexemes; `last` and `unclosed` tell, while a mistake is explained, what came just before it."""
 
+    _lexeme = _LEXEME
+
     def __init__(self, source: SourceText) -> None:
         self.source = source
+        self.comments: list[Comment] = []
         self.last: Lexeme | None = None
         self.before_last: Lexeme | None = None
         self._blocks = [_Block([0])]
@@ -121,7 +144,7 @@ class Lexer:
 
     def _structured(self) -> Iterator[Lexeme]:
         at_line_start, indent = True, 0
-        for lexeme in self._plain():
+        for lexeme in self.plain():
             block = self._blocks[-1]
             if lexeme.kind == "newline":
                 if not block.parentheses:
@@ -216,11 +239,11 @@ class Lexer:
         self._line_has_tab = "\t" in line
         return sum(TAB_COLUMNS if character == "\t" else 1 for character in line)
 
-    def _plain(self) -> Iterator[Lexeme]:
-        """Lexemes without structure; newlines have the kind "newline"."""
+    def plain(self) -> Iterator[Lexeme]:
+        """Lexemes without structure; newlines have the kind "newline". Comments are put aside."""
         text, position, line = self.source.text, 0, 1
         while position < len(text):
-            found = _LEXEME.match(text, position)
+            found = self._lexeme.match(text, position)
             column = position - self._line_start + 1
             if found is None:
                 raise InputError(self._illegal(text[position], position, line, column))
@@ -243,8 +266,11 @@ class Lexer:
                     yield lexeme._replace(kind=PUNCTUATION[word])
                 case "foreign":
                     yield lexeme._replace(kind="FOREIGN")
+                case "comment":
+                    alone = not text[self._line_start : found.start()].strip()
+                    self.comments.append(Comment(word.rstrip(), line, column, alone))
                 case _:
-                    continue  # blanks and comments
+                    continue  # blanks
 
     def _bad_number(self, lexeme: Lexeme) -> Diagnostic:
         if len(lexeme.text) > LONGEST_NUMBER:

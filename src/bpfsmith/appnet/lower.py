@@ -7,7 +7,7 @@ clock readings are made before it, once for each place in the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,10 +16,12 @@ from typing import assert_never
 
 from bpfsmith.appnet import core, facts, fixed
 from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, UINT, Element, Expr, Stmt, Type
+from bpfsmith.appnet.declared import CTypes, member, vec_members, words
 from bpfsmith.appnet.meaning import draw_comparison
 from bpfsmith.appnet.names import Naming, naming, reserved
-
-C_TYPES = {INT: "__s32", UINT: "__u32", FLOAT: "__u64", INSTANT: "__u64", BOOL: "_Bool"}
+from bpfsmith.appnet.shapes import is_block, offsets, size_of
+from bpfsmith.appnet.unpack import MESSAGE_SIZE, Unpacking, reply_function
+from bpfsmith.source import Span
 
 
 class Sharing(StrEnum):
@@ -32,8 +34,8 @@ class Sharing(StrEnum):
 
 
 def sharing(element: Element) -> Sharing:
-    """The cheapest way that keeps a step of this element atomic."""
-    body = element.req
+    """The cheapest way that keeps every step of this element atomic: `req` and `resp` share their state."""
+    body = (*element.req, *element.resp)
     changed = facts.written(body)
     if not changed:
         return Sharing.NONE
@@ -43,47 +45,21 @@ def sharing(element: Element) -> Sharing:
         return Sharing.MAP
     if any(facts.may_divide_by_zero(expr) for expr in facts.expressions(body)):
         return Sharing.LOCK
-    overwritten = set()
-    for statement in facts.statements(body):
-        if isinstance(statement, core.SetState) and added_to(statement) is None:
-            overwritten.add(statement.name)
+    counters = _counters(element)
     seen: set[str] = set()
     for statement in facts.statements(body):
-        for expr in _values(statement):
-            seen |= {item.name for item in facts.subexpressions(expr) if isinstance(item, core.StateVar)}
-    if seen & changed or len(overwritten) > 1:
-        return Sharing.LOCK
-    counters = {item.name for item in facts.statements(body) if isinstance(item, core.SetState) and added_to(item) is not None}
-    return Sharing.LOCK if counters & overwritten else Sharing.ATOMIC
+        added = facts.added_to(statement)
+        counts = added is not None and isinstance(statement, core.SetState) and statement.name in counters
+        values = (added[1],) if added is not None and counts else facts.own_expressions(statement)
+        seen |= {item.name for value in values for item in facts.subexpressions(value) if isinstance(item, core.StateVar)}
+    long = any(element.variable(name).type.name == "Vec" or is_block(element.variable(name).type) for name in changed)
+    return Sharing.LOCK if long or seen & changed or len(changed - counters) > 1 else Sharing.ATOMIC
 
 
-def added_to(statement: core.SetState) -> tuple[str, Expr] | None:
-    """`x = x + e` (or e + x, or x - e) on an integer, with e free of state that changes: ("+" or "-", e)."""
-    value = statement.value
-    if isinstance(value, core.Binary) and value.op in ("add", "sub") and value.type in (INT, UINT):
-        if _is_state(value.left, statement.name):
-            return ("+" if value.op == "add" else "-"), value.right
-        if value.op == "add" and _is_state(value.right, statement.name):
-            return "+", value.left
-    return None
-
-
-def _is_state(expr: Expr, name: str) -> bool:
-    return isinstance(expr, core.StateVar) and expr.name == name
-
-
-def _values(statement: Stmt) -> tuple[Expr, ...]:
-    """The expressions whose state reads count: all but the variable that an atomic add updates."""
-    match statement:
-        case core.SetState():
-            added = added_to(statement)
-            return (added[1],) if added else (statement.value,)
-        case core.SetLocal(value=value) | core.Evaluate(value=value):
-            return (value,)
-        case core.Match(subject=subject):
-            return (subject,)
-        case _:
-            return ()
+def _counters(element: Element) -> frozenset[str]:
+    """Integers that every step only adds to: an atomic add keeps them whole."""
+    body = (*element.req, *element.resp)
+    return frozenset(name for name in facts.written(body) if facts.only_added(body, name))
 
 
 @dataclass(slots=True)
@@ -97,8 +73,8 @@ class _Writer:
     def put(self, text: str) -> None:
         self.lines.append("\t" * self.depth + text if text else "")
 
-    def at(self, line: int) -> None:
-        self.lines.append(f'#line {line} "{_printable(self.path)}"')
+    def at(self, span: Span) -> None:
+        self.lines.append(f'#line {span.line} "{_printable(span.path or self.path)}"')
 
     @contextmanager
     def block(self, head: str, tail: str = "}") -> Iterator[None]:
@@ -120,9 +96,17 @@ class Target:
     context: str
     forward: str
     abort: str
+    load_bytes: str = "bpf_skb_load_bytes"
+    reply: str = ""  # sends a packet back; none where the hook cannot
 
 
-XDP = Target("xdp", "struct xdp_md", "XDP_PASS", "XDP_DROP")
+XDP = Target("xdp", "struct xdp_md", "XDP_PASS", "XDP_DROP", "bpf_xdp_load_bytes", "XDP_TX")
+TC_INGRESS = Target("tcx/ingress", "struct __sk_buff", "TCX_PASS", "TCX_DROP")
+TC_EGRESS = Target("tcx/egress", "struct __sk_buff", "TCX_PASS", "TCX_DROP")
+
+
+SERVER = {"req": XDP, "resp": TC_EGRESS}
+"""Requests arrive and responses leave: what a server's host sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +124,26 @@ STRAIGHT = Choices(constants=False, atomics=False, thresholds=False)
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """C text, the strategy behind it, and the function that holds `req` (and `init`, when it must run at load time)."""
+    """C text, the strategy behind it, and the functions that hold `req`, `resp`, and `init` when it must run at load time, by
+    these names."""
 
     c_text: str
     sharing: Sharing
-    function: str
-    init_function: str | None
+    functions: Mapping[str, str]
+    counted: frozenset[str] = frozenset()  # Maps whose entries are only counted in, so that no count is ever lost
+
+    @property
+    def function(self) -> str:
+        return self.functions["req"]
+
+    @property
+    def init_function(self) -> str | None:
+        return self.functions.get("init")
+
+    @property
+    def steps(self) -> Mapping[str, str]:
+        """The functions that run for a message."""
+        return {body: name for body, name in self.functions.items() if body != "init"}
 
     @property
     def line_count(self) -> int:
@@ -153,12 +151,18 @@ class Generated:
         return sum(1 for line in self.c_text.splitlines() if line.strip() and not line.strip().startswith(("//", "#line")))
 
 
-def lower(element: Element, initial: dict[str, int] | None, target: Target = XDP, choices: Choices | None = None) -> Generated:
-    """C for an element. `initial` holds each scalar's raw initial value; None when `init` has to run in the kernel."""
+def lower(
+    element: Element,
+    initial: dict[str, int] | None,
+    targets: Mapping[str, Target] | None = None,
+    choices: Choices | None = None,
+) -> Generated:
+    """C for an element. `initial` holds each scalar's raw initial value; None when `init` has to run in the kernel. `targets`
+    says where "req" and "resp" run: the server's side, unless given."""
     choices = choices or Choices()
     constants = facts.constants(element) if choices.constants else {}
     folded = facts.with_constants(element) if choices.constants else element
-    return _Generator(folded, constants, initial, target, choices).generate()
+    return _Generator(folded, constants, initial, targets or SERVER, choices).generate()
 
 
 @dataclass(slots=True)
@@ -166,11 +170,14 @@ class _Generator:
     element: Element
     constants: dict[str, core.Const]
     initial: dict[str, int] | None
-    target: Target
+    targets: Mapping[str, Target]
     choices: Choices
+    target: Target = XDP  # of the body that is being written
     out: _Writer = field(init=False)
     name: Naming = field(init=False)
     mode: Sharing = field(init=False)
+    c_type: CTypes = field(default_factory=CTypes)
+    unpacking: Unpacking | None = None  # of the body that is being written
     draws: dict[str, facts.DrawRange] = field(default_factory=dict)
     copies: bool = False  # the step works on copies of the state, so that a division by zero leaves it alone
     in_init: bool = False
@@ -191,17 +198,39 @@ class _Generator:
         put("#include <linux/bpf.h>")
         put("#include <bpfsmith/helpers.h>")
         put("")
+        head = len(self.out.lines)
         self._state()
         function = _identifier(self.element.name)
         while reserved(function) or function in self.name.taken:
             function = f"v_{function}"
-        self._function(function)
-        init_function = self._init(function) if self.initial is None else None
+        functions = {}
+        for body in self.element.steps:
+            functions[body] = function if body == "req" else self.name.fresh(f"{function}_{body}")
+            self._function(functions[body], body)
+        if self.initial is None:
+            functions["init"] = self._init(function)
         put("")
         put('char LICENSE[] SEC("license") = "GPL";')
+        if any("reply_to_sender(" in line for line in self.out.lines):
+            self.out.lines[head:head] = [*reply_function(), ""]
+        declared = [line for lines in self.c_type.declarations.values() for line in (*lines, "")]
+        self.out.lines[head:head] = declared
         if any("fx_" in line for line in self.out.lines):
             self.out.lines.insert(3, "#include <bpfsmith/fixed.h>")
-        return Generated("\n".join(self.out.lines) + "\n", self.mode, function, init_function)
+        return Generated("\n".join(self.out.lines) + "\n", self.mode, functions, self._counted_maps())
+
+    def _counted_maps(self) -> frozenset[str]:
+        bodies = [self.element.body(step) for step in self.element.steps]
+        touched = [
+            facts.written(body) | {expr.map for expr in facts.expressions(body) if isinstance(expr, core.MapGet)}
+            for body in bodies
+        ]
+        counted = frozenset().union(*map(facts.counted_maps, bodies)) if self.choices.atomics else frozenset()
+        return frozenset(
+            name
+            for name in counted
+            if all(name in facts.counted_maps(body) or name not in used for body, used in zip(bodies, touched, strict=True))
+        )
 
     # --- state --------------------------------------------------------------------------------------------------------
     def _state(self) -> None:
@@ -215,11 +244,16 @@ class _Generator:
             if item.type.name == "Map":
                 self._map(item)
                 continue
-            declared = f"{hidden}{C_TYPES[item.type]} {self.name(item.name)}{section}{self._initial_text(item)};"
-            put(f"{declared} // {item.name}: {item.type}{self._unit(item.type)}")
+            if item.type.name == "Vec":
+                put(f"{hidden}struct {{ // {item.name}: {_words(item.type)}")
+                for line in vec_members(item, self.c_type.stored(item.type.args[0])):
+                    put(line)
+                put(f"}} {self.name(item.name)}{section} = {{}};")
+                continue
+            declared = f"{hidden}{self.c_type(item.type)} {self.name(item.name)}{section}{self._initial_text(item)};"
+            put(f"{declared} // {item.name}: {_words(item.type)}{self._unit(item.type)}")
         for name, constant in self.constants.items():
-            shown = float(constant.value) if isinstance(constant.value, Fraction) else constant.value
-            put(f"// {name} is the constant {str(shown).lower() if isinstance(shown, bool) else shown}")
+            put(f"// {name} is the constant {_comment(facts.shown(constant))}")
         if self.element.state:
             put("")
 
@@ -228,28 +262,50 @@ class _Generator:
 
     def _initial_text(self, item: core.State) -> str:
         raw = (self.initial or {}).get(item.name, 0)
+        if item.type.name == "string":
+            constant = core.Const(raw.to_bytes(size_of(item.type), "little")[1:][: raw & 0xFF], item.type, item.span)
+            return f" = {{ .words = {{ {', '.join(words(constant))} }} }}"
+        if item.type.name == "Pair":
+            return f" = {self._initial_pair(item.type, raw.to_bytes(size_of(item.type), 'little'))}"
         if item.type == INT:
             return f" = {raw - (1 << 32) if raw >> 31 else raw}"
         return f" = {_number(raw, 64 if item.type in (FLOAT, INSTANT) else 32)}"
 
+    def _initial_pair(self, kind: Type, raw: bytes) -> str:
+        parts = []
+        for index, (at, part) in enumerate(zip(offsets(kind), kind.args, strict=True)):
+            inner = raw[at : at + size_of(part)]
+            if part.name == "Pair":
+                text = self._initial_pair(part, inner)
+            elif part.name == "string":
+                text = f"{{ .words = {{ {', '.join(words(core.Const(inner[1 : 1 + inner[0]], part, core.NOWHERE)))} }} }}"
+            else:
+                text = str(int.from_bytes(inner, "little", signed=part == INT)) + ("ULL" if size_of(part) == 8 else "")
+            parts.append(f".{member(index)} = {text}")
+        return f"{{ {', '.join(parts)} }}"
+
     def _map(self, item: core.State) -> None:
-        key, value = (C_TYPES[arg] for arg in item.type.args)
+        key, value = (self.c_type.stored(arg) for arg in item.type.args)
         self.out.put("struct {")
         self.out.put("\t__uint(type, BPF_MAP_TYPE_HASH);")
         self.out.put(f"\t__type(key, {key});")
         self.out.put(f"\t__type(value, {value});")
         self.out.put(f"\t__uint(max_entries, {item.max_entries});")
-        self.out.put(f'}} {self.name(item.name)} SEC(".maps"); // {item.name}: {item.type}')
+        self.out.put(f'}} {self.name(item.name)} SEC(".maps"); // {item.name}: {_words(item.type)}')
 
     # --- functions ----------------------------------------------------------------------------------------------------
-    def _function(self, function: str) -> None:
-        body = self.element.req
+    def _function(self, function: str, step: str) -> None:
+        body = self.element.body(step)
+        self.target = self.targets[step]
+        if step != "req":
+            self.out.put("")
         self.draws = facts.draw_locals(body)
         locked = self.mode is Sharing.LOCK
         self.copies = locked and any(facts.may_divide_by_zero(expr) for expr in facts.expressions(body))
         self.out.put(f'SEC("{self.target.section}")')
         self.out.put(f"int {function}({self.target.context} *ctx)")
         with self.out.block(""):
+            self._receive(step)
             if locked:
                 self._ahead(body)
                 self.out.put(f"int verdict = {self.target.forward};")
@@ -260,7 +316,7 @@ class _Generator:
             if self.copies:
                 for name in self._state_used(body):
                     kind = self.element.variable(name).type
-                    self.out.put(f"{C_TYPES[kind]} {self._copy(name)} = {self.name(name)};")
+                    self.out.put(f"{self.c_type(kind)} {self._copy(name)} = {self.name(name)};")
             ended = self._body(body)
             if locked:
                 if self.copies:
@@ -272,6 +328,19 @@ class _Generator:
                 self.out.put("return verdict;")
             elif not ended:
                 self.out.put(f"return {self.target.forward};")
+
+    def _receive(self, step: str) -> None:
+        """Takes the message out of the packet; what is no message is forwarded."""
+        binding = self.element.binding
+        if binding is None:
+            return
+        unreadable = self.target.forward if binding.unreadable == "forward" else self.target.abort
+        statements = self.element.body(step)
+        self.unpacking = Unpacking(
+            binding, step, statements, self.name.fresh, self.c_type, self.target.load_bytes, self.target.forward, unreadable
+        )
+        for line in self.unpacking.lines():
+            self.out.put(line)
 
     def _commit(self, body: tuple[Stmt, ...]) -> None:
         """Writes the copies back; a step that divided by zero jumps past this."""
@@ -296,7 +365,7 @@ class _Generator:
             self._declare_locals(body)
             used = [item for item in self._state_used(body) if item not in self.constants] if self.copies else []
             for item in used:
-                self.out.put(f"{C_TYPES[self.element.variable(item).type]} {self._copy(item)} = {self.name(item)};")
+                self.out.put(f"{self.c_type(self.element.variable(item).type)} {self._copy(item)} = {self.name(item)};")
             self._body(body)
             for item in used:
                 self.out.put(f"{self.name(item)} = {self._copy(item)};")
@@ -322,12 +391,12 @@ class _Generator:
         kinds: dict[str, str] = {}
         for statement in facts.statements(body):
             if isinstance(statement, core.SetLocal):
-                kinds[statement.name] = "__u32" if statement.name in self.draws else C_TYPES[statement.value.type]
+                kinds[statement.name] = "__u32" if statement.name in self.draws else self.c_type(statement.value.type)
         for name, kind in kinds.items():
             self.out.put(f"{kind} {self.name(name)};")
 
     def _state_used(self, body: tuple[Stmt, ...]) -> list[str]:
-        scalars = {item.name for item in self.element.state if item.type.name != "Map"}
+        scalars = {item.name for item in self.element.state if item.type.name not in ("Map", "Vec")}
         return sorted((facts.written(body) | facts.read(body)) & scalars)
 
     def _copy(self, name: str) -> str:
@@ -340,7 +409,7 @@ class _Generator:
 
     def _statement(self, statement: Stmt) -> bool:
         if not (isinstance(statement, core.SetState) and statement.name in self.constants):
-            self.out.at(statement.span.line)
+            self.out.at(statement.span)
         match statement:
             case core.SetLocal(name=name, value=value):
                 text = self._word(value) if name in self.draws else self._expr(value)
@@ -349,18 +418,32 @@ class _Generator:
                 self._set_state(statement)
             case core.MapSet(map=name, key=key, value=value):
                 with self.out.block(""):
-                    where = self._let(C_TYPES[key.type], "key", self._expr(key))
-                    new = self._let(C_TYPES[value.type], "value", self._expr(value))
+                    where = self._let(self.c_type.stored(key.type), "key", self._expr(key))
+                    new = self._let(self.c_type.stored(value.type), "value", self._expr(value))
                     self.out.put(f"bpf_map_update_elem(&{self.name(name)}, &{where}, &{new}, BPF_ANY);")
             case core.MapDelete(map=name, key=key):
-                where = self._let(C_TYPES[key.type], "key", self._expr(key))
+                where = self._let(self.c_type(key.type), "key", self._expr(key))
                 self.out.put(f"bpf_map_delete_elem(&{self.name(name)}, &{where});")
+            case core.VecSet():
+                self._set_item(statement)
+            case core.SetField(name=name, value=value):
+                assert self.unpacking is not None
+                text = self._expr(value)
+                if name in facts.fields_read(self.unpacking.statements):
+                    self.out.put(f"{self.unpacking.variable(name)} = {text};")
+                    text = self.unpacking.variable(name)
+                for line in self.unpacking.store(name, text):
+                    self.out.put(line)
             case core.Evaluate(value=value):
                 self.out.put(f"(void){self._expr(value)};")
             case core.Forward():
                 return self._end(self.target.forward)
             case core.Abort(message=message):
                 self.out.put(f"// {_comment(message)}")
+                if self.target.reply and self.unpacking is not None and self.unpacking.binding.reply is not None:
+                    for line in self.unpacking.reply():
+                        self.out.put(line)
+                    return self._end(self.target.reply)
                 return self._end(self.target.abort)
             case core.Match():
                 self.arms += 1
@@ -378,10 +461,25 @@ class _Generator:
             self.out.put(f"return {action};")
         return True
 
+    def _set_item(self, statement: core.VecSet) -> None:
+        item, name = self.element.variable(statement.vec), self.name(statement.vec)
+        with self.out.block(""):
+            index = self._let("__u32", "index", f"{name}.size" if statement.index is None else self._expr(statement.index))
+            value = self._expr(statement.value)
+            known = "" if statement.index is None else f" && {index} <= {name}.size"
+            with self.out.block(f"if ({index} < {item.max_entries}{known})"):
+                self.out.put(f"{name}.items[{index}].value = {value};")
+                if statement.index is None:
+                    self.out.put(f"{name}.size = {index} + 1;")
+                else:
+                    with self.out.block(f"if ({index} == {name}.size)"):
+                        self.out.put(f"{name}.size = {index} + 1;")
+
     def _set_state(self, statement: core.SetState) -> None:
         if statement.name in self.constants:  # only init sets it, and its value stands where it is used
             return
-        added = added_to(statement) if self.mode is Sharing.ATOMIC else None
+        counts = self.mode is Sharing.ATOMIC or (self.mode is Sharing.MAP and statement.name in _counters(self.element))
+        added = facts.added_to(statement) if counts else None
         if added is not None:
             sign, amount = added
             text = self._expr(amount)
@@ -393,13 +491,19 @@ class _Generator:
 
     def _match(self, statement: core.Match) -> bool:
         subject = statement.subject
-        if isinstance(subject, core.MapGet):
+        count = facts.entry_count(statement) if self.choices.atomics else None
+        if count is not None and isinstance(subject, core.MapGet):
+            self._count(subject, count)
+            return False
+        if isinstance(subject, core.MapGet | core.VecGet):
             return self._match_option(statement, subject)
-        simple = isinstance(subject, core.Local | core.StateVar) and subject.type != FLOAT
+        simple = (isinstance(subject, core.Local | core.StateVar | core.Field) and subject.type != FLOAT) or is_block(
+            subject.type
+        )
         boolean = subject.type == BOOL and len(statement.arms) <= 2
         text = self._expr(subject)
         if not simple and not (boolean and len(statement.arms) == 1) and not _two_way(statement):
-            text = self._let(C_TYPES[subject.type], "subject", text)
+            text = self._let(self.c_type(subject.type), "subject", text)
         ended, complete = [], False
         head = "if"
         for position, arm in enumerate(statement.arms):
@@ -416,7 +520,8 @@ class _Generator:
                     ended.append(self._body(arm.body))
                 break
             assert isinstance(arm.pattern, core.Equals)
-            with self.out.block(f"{head} ({self._equals(subject.type, text, arm.pattern.value)})"):
+            test = self._equals(subject.type, text, arm.pattern.value)
+            with self.out.block(f"{head} ({_expected(test, arm.likely)})"):
                 ended.append(self._body(arm.body))
             head = "else if"
         return complete and all(ended)
@@ -424,19 +529,66 @@ class _Generator:
     def _equals(self, kind: Type, text: str, constant: core.Const) -> str:
         if kind == BOOL:
             return _strip(text) if constant.value else f"!{text}"
+        if kind.name == "string":
+            return self._same_words(text, words(constant))
         return f"{text} == {self._const(constant)}"
 
-    def _match_option(self, statement: core.Match, subject: core.MapGet) -> bool:
-        kind = C_TYPES[self.element.variable(subject.map).type.args[1]]
-        key = self._let(C_TYPES[subject.key.type], "key", self._expr(subject.key))
-        entry = self._let(f"{kind} *", "entry", f"bpf_map_lookup_elem(&{self.name(subject.map)}, &{key})")
+    def _same_words(self, text: str, others: list[str]) -> str:
+        return " && ".join(f"{text}.words[{index}] == {word}" for index, word in enumerate(others))
+
+    def _same(self, kind: Type, a: Expr, b: Expr) -> str:
+        """Are two texts or pairs the same?"""
+        if isinstance(a, core.Const):
+            a, b = b, a
+        first = self._expr(a)
+        if isinstance(b, core.Const):
+            return f"({self._same_words(first, words(b))})"
+        second = self._expr(b)
+        return f"({self._same_parts(kind, first, second)})"
+
+    def _same_parts(self, kind: Type, a: str, b: str) -> str:
+        if kind.name == "string":
+            return self._same_words(a, [f"{b}.words[{index}]" for index in range(size_of(kind) // 8)])
+        if kind.name == "Pair":
+            parts = enumerate(kind.args)
+            return " && ".join(self._same_parts(part, f"{a}.{member(index)}", f"{b}.{member(index)}") for index, part in parts)
+        if kind == BOOL:
+            a, b = f"!{a}", f"!{b}"
+        return f"{a} == {b}"
+
+    def _count(self, subject: core.MapGet, count: facts.EntryCount) -> None:
+        """Counts in an entry where it is. Where another CPU inserts it between lookup and update, the count goes there."""
+        kind, name = self.c_type(subject.type.args[0]), self.name(subject.map)
+        key = self._let(self.c_type.stored(subject.key.type), "key", self._expr(subject.key))
+        amount = self._expr(count.amount)
+        added = amount if count.sign == "+" else f"-({amount})"
+        entry = self._let(f"{kind} *", "entry", f"bpf_map_lookup_elem(&{name}, &{key})")
+        with self.out.block(f"if ({entry})"):
+            self.out.put(f"__atomic_fetch_add({entry}, {added}, __ATOMIC_RELAXED);")
+        with self.out.block("else"):
+            value = self._let(kind, "value", self._expr(count.first))
+            with self.out.block(f"if (bpf_map_update_elem(&{name}, &{key}, &{value}, BPF_NOEXIST))"):
+                self.out.put(f"{entry} = bpf_map_lookup_elem(&{name}, &{key}); // another CPU was first")
+                self.out.put(f"if ({entry})")
+                self.out.put(f"\t__atomic_fetch_add({entry}, {added}, __ATOMIC_RELAXED);")
+
+    def _match_option(self, statement: core.Match, subject: core.Lookup) -> bool:
+        kind, held = self.c_type(subject.type.args[0]), self.c_type.stored(subject.type.args[0])
+        if isinstance(subject, core.VecGet):
+            vec, most = self.name(subject.vec), self.element.variable(subject.vec).max_entries
+            index = self._let("__u32", "index", self._expr(subject.index))
+            item = f"{index} < {vec}.size && {index} < {most} ? &{vec}.items[{index}].value : 0"
+            entry = self._let(f"{held} *", "entry", item)
+        else:
+            key = self._let(self.c_type(subject.key.type), "key", self._expr(subject.key))
+            entry = self._let(f"{held} *", "entry", f"bpf_map_lookup_elem(&{self.name(subject.map)}, &{key})")
         ended: list[bool] = []
         seen: set[type[core.Pattern]] = set()
         head = "if"
         for arm in statement.arms:
             condition = entry if isinstance(arm.pattern, core.Some) else f"!{entry}"
             covered = isinstance(arm.pattern, core.Anything) or (seen | {type(arm.pattern)}) >= {core.Some, core.Nothing}
-            test = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({condition})"
+            test = "" if isinstance(arm.pattern, core.Anything) else f"{head} ({_expected(condition, arm.likely)})"
             opening = "else" if seen and covered else test
             with self.out.block(opening):
                 if isinstance(arm.pattern, core.Some):
@@ -483,7 +635,28 @@ class _Generator:
             case core.TimeDiff(later=later, earlier=earlier):
                 a = self._expr(later)
                 return f"fx_seconds({a}, {self._expr(earlier)})"
-            case core.MapGet():
+            case core.Field(name=name):
+                assert self.unpacking is not None
+                return self.unpacking.variable(name)
+            case core.MessageSize():
+                assert self.unpacking is not None
+                return self.unpacking.variable(MESSAGE_SIZE)
+            case core.TextSize(operand=operand):
+                return f"((__s32){self._expr(operand)}.size)"
+            case core.Widen(operand=operand):
+                narrow = self._expr(operand)
+                copied = ", ".join(f"{narrow}.words[{index}]" for index in range(size_of(operand.type) // 8))
+                return self._let(self.c_type(expr.type), "text", f"{{ .words = {{ {copied} }} }}")
+            case core.MakePair(items=items):
+                parts = [self._expr(item) for item in items]
+                inside = ", ".join(f".{member(index)} = {part}" for index, part in enumerate(parts))
+                return self._let(self.c_type(expr.type), "pair", f"{{ {inside} }}")
+            case core.Item(pair=pair, index=index):
+                part = f"{self._expr(pair)}.{member(index)}"
+                return f"({part} != 0)" if expr.type == BOOL else part
+            case core.VecSize(vec=vec):
+                return f"((__s32){self.name(vec)}.size)"
+            case core.MapGet() | core.VecGet():
                 raise AssertionError("the type checker lets get() stand only as the subject of a match")
         assert_never(expr)
 
@@ -492,8 +665,10 @@ class _Generator:
         if isinstance(value, bool):
             return str(int(value))
         if constant.type == FLOAT:
-            assert not isinstance(value, str)
+            assert not isinstance(value, bytes)
             return _number(fixed.from_fraction(Fraction(value)), 64)
+        if isinstance(value, bytes):
+            return self._let(self.c_type(constant.type), "text", f"{{ .words = {{ {', '.join(words(constant))} }} }}")
         assert isinstance(value, int)
         return (
             str(value) if constant.type == INT and value != -(1 << 31) else f"({value + 1} - 1)" if value < 0 else f"{value}u"
@@ -523,6 +698,8 @@ class _Generator:
 
     def _emits(self, expr: Expr) -> bool:
         """Does `_expr` put statements before this one? Under a lock draws and readings are names already."""
+        if any(isinstance(item, core.Widen | core.MakePair) for item in facts.subexpressions(expr)):
+            return True
         if self.mode is Sharing.LOCK:
             return any(facts.may_divide_by_zero(item) for item in facts.subexpressions(expr))
         return facts.has_effect(expr)
@@ -539,6 +716,8 @@ class _Generator:
             compared = self._compare_draw(expr)
             if compared is not None:
                 return compared
+        if is_block(kind):
+            return self._same(kind, expr.left, expr.right) if expr.op == "eq" else f"!{self._same(kind, expr.left, expr.right)}"
         simple = facts.simple_factor(expr)
         if simple is not None:
             operation, other, factor = simple
@@ -546,7 +725,7 @@ class _Generator:
         long = kind == FLOAT and expr.op in ("mul", "div")
         a = self._factor(expr.left) if long else self._expr(expr.left)
         if self._emits(expr.right) and not isinstance(expr.left, core.Const | core.Local):
-            a = self._let(C_TYPES[kind], "left", a)
+            a = self._let(self.c_type(kind), "left", a)
         b = self._factor(expr.right) if long else self._expr(expr.right)
         if expr.op in ("div", "rem"):
             b = self._guard_division(expr, b)
@@ -572,7 +751,7 @@ class _Generator:
         """A divisor that may be zero ends the step: Abort, with the state as it was."""
         if not facts.may_divide_by_zero(expr):
             return divisor
-        name = self._let(C_TYPES[expr.right.type], "divisor", divisor)
+        name = self._let(self.c_type(expr.right.type), "divisor", divisor)
         with self.out.block(f"if ({name} == 0)"):
             self.out.put("// division by zero: abort, state unchanged")
             if self.in_init:
@@ -599,6 +778,19 @@ class _Generator:
         else:
             limit, word = self._expr(shape.other), self._word(shape.draw)
         return f"({word} {'<' if shape.below else '>='} fx_threshold({limit}))"
+
+
+def _expected(condition: str, likely: bool | None) -> str:
+    """A condition with what the author expects of it, for clang to lay out its branches."""
+    return condition if likely is None else f"__builtin_expect(!!({condition}), {int(likely)})"
+
+
+def _words(kind: Type) -> str:
+    """A type on one line, as it stands in a comment."""
+    if kind.name == "string":
+        return f"string({kind.size})"
+    args = ", ".join(map(_words, kind.args))
+    return f"<{args}>" if kind.name == "Pair" else f"{kind.name}<{args}>" if args else kind.name
 
 
 def _two_way(statement: core.Match) -> bool:

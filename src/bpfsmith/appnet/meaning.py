@@ -1,4 +1,4 @@
-"""The symbolic meaning of AppNet: an element's `req` or `init` as a `Behaviour`, over the state where an object keeps it.
+"""The symbolic meaning of AppNet: an element's `req`, `resp` or `init` as a `Behaviour` over the state as an object keeps it.
 
 One run of a body is one step. Paths that end (Forward, Abort, a division by zero) are put aside with their condition and merged
 at the end. Floats use the one definition in `fixed`; draws and clock readings are numbered either as they happen on the path
@@ -7,24 +7,23 @@ at the end. Floats use the one definition in `fixed`; draws and clock readings a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import assert_never
 
 from bpfsmith.appnet import core, facts, fixed
-from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, UINT, Element, Expr, Stmt, Type
+from bpfsmith.appnet.arrivals import read_terms, replied, write_field
+from bpfsmith.appnet.core import BOOL, FLOAT, INT, Element, Expr, Stmt, Type
+from bpfsmith.appnet.shapes import offsets, size_of, text_bytes, width_of
 from bpfsmith.ir.ops import AluKind
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import eval as machine
-from bpfsmith.semantics.behaviour import Behaviour, Field
-from bpfsmith.semantics.memory import Bytes, HashMap, Initial
+from bpfsmith.semantics.behaviour import Behaviour, Elsewhere, Field
+from bpfsmith.semantics.memory import Bytes, HashMap, Initial, merge_bytes
 from bpfsmith.semantics.naming import Names
+from bpfsmith.semantics.recorded import untouched_packet
 from bpfsmith.semantics.terms import Term, Terms
-
-WIDTHS = {INT: 32, UINT: 32, FLOAT: 64, INSTANT: 64, BOOL: 0}
-SIZES = {INT: 4, UINT: 4, FLOAT: 8, INSTANT: 8, BOOL: 1}
-"""Bytes that a value of the type takes in memory."""
 
 RANDOM, CLOCK = "bpf_get_prandom_u32", "bpf_ktime_get_ns"
 
@@ -40,14 +39,34 @@ class Layout:
 
 def layout_apart(element: Element) -> Layout:
     """Places for an element's state where there is no object to look at: every scalar and every Map by itself."""
-    scalars = {item.name: ("state", 16 * index) for index, item in enumerate(element.state) if item.type.name != "Map"}
+    scalars, at = {}, 0
+    for item in element.state:
+        if item.type.name != "Map":
+            scalars[item.name] = ("state", at)
+            at += (state_bytes(item) + 15) // 16 * 16
     maps = {item.name: _map_apart(item) for item in element.state if item.type.name == "Map"}
     return Layout(scalars, maps, tuple(maps.values()))
 
 
 def _map_apart(item: core.State) -> MapSpec:
-    key, value = (SIZES[part] for part in item.type.args)
+    key, value = (size_of(part) for part in item.type.args)
     return MapSpec(item.name, "BPF_MAP_TYPE_HASH", key, value, item.max_entries)
+
+
+VEC_ITEMS = 8
+"""Where the items of a Vec begin; before them stands their number, in 32 bits."""
+
+
+def state_bytes(item: core.State) -> int:
+    """Bytes that a scalar or a Vec takes in its data section."""
+    if item.type.name == "Vec":
+        return VEC_ITEMS + item.max_entries * stride(item)
+    return size_of(item.type)
+
+
+def stride(item: core.State) -> int:
+    """Bytes from one item of a Vec to the next."""
+    return (size_of(item.type) + 7) // 8 * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,7 @@ class Actions:
 
     forward: int
     abort: int
+    reply: int | None = None  # sends a packet back on its way, where the hook can
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +102,16 @@ class _Env:
     state: dict[str, Term]
     maps: dict[str, HashMap]
     calls: dict[str, Term]
+    sections: dict[str, Bytes] = field(default_factory=dict)  # as far as Vecs are written there
+    fields: dict[str, Term] = field(default_factory=dict)  # of the message
+    packet: Bytes | None = None  # None: as it came
     verdict: Term | None = None
 
     def copy(self) -> _Env:
-        return _Env(self.path, dict(self.locals), dict(self.state), dict(self.maps), dict(self.calls), self.verdict)
+        return replace(
+            self, locals=dict(self.locals), state=dict(self.state), maps=dict(self.maps), calls=dict(self.calls),
+            sections=dict(self.sections), fields=dict(self.fields),
+        )  # fmt: skip
 
 
 def behaviour(
@@ -119,6 +145,9 @@ class _Step:
     body: str
     finished: list[_Env] = field(default_factory=list)
     before: dict[str, Term] = field(default_factory=dict)
+    sections_before: dict[str, Bytes] = field(default_factory=dict)
+    packet: Bytes = field(init=False)  # as it came
+    places: dict[str, Term] = field(default_factory=dict)  # where the fields of the message lie
     maps_before: dict[str, HashMap] = field(default_factory=dict)
     draw_locals: dict[str, facts.DrawRange] = field(default_factory=dict)
     generation: int = 0
@@ -130,7 +159,7 @@ class _Step:
 
     @property
     def statements(self) -> tuple[Stmt, ...]:
-        return self.element.req if self.body == "req" else self.element.init
+        return self.element.body(self.body)
 
     # --- the step -----------------------------------------------------------------------------------------------------
     def behaviour(self, constants: Mapping[str, core.Const]) -> Behaviour:
@@ -138,35 +167,43 @@ class _Step:
         statements = self.statements
         self.draw_locals = facts.draw_locals(statements)
         sections = {section: Bytes(self._initial(section)) for section, _ in self.layout.scalars.values()}
-        self.before = {item.name: self._load(sections, item) for item in self.element.state if item.name in self.layout.scalars}
+        plain = [item for item in self.element.state if item.name in self.layout.scalars and item.type.name != "Vec"]
+        self.before = {item.name: self._load(sections, item) for item in plain}
         self.maps_before = {
             name: HashMap.initial(t, spec.name, spec.key_size, spec.value_size) for name, spec in self.layout.maps.items()
         }
-        start = _Env(t.true, {}, dict(self.before), dict(self.maps_before), {})
+        self.sections_before = dict(sections)
+        start = _Env(t.true, {}, dict(self.before), dict(self.maps_before), {}, dict(sections))
         if self.body == "init":
-            start.state = {item.name: self._zero(item.type) for item in self.element.state if item.name in self.before}
+            start.state = {item.name: self._zero(item.type) for item in plain}
+        else:
+            self._receive(start)
         end = self._run(statements, start)
         if end is not None:
             self._finish(end, self.actions.forward)
         final = self._merge_finished()
-        for item in self.element.state:
-            if item.name in self.before and item.name not in constants:
+        sections = final.sections
+        for item in plain:
+            if item.name not in constants:
                 section, offset = self.layout.scalars[item.name]
                 value = self._to_memory(item.type, final.state[item.name])
-                sections[section] = sections[section].store(t, t.const(64, offset), SIZES[item.type], value)
+                sections[section] = stored(t, sections[section], t.const(64, offset), size_of(item.type), value)
         assert final.verdict is not None
         return Behaviour(
             name=self.element.name,
             return_value=final.verdict,
             data=sections,
             hashes={self.layout.maps[name].name: contents for name, contents in final.maps.items() if contents.touched},
-            packet=None,
+            packet=None
+            if final.packet is None
+            else replace(untouched_packet(t), parts=((t.true, final.packet, t.const(64, 0)),)),
             calls={name: count for name, count in final.calls.items() if name not in self.plan.ahead},
             maps=self.layout.specs,
             preconditions=tuple(self._preconditions(constants)),
             assumptions=tuple(self._assumptions(constants)),
             observed=self._observed(),
             concedes_atomicity=self._conceded(statements),
+            elsewhere=tuple(self._elsewhere()),
         )
 
     def _initial(self, section: str) -> Initial:
@@ -174,7 +211,7 @@ class _Step:
 
     def _load(self, sections: Mapping[str, Bytes], item: core.State) -> Term:
         section, offset = self.layout.scalars[item.name]
-        raw = sections[section].load(self.t, self.t.const(64, offset), SIZES[item.type])
+        raw = sections[section].load(self.t, self.t.const(64, offset), size_of(item.type))
         assert isinstance(raw, Term)
         return self._from_memory(item.type, raw)
 
@@ -185,13 +222,13 @@ class _Step:
         return self.t.ite(8, value, self.t.const(8, 1), self.t.const(8, 0)) if kind == BOOL else value
 
     def _zero(self, kind: Type) -> Term:
-        return self.t.false if kind == BOOL else self.t.const(WIDTHS[kind], 0)
+        return self.t.false if kind == BOOL else self.t.const(width_of(kind), 0)
 
     def _conceded(self, statements: tuple[Stmt, ...]) -> str:
         """With Maps a step takes several helper calls, and no lock can be held across one."""
         if self.body == "init":
             return "init runs alone: nothing else touches the state before the program is attached"
-        changed = sorted(facts.written(statements))
+        changed = sorted(name for step in self.element.steps for name in facts.written(self.element.body(step)))
         if not (changed and self.layout.maps):
             return ""
         return (
@@ -199,12 +236,31 @@ class _Step:
             f"of {', '.join(changed)} can be lost (no lock can be held across a map helper)"
         )
 
+    def _elsewhere(self) -> Iterator[Elsewhere]:
+        """The state that the element's other step reads or writes, as far as any step writes it."""
+        for step in self.element.steps if self.body != "init" else ():
+            others = self.element.body(step)
+            if step == self.body:
+                continue
+            looked_up = {expr.map for expr in facts.expressions(others) if isinstance(expr, core.MapGet)}
+            for name in sorted(facts.written(others) | facts.read(others) | looked_up):
+                if name in self.layout.maps and name in self._changed_in_steps:
+                    yield Elsewhere(self.layout.maps[name].name, 0, self.layout.maps[name].value_size, False)
+                if name in self.layout.scalars and name in self._changed_in_steps:
+                    section, offset = self.layout.scalars[name]
+                    size = state_bytes(self.element.variable(name))
+                    yield Elsewhere(section, offset, size, facts.only_added(others, name))
+
+    @property
+    def _changed_in_steps(self) -> frozenset[str]:
+        return frozenset().union(*(facts.written(self.element.body(step)) for step in self.element.steps))
+
     def _observed(self) -> dict[str, tuple[Field, ...]]:
         out: dict[str, list[Field]] = {}
         for item in self.element.state:
             if item.name in self.layout.scalars:
                 section, offset = self.layout.scalars[item.name]
-                out.setdefault(section, []).append(Field(f"state {item.name}", offset, SIZES[item.type]))
+                out.setdefault(section, []).append(Field(f"state {item.name}", offset, state_bytes(item)))
             elif item.name in self.layout.maps:
                 out.setdefault(self.layout.maps[item.name].name, [])
         return {name: tuple(fields) for name, fields in out.items()}
@@ -216,10 +272,13 @@ class _Step:
             if item.name not in self.layout.scalars:
                 continue
             section, offset = self.layout.scalars[item.name]
-            raw = Bytes(self._initial(section)).load(t, t.const(64, offset), SIZES[item.type])
+            size = 4 if item.type.name == "Vec" else size_of(item.type)
+            raw = Bytes(self._initial(section)).load(t, t.const(64, offset), size)
             assert isinstance(raw, Term)
             if self.body == "init":
                 out.append(t.eq(raw.width, raw, t.const(raw.width, 0)))
+            elif item.type.name == "Vec":
+                out.append(t.negate(t.ult(32, t.const(32, item.max_entries), raw)))
             elif item.name in constants:
                 value = self._to_memory(item.type, self._const(constants[item.name]))
                 out.append(t.eq(raw.width, raw, value))
@@ -232,17 +291,20 @@ class _Step:
         if self.body == "init":
             out.append("init runs once, before the first packet, on zeroed state")
         for name, value in constants.items():
-            shown = float(value.value) if isinstance(value.value, Fraction) else value.value
-            out.append(
-                f"invariant: {name} = {str(shown).lower() if isinstance(shown, bool) else shown} (set by init, never changed)"
-            )
+            out.append(f"invariant: {name} = {facts.shown(value)} (set by init, never changed)")
         for item in self.element.state:
             if item.type == BOOL and item.name not in constants and item.name in self.layout.scalars:
                 out.append(f"invariant: {item.name} is stored as 0 or 1 (init and every step keep it so)")
+        for item in self.element.state:
+            if item.type.name == "Vec" and item.name in self.layout.scalars:
+                out.append(f"invariant: {item.name} has at most {item.max_entries} items (init and every step keep it so)")
+                if item.name in facts.written(self.statements):
+                    out.append(f"what is appended to {item.name} when it has {item.max_entries} items is lost")
+        out += self._message_assumptions()
         for name, spec in self.layout.maps.items():
-            if name in facts.written(self.element.req if self.body == "req" else self.element.init):
+            if name in facts.written(self.statements):
                 out.append(f"precondition: map {name} never fills up (it holds {spec.max_entries} entries)")
-        statements = self.element.req if self.body == "req" else self.element.init
+        statements = self.statements
         draws = [expr for expr in facts.expressions(statements) if isinstance(expr, core.Draw)]
         if draws:
             out.append(f"{RANDOM} gives independent uniform 32-bit words (a probability is exact to 2^-32)")
@@ -283,16 +345,23 @@ class _Step:
                 where = self._key(key, env)
                 kind = self.element.variable(name).type.args[1]
                 raw = self._to_memory(kind, self._expr(value, env))
-                size = self.layout.maps[name].value_size
-                contents = Bytes(lambda offset: t.const(8, 0)).store(t, t.const(64, 0), min(size, SIZES[kind]), raw)
+                nothing = Bytes(lambda offset: t.const(8, 0))
+                contents = stored(t, nothing, t.const(64, 0), size_of(kind), raw)
                 self.generation += 1
                 env.maps[name] = env.maps[name].insert(t.true, where, contents, t.const(32, self.generation))
             case core.MapDelete(map=name, key=key):
                 env.maps[name] = env.maps[name].delete(t.true, self._key(key, env))
+            case core.VecSet():
+                self._set_item(statement, env)
+            case core.SetField(name=name, value=value):
+                self._set_field(name, self._expr(value, env), env)
             case core.Evaluate(value=value):
                 self._expr(value, env)
             case core.Forward() | core.Abort():
-                self._finish(env, self.actions.forward if isinstance(statement, core.Forward) else self.actions.abort)
+                if isinstance(statement, core.Forward):
+                    self._finish(env, self.actions.forward)
+                else:
+                    self._refuse(env)
                 return None
             case core.Match():
                 return self._match(statement, env)
@@ -302,6 +371,15 @@ class _Step:
         env.verdict = self.t.const(32, action)
         self.finished.append(env)
 
+    def _refuse(self, env: _Env) -> None:
+        """An error drops the message, or goes back to its sender where the binding defines a reply."""
+        binding = self.element.binding
+        if binding is None or binding.reply is None or self.actions.reply is None:
+            self._finish(env, self.actions.abort)
+            return
+        env.packet = replied(self.t, env.packet or self.packet, binding)
+        self._finish(env, self.actions.reply)
+
     def _match(self, statement: core.Match, env: _Env) -> _Env | None:
         t, subject = self.t, statement.subject
         entry: Term | None = None
@@ -309,7 +387,15 @@ class _Step:
             key = self._key(subject.key, env)
             value = env.maps[subject.map].present(t, key)
             kind = self.element.variable(subject.map).type.args[1]
-            entry = self._from_memory(kind, env.maps[subject.map].load(t, key, t.const(64, 0), SIZES[kind]))
+            entry = self._from_memory(kind, env.maps[subject.map].load(t, key, t.const(64, 0), size_of(kind)))
+        elif isinstance(subject, core.VecGet):
+            index = self._expr(subject.index, env)
+            value = t.ult(32, index, self._vec_size(subject.vec, env))
+            section, at = self._vec_item(subject.vec, index)
+            item = self.element.variable(subject.vec)
+            raw = env.sections[section].load(t, at, size_of(item.type))
+            assert isinstance(raw, Term)
+            entry = self._from_memory(item.type.args[0], raw)
         else:
             value = self._expr(subject, env)
         live: list[_Env] = []
@@ -348,6 +434,17 @@ class _Step:
                 return self._equal(value, wanted)
         assert_never(pattern)
 
+    def _equal_values(self, kind: Type, a: Term, b: Term) -> Term:
+        """Are two values the same? Between the parts of a pair there may be anything."""
+        if kind.name != "Pair":
+            return self._equal(a, b)
+        t, same = self.t, []
+        for at, part in zip(offsets(kind), kind.args, strict=True):
+            high = 8 * (at + size_of(part)) - 1
+            sides = [self._from_memory(part, t.extract(side, side.width, high, 8 * at)) for side in (a, b)]
+            same.append(self._equal_values(part, *sides))
+        return t.all_of(*same)
+
     def _equal(self, a: Term, b: Term) -> Term:
         if a.width == 0:
             return self.t.ite(0, a, b, self.t.negate(b))
@@ -379,8 +476,21 @@ class _Step:
                 name: t.ite(16, condition, a.calls.get(name, zero), b.calls.get(name, zero))
                 for name in sorted(a.calls.keys() | b.calls.keys())
             },
+            {name: merge_bytes(t, condition, memory, b.sections[name]) for name, memory in a.sections.items()},
+            {
+                name: t.ite(value.width, condition, value, b.fields[name])
+                for name, value in a.fields.items()
+                if name in b.fields
+            },
+            self._chosen_packet(condition, a.packet, b.packet),
             verdict,
         )
+
+    def _chosen_packet(self, condition: Term, a: Bytes | None, b: Bytes | None) -> Bytes | None:
+        if a is b:
+            return a
+        came = self.packet
+        return merge_bytes(self.t, condition, a or came, b or came)
 
     def _named(self, variable: str, value: Term) -> Term:
         return self.define(value) if variable in self.named else value
@@ -427,7 +537,24 @@ class _Step:
             case core.TimeDiff(later=later, earlier=earlier):
                 a = self._expr(later, env)
                 return self.define(fixed.seconds_between(t, a, self._expr(earlier, env)))
-            case core.MapGet():
+            case core.Field(name=name):
+                return env.fields[name]
+            case core.MessageSize():
+                return env.fields[""]
+            case core.TextSize(operand=operand):
+                return t.zext(t.extract(self._expr(operand, env), width_of(operand.type), 7, 0), 8, 32)
+            case core.Widen(operand=operand):
+                return t.zext(self._expr(operand, env), width_of(operand.type), width_of(expr.type))
+            case core.MakePair(items=items):
+                return self._pair(expr.type, [self._to_memory(item.type, self._expr(item, env)) for item in items])
+            case core.Item(pair=pair, index=index):
+                start = 8 * offsets(pair.type)[index]
+                end = start + 8 * size_of(expr.type) - 1
+                part = t.extract(self._expr(pair, env), width_of(pair.type), end, start)
+                return self._from_memory(expr.type, part)
+            case core.VecSize(vec=vec):
+                return self._vec_size(vec, env)
+            case core.MapGet() | core.VecGet():
                 raise AssertionError("the type checker lets get() stand only as the subject of a match")
         assert_never(expr)
 
@@ -437,8 +564,102 @@ class _Step:
             return self.t.truth(value)
         if isinstance(value, Fraction):
             return self.t.const(64, fixed.from_fraction(value))
+        if isinstance(value, bytes):
+            size = size_of(constant.type)
+            return self.t.const(8 * size, int.from_bytes(text_bytes(value, size), "little"))
         assert isinstance(value, int)
         return self.t.const(64, fixed.from_fraction(Fraction(value))) if constant.type == FLOAT else self.t.const(32, value)
+
+    def _pair(self, kind: Type, parts: list[Term]) -> Term:
+        """Values in memory as a pair in memory, with zeros between them."""
+        t = self.t
+        memory = Bytes(lambda offset: t.const(8, 0))
+        for at, part in zip(offsets(kind), parts, strict=True):
+            memory = stored(t, memory, t.const(64, at), part.width // 8, part)
+        whole = memory.load(t, t.const(64, 0), size_of(kind))
+        assert isinstance(whole, Term)
+        return whole
+
+    # --- Vecs ---------------------------------------------------------------------------------------------------------
+    def _vec_size(self, name: str, env: _Env) -> Term:
+        section, offset = self.layout.scalars[name]
+        size = env.sections[section].load(self.t, self.t.const(64, offset), 4)
+        assert isinstance(size, Term)
+        return size
+
+    def _vec_item(self, name: str, index: Term) -> tuple[str, Term]:
+        """Where an item lies, for an index of 32 bits."""
+        t, item = self.t, self.element.variable(name)
+        section, offset = self.layout.scalars[name]
+        distance = t.mul(64, t.zext(index, 32, 64), t.const(64, stride(item)))
+        return section, t.add(64, t.const(64, offset + VEC_ITEMS), distance)
+
+    def _set_item(self, statement: core.VecSet, env: _Env) -> None:
+        t, item = self.t, self.element.variable(statement.vec)
+        size = self._vec_size(item.name, env)
+        index = size if statement.index is None else self._expr(statement.index, env)
+        value = self._to_memory(item.type.args[0], self._expr(statement.value, env))
+        size = self._vec_size(item.name, env)
+        room = t.ult(32, index, t.const(32, item.max_entries))
+        fits = t.all_of(room, t.negate(t.ult(32, size, index)))
+        grows = t.all_of(fits, t.eq(32, index, size))
+        section, at = self._vec_item(item.name, index)
+        memory = env.sections[section]
+        for low in range(0, size_of(item.type), 8):
+            piece = min(8, size_of(item.type) - low)
+            where = t.add(64, at, t.const(64, low))
+            old = memory.load(t, where, piece)
+            assert isinstance(old, Term)
+            new = t.extract(value, value.width, 8 * (low + piece) - 1, 8 * low)
+            memory = memory.store(t, where, piece, t.ite(8 * piece, fits, new, old))
+        start = t.const(64, self.layout.scalars[item.name][1])
+        grown = t.ite(32, grows, t.add(32, size, t.const(32, 1)), size)
+        env.sections[section] = memory.store(t, start, 4, grown)
+
+    # --- the message --------------------------------------------------------------------------------------------------
+    def _receive(self, env: _Env) -> None:
+        """Goes on with packets that are messages; others are forwarded as they are."""
+        t, binding = self.t, self.element.binding
+        if binding is None:
+            return
+        message = read_terms(t, binding, self.body, self.statements)
+        self.packet, self.places = message.packet, dict(message.places)
+        others = env.copy()
+        others.path = t.negate(message.ours)
+        if others.path is not t.false:
+            self._finish(others, self.actions.forward)
+        broken = env.copy()
+        broken.path = t.all_of(message.ours, t.negate(message.readable))
+        if broken.path is not t.false:
+            self._finish(broken, self.actions.forward if binding.unreadable == "forward" else self.actions.abort)
+        env.path = t.all_of(message.ours, message.readable)
+        env.fields = {**message.fields}
+
+    def _set_field(self, name: str, value: Term, env: _Env) -> None:
+        t, binding = self.t, self.element.binding
+        assert binding is not None
+        item = binding.field(self.body, name)
+        assert item is not None
+        env.fields[name] = value
+        env.packet = write_field(t, env.packet or self.packet, item, self.places[name], value)
+
+    def _message_assumptions(self) -> Iterator[str]:
+        binding = self.element.binding
+        if binding is None or self.body == "init":
+            return
+        words = "requests to" if self.body == "req" else "responses from"
+        yield (
+            f"messages are {words} UDP port {binding.port} over IPv4 without options or fragments, in one piece; all else is "
+            "forwarded unseen"
+        )
+        if facts.needs_message(self.statements):
+            then = _UNREADABLE[binding.unreadable]
+            yield f"a message whose fields cannot be read, or are longer than the binding admits, is {then}"
+        aborts = any(isinstance(item, core.Abort) for item in facts.statements(self.statements))
+        if binding.reply is not None and aborts and self.actions.reply is not None:
+            yield "an error goes back to its sender: addresses and ports change places, the UDP checksum becomes 0 (RFC 768)"
+        if facts.fields_set(self.statements):
+            yield "where a field is set, the UDP checksum becomes 0: none computed (RFC 768)"
 
     def _call(self, helper: str, width: int, site: int, env: _Env) -> Term:
         t = self.t
@@ -494,9 +715,9 @@ class _Step:
             a, b = self.define(a), self.define(b)
         match expr.op:
             case "eq":
-                return self._equal(a, b)
+                return self._equal_values(kind, a, b)
             case "ne":
-                return t.negate(self._equal(a, b))
+                return t.negate(self._equal_values(kind, a, b))
             case "lt":
                 return self._less(kind, a, b)
             case "gt":
@@ -547,7 +768,10 @@ class _Step:
         self.traps.append(Trap(expr, condition))
         if expr.guarded or condition is t.false:
             return
-        trapped = replace(env.copy(), path=t.all_of(env.path, zero), state=dict(self.before), maps=dict(self.maps_before))
+        trapped = replace(
+            env.copy(), path=t.all_of(env.path, zero), state=dict(self.before), maps=dict(self.maps_before),
+            sections=dict(self.sections_before), packet=None,
+        )  # fmt: skip
         self._finish(trapped, self.actions.abort)
         env.path = t.all_of(env.path, t.negate(zero))
 
@@ -572,6 +796,20 @@ class _Step:
         return fixed.threshold(self.t, self._expr(shape.other, env))
 
 
+_UNREADABLE = {"forward": "forwarded as it is", "drop": "dropped"}
+
+
+def stored(t: Terms, memory: Bytes, offset: Term, size: int, value: Term) -> Bytes:
+    """`value` in memory, in words, as a program would store it: what is loaded back word by word stays simple."""
+    if size <= 8:
+        return memory.store(t, offset, size, value)
+    for low in range(0, size, 8):
+        piece = min(8, size - low)
+        part = t.extract(value, value.width, 8 * (low + piece) - 1, 8 * low)
+        memory = memory.store(t, t.add(64, offset, t.const(64, low)), piece, part)
+    return memory
+
+
 @dataclass(frozen=True, slots=True)
 class DrawComparison:
     """`draw` compared with `other`: true iff the word is below the threshold (`below`) or not below it.
@@ -593,7 +831,7 @@ def draw_comparison(expr: core.Binary, draws: Mapping[str, facts.DrawRange]) -> 
         if bounds is None or _draw_range(other, draws) is not None:
             continue
         below = expr.op in ("lt", "le") if first else expr.op in ("gt", "ge")
-        if isinstance(other, core.Const):
+        if isinstance(other, core.Const) and not isinstance(other.value, bytes):
             share = (Fraction(other.value) - bounds.low) / (bounds.high - bounds.low)
             return DrawComparison(draw, other, first, below, fixed.exact_threshold(share))
         if bounds == facts.DrawRange(Fraction(0), Fraction(1)):

@@ -56,7 +56,7 @@ def naming(element: core.Element) -> Naming:
 
 def _names(element: core.Element) -> Iterable[str]:
     yield from (item.name for item in element.state)
-    for statement in facts.statements((*element.req, *element.init)):
+    for statement in facts.statements((*element.req, *element.resp, *element.init)):
         if isinstance(statement, core.SetLocal):
             yield statement.name
         if isinstance(statement, core.Match):

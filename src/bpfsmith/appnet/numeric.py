@@ -41,6 +41,11 @@ def settle(expression: core.Expr, to: core.Type, findings: Findings) -> core.Exp
 
 def settled(expression: core.Expr | None, findings: Findings) -> core.Expr | None:
     """`expression` with literals that met no partner as int."""
+    if isinstance(expression, core.MakePair):
+        items = tuple(item for item in (settled(part, findings) for part in expression.items) if item is not None)
+        if len(items) < len(expression.items):
+            return None
+        return core.MakePair(items, core.Type("Pair", tuple(item.type for item in items)), expression.span)
     return None if expression is None else settle(expression, core.INT, findings)
 
 
@@ -108,6 +113,11 @@ def coerce(expression: core.Expr, to: core.Type, findings: Findings) -> core.Exp
         return settle(expression, to, findings)
     if to == core.FLOAT and found in INTEGERS:
         return to_float(expression, findings)
+    if found.name == "string" and to.name in ("string", "name"):
+        return _text(expression, to, findings)
+    if found.name == to.name == "Pair" and isinstance(expression, core.MakePair) and len(found.args) == len(to.args):
+        items = [coerce(item, part, findings) for item, part in zip(expression.items, to.args, strict=True)]
+        return None if None in items else core.MakePair(tuple(item for item in items if item), to, expression.span)
     if to in INTEGERS and found in INTEGERS:
         refuse_mixed(found, to, expression.span, findings)
         return None
@@ -121,6 +131,27 @@ def coerce(expression: core.Expr, to: core.Type, findings: Findings) -> core.Exp
     elif to == core.INSTANT:
         help = "instants come from `current_time()` only"
     findings.error("type-mismatch", f"found {described(found)} where {described(to)} is needed", expression.span, help=help)
+    return None
+
+
+def _text(expression: core.Expr, to: core.Type, findings: Findings) -> core.Expr | None:
+    """A string where one of another capacity is needed, or the name of a number."""
+    value = expression.value if isinstance(expression, core.Const) else None
+    if to.name == "name":
+        numbers = dict(to.names)
+        if isinstance(value, bytes) and value.decode() in numbers:
+            return core.Const(numbers[value.decode()], to, expression.span)
+        names = ", ".join(f"'{name}'" for name in numbers)
+        findings.error("type-mismatch", "this is none of the field's names", expression.span, help=f"its names are {names}")
+        return None
+    if isinstance(value, bytes) and len(value) <= to.size:
+        return core.Const(value, to, expression.span)
+    if not isinstance(value, bytes) and expression.type.size < to.size:
+        return core.Widen(expression, to, expression.span)
+    size = len(value) if isinstance(value, bytes) else expression.type.size
+    message = f"a string of {'' if isinstance(value, bytes) else 'up to '}{size} bytes stands where one of {to.size} is needed"
+    help = f"write `@maxlen({size})` before the state variable, or let the binding admit fewer bytes"
+    findings.error("text-too-long", message, expression.span, notes=("nothing is ever cut off in silence",), help=help)
     return None
 
 
@@ -149,10 +180,11 @@ def refuse_mixed(found: core.Type, needed: core.Type, span: Span, findings: Find
 
 def described(kind: core.Type) -> str:
     """A type with its article, as it stands in a message."""
-    return f"{'an' if kind.name[0] in 'aeiouI' and kind.name != 'uint' else 'a'} {kind}"
+    words = "string" if kind.name == "string" else str(kind)
+    return f"{'an' if kind.name[0] in 'aeiouI' and kind.name != 'uint' else 'a'} {words}"
 
 
 def negated(value: core.Const, span: Span) -> core.Const:
     """A literal with its minus sign, so that -2147483648 is in range."""
-    assert not isinstance(value.value, str)
+    assert not isinstance(value.value, bytes)
     return core.Const(-value.value, value.type, span)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from bpfsmith.appnet import syntax
+from bpfsmith.appnet.braces import BraceLexer, has_braces
 from bpfsmith.appnet.lexer import SECTIONS, Lexer
 from bpfsmith.appnet.syntax_errors import explain
 from bpfsmith.diagnostic import Diagnostic, InputError, Label, Unsupported
@@ -16,10 +16,6 @@ LARGEST_TEXT = 64 * 1024
 
 DEEPEST_NESTING = 100
 """Statements and operators around one another, so that nothing behind the parser needs to fear for its stack."""
-
-_BRACES = re.compile(
-    r"^[ \t]*(?:(?:state|internal|init|req|resp)[ \t]*(?:\([^)\n]*\))?\s*\{|fn[ \t]+\w+[ \t]*\()", re.MULTILINE
-)
 
 
 def read_source(path: str | Path) -> SourceText:
@@ -48,18 +44,17 @@ def decode(path: str, data: bytes) -> SourceText:
 
 
 def parse(source: SourceText) -> syntax.Program:
-    """The syntax tree of a program in the indentation dialect.
+    """The syntax tree of a program, in the indentation dialect or in that of braces.
 
-    Raises InputError with the first syntax error (`appnet-syntax`, `appnet-sections`) and Unsupported for the brace dialect
-    (`unsupported-syntax`) and for texts that are too large or too deeply nested (`unsupported-size`, `unsupported-nesting`).
+    Raises InputError with the first syntax error (`appnet-syntax`, `appnet-sections`) and Unsupported for texts that are too
+    large or too deeply nested (`unsupported-size`, `unsupported-nesting`).
     """
     # lark costs a tenth of a second to import, which only those who parse should pay
     from bpfsmith.appnet.grammar import Misplaced, Unexpected, parse_lexemes
 
     source = SourceText(source.path, source.text.removeprefix("\ufeff"))
     _refuse_large(source)
-    _refuse_braces(source)
-    lexer = Lexer(source)
+    lexer = lexer_of(source)
     try:
         sections = parse_lexemes(source.path, lexer.lexemes())
     except Unexpected as error:
@@ -71,10 +66,15 @@ def parse(source: SourceText) -> syntax.Program:
     return program
 
 
+def lexer_of(source: SourceText) -> Lexer:
+    """The lexer for the dialect that a text is written in."""
+    return BraceLexer(source) if has_braces(source.text) else Lexer(source)
+
+
 def line_count(source: SourceText) -> int:
     """Lines that are neither blank nor comment."""
     lines = (line.strip() for line in source.text.split("\n"))
-    return sum(1 for line in lines if line and not line.startswith("#"))
+    return sum(1 for line in lines if line and not line.startswith(("#", "//")))
 
 
 def _refuse_large(source: SourceText) -> None:
@@ -82,26 +82,6 @@ def _refuse_large(source: SourceText) -> None:
         # without a label: the renderer would show a line, and a line may be the whole text
         message = f"`{source.path}` has {len(source.text):,} characters, and at most {LARGEST_TEXT:,} are read"
         raise Unsupported(Diagnostic("unsupported-size", message, help="split the element into several"))
-
-
-def _refuse_braces(source: SourceText) -> None:
-    found = _BRACES.search(source.text)
-    if found is None:
-        return
-    start = found.end() - len(found.group().lstrip())
-    line = source.text.count("\n", 0, start) + 1
-    column = start - source.text.rfind("\n", 0, start)
-    excerpt = found.group().lstrip().split("\n")[0].rstrip()
-    raise Unsupported(
-        Diagnostic(
-            "unsupported-syntax",
-            "the program is written in the older brace dialect of AppNet",
-            Label(Span(source.path, line, column, line, column + len(excerpt))),
-            notes=("this release reads the dialect in which indentation makes the blocks",),
-            help="write `state:`, `init():` and `req(rpc):` with indented bodies, and use `=`, `get(m, k)`, `and`, `or`",
-            source=source,
-        )
-    )
 
 
 def _in_order(source: SourceText, sections: tuple[syntax.Section, ...]) -> syntax.Program:

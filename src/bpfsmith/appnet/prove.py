@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
+from bpfsmith.appnet.arrivals import read_terms
 from bpfsmith.appnet.correspond import Place, layout_of, with_state
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
@@ -14,16 +15,18 @@ from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
+from bpfsmith.semantics.atomicity import only_counted
 from bpfsmith.semantics.behaviour import Behaviour, of_program
+from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.equiv import Setting, equiv
 from bpfsmith.semantics.naming import Names
-from bpfsmith.semantics.solver import Limits
+from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
 from bpfsmith.semantics.verdict import Unknown, Verdict
 
 ACTIONS = {
-    "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1),  # XDP_PASS, XDP_DROP
+    "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1, reply=3),  # XDP_PASS, XDP_DROP, XDP_TX
     "BPF_PROG_TYPE_SCHED_CLS": Actions(forward=0, abort=2),  # TC_ACT_OK, TC_ACT_SHOT
     "BPF_PROG_TYPE_SYSCALL": Actions(forward=0, abort=0),  # init: its result says nothing
 }
@@ -38,10 +41,13 @@ def prove(
     places: Mapping[str, Place] | None = None,
     limits: Limits | None = None,
     replay: bool = True,
+    counted: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Is one run of `program` one step of the element's `body`, from every state that the invariant admits?
 
     `obj` is the object that the program came from: its variables say where the state is. `places` overrides that.
+    `counted` names Maps in whose entries the generator only counts, with what it takes that no CPU overwrites another's count;
+    that the program does nothing else to them is seen to here.
     """
     actions = ACTIONS.get(for_section(program.section).name)
     if actions is None:
@@ -51,7 +57,7 @@ def prove(
     if isinstance(layout, str):
         return Unknown("state-correspondence", f"{layout}; name it with --state NAME=MAP[:OFFSET]")
     started = ""
-    if body == "req" and actions is not ACTIONS["BPF_PROG_TYPE_SYSCALL"]:
+    if body != "init" and actions is not ACTIONS["BPF_PROG_TYPE_SYSCALL"]:
         values = initial_values(element)
         wrong = _wrong_start(element, values, layout)
         if wrong:
@@ -61,19 +67,28 @@ def prove(
                 "the initial state is what init() leaves: its own program is proved apart, and has run before the first packet"
             )
     t = Terms()
-    changed = facts.written(element.req if body == "req" else element.init)
+    changed = facts.written(element.body(body))
     never_full = frozenset(spec.name for name, spec in layout.maps.items() if name in changed)
     try:
         candidate = of_program(t, program, "candidate", never_full)
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
-    if started:
-        candidate = replace(candidate, assumptions=(*candidate.assumptions, started))
-    ahead = _drawn_ahead(element, body, reference, candidate)
+    told = [started] if started else []
+    if reference.elsewhere:
+        told.append("the other step, proved apart, guards what both touch in the same way: by the lock, or by atomic additions")
+    if element.binding is not None and for_section(program.section).name == "BPF_PROG_TYPE_SCHED_CLS":
+        told.append("messages lie in the linear part of their skb; one that does not is not read")
+    candidate = replace(candidate, assumptions=(*candidate.assumptions, *told))
+    ahead = _drawn_ahead(t, element, body, reference, candidate)
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
+    kept = {name for name in counted if name in layout.maps and only_counted(candidate, layout.maps[name].name)}
+    kept = kept if body != "init" else set()
+    reference = replace(
+        reference, concedes_atomicity=_conceded(element, reference.concedes_atomicity, kept, _added(candidate, layout))
+    )
     replayer = kernel_replayer(program, obj) if replay else None
     usual = _usual_state(program, layout)
 
@@ -85,10 +100,35 @@ def prove(
         second = of_program(t, program, "candidate", never_full, names.settle)
         return first, replace(second, calls=candidate.calls)
 
-    statements = element.req if body == "req" else element.init
-    named = over_names if facts.long_arithmetic(statements) else None
+    named = over_names if facts.long_arithmetic(element.body(body)) else None
     interpreted = interpreter_replayer(None, program) if replay else None
     return equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
+
+
+def _added(candidate: Behaviour, layout: meaning.Layout) -> set[str]:
+    """The scalars that a program touches by indivisible additions only."""
+    out = set()
+    for name, (section, offset) in layout.scalars.items():
+        near = [item for item in candidate.accesses if item.place == section and item.offset in (None, offset)]
+        if all(item.kind == "add" and item.offset is not None for item in near):
+            out.add(name)
+    return out
+
+
+def _conceded(element: core.Element, words: str, kept: set[str], added: set[str]) -> str:
+    """What a step with Maps gives up, less the Maps in whose entries it counts without loss."""
+    body = (*element.req, *element.resp)
+    changed = facts.written(body)
+    if not words or not kept & changed:
+        return words
+    lost = sorted(name for name in changed - kept if not (facts.only_added(body, name) and name in added))
+    whole = ", ".join(sorted(changed - set(lost)))
+    if not lost:
+        return f"across CPUs each update of {whole} is indivisible and none is lost; a step that makes several is not one whole"
+    return (
+        "not atomic across CPUs: two CPUs that run a step at once may interleave between map helper calls, and an update of "
+        f"{', '.join(lost)} can be lost; none of {whole} is, where entries are counted in by atomic adds"
+    )
 
 
 def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:
@@ -101,24 +141,35 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
         image = specs[section].initial
         if image is None:
             return f"{section} has no initial bytes to hold what init() sets {item.name} to"
-        found = int.from_bytes(image[offset : offset + meaning.SIZES[item.type]], "little")
-        wanted = values[item.name]
+        size = 4 if item.type.name == "Vec" else meaning.state_bytes(item)
+        found = int.from_bytes(image[offset : offset + size], "little")
+        wanted = values.get(item.name, 0)
         if found != wanted:
             return f"state {item.name} starts as {found:#x} in the object, and init() sets it to {wanted:#x}"
     return ""
 
 
-def _drawn_ahead(element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
-    """The helpers that the candidate calls once for each place in the text on every run, where the meaning calls them as the
-    path has it."""
-    expressions = list(facts.expressions(element.req if body == "req" else element.init))
+def _drawn_ahead(t: Terms, element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
+    """The helpers that the candidate calls once for each place in the text for every message, where the meaning calls them as
+    the path has it. What it draws for packets that are no messages is never used."""
+    is_message = t.true
+    if element.binding is not None and body != "init":
+        arrival = read_terms(t, element.binding, body, element.body(body))
+        is_message = t.all_of(arrival.ours, arrival.readable)
+    expressions = list(facts.expressions(element.body(body)))
     out = set()
     for helper, kind in ((RANDOM, core.Draw), (CLOCK, core.Clock)):
         places = sum(isinstance(expr, kind) for expr in expressions)
         count = candidate.calls.get(helper)
-        if count is not None and count.is_const and count.number == places and reference.calls.get(helper) is not count:
+        if count is None or not places or reference.calls.get(helper) is count:
+            continue
+        other = t.negate(t.eq(16, count, t.const(16, places)))
+        if isinstance(satisfiable(light(t, [is_message, other]), _QUICK), Unsatisfiable):
             out.add(helper)
     return frozenset(out)
+
+
+_QUICK = Limits(bitwuzla_steps=5_000, solver="bitwuzla")
 
 
 def _usual_state(program: Program, layout: meaning.Layout) -> dict[tuple[str, tuple[int, ...]], int]:

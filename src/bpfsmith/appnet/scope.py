@@ -12,11 +12,13 @@ from bpfsmith.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a local holds that was assigned from `get(map, key)`; `key` is a constant or a local set at that place."""
+    """What a local holds that was assigned from `get(map, key)` or `get(vec, index)`; `key` is a constant or a local set
+    there."""
 
     map: str
     key: core.Expr
     type: core.Type
+    in_vec: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from bpfsmith.appnet import core, facts, syntax
-from bpfsmith.appnet.bodies import Body, check_response
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.bodies import Body
 from bpfsmith.appnet.declarations import declare
 from bpfsmith.appnet.expressions import Expressions, constant
 from bpfsmith.appnet.findings import Findings
@@ -25,16 +26,16 @@ class Checked(NamedTuple):
     warnings: tuple[Diagnostic, ...]
 
 
-def type_check(source: SourceText) -> Checked:
-    """Parses and checks a program.
+def type_check(source: SourceText, binding: Binding | None = None) -> Checked:
+    """Parses and checks a program; `binding` says what fields its messages have.
 
     Raises InputError with the first syntax error or all type errors, in text order, and Unsupported where the program is
     right and uses what this release does not translate.
     """
-    return check(parse(source))
+    return check(parse(source), binding)
 
 
-def check(program: syntax.Program) -> Checked:
+def check(program: syntax.Program, binding: Binding | None = None) -> Checked:
     """Checks a parsed program; raises as `type_check` does."""
     findings = Findings(program.source)
     state = declare(program.state, findings)
@@ -42,13 +43,17 @@ def check(program: syntax.Program) -> Checked:
     _refuse_hidden_state(program, state, findings)
     init = _check_body(program.init, Expressions(findings, state, {}), names)
     constants = _constants(program, init)
-    req = _check_body(program.req, Expressions(findings, state, constants, program.req.parameter), names)
+    req = _check_body(program.req, Expressions(findings, state, constants, program.req.parameter, "req", binding), names)
+    resp: tuple[core.Stmt, ...] = ()
     if program.resp is not None:
-        check_response(program.resp, findings)
+        expressions = Expressions(findings, state, constants, program.resp.parameter, "resp", binding)
+        resp = _check_body(program.resp, expressions, names)
+        if all(isinstance(statement, core.Forward) for statement in resp):
+            resp = ()
     findings.stop_on_errors()
     declared = tuple(item for item in state.values() if item is not None)
     path = program.source.path
-    element = core.Element(PurePath(path).stem, path, declared, init, req, line_count(program.source))
+    element = core.Element(PurePath(path).stem, path, declared, init, req, line_count(program.source), resp, binding)
     return Checked(element, tuple(findings.warnings))
 
 
@@ -60,7 +65,7 @@ def _refuse_hidden_state(program: syntax.Program, state: Mapping[str, object], f
 
 
 def _check_body(section: syntax.Section, expressions: Expressions, names: set[str]) -> tuple[core.Stmt, ...]:
-    body = Body(expressions, set(names)).block(section.body)
+    body = Body(expressions, set(names), section.kind).block(section.body)
     for comparison in _draw_equalities(body):
         expressions.findings.error(
             "draw-equality",

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", metavar="X=MAP[:OFFSET]", action="append", default=[], help="where the candidate keeps the state X"
     )
+    options.add_placing(parser)
     options.add_toolchain(parser)
     options.add_solver(parser)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
@@ -18,7 +17,9 @@ EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("program", metavar="PROG.appnet")
+    parser.add_argument(
+        "programs", metavar="PROG.appnet", nargs="+", help="several are chained: requests go through in this order"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: PROG.bpf.o beside the command; - is stdout)"
     )
@@ -26,25 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-unknown", action="store_true", help="write the output when the proof gave up, too")
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     parser.add_argument("--no-optimize", action="store_true", help="keep what clang makes")
+    options.add_placing(parser)
     options.add_toolchain(parser)
     options.add_solver(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.report import Outcome
-    from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved
-    from bpfsmith.workflow.inputs import AppnetInput, open_input, write_output
+    from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved, opened_appnet
+    from bpfsmith.workflow.inputs import write_output
 
     toolchain = options.toolchain(args)
-    opened = open_input(args.program, toolchain)
-    if not isinstance(opened, AppnetInput):
-        raise InputError(
-            Diagnostic(
-                "unknown-file-type", f"{args.program} is no AppNet program", help="`bpfsmith verify` loads objects and C"
-            )
-        )
-    with working(f"proving {args.program}"):
+    opened = opened_appnet(args.programs, toolchain)
+    with working(f"proving {opened.element.name}"):
         compiled = compile_appnet(
             opened, toolchain, limits=options.limits(args), timed=not args.no_timing, optimized=not args.no_optimize
         )
@@ -54,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
-        written = args.output if args.output is not None else PurePath(args.program).stem + suffix
+        written = args.output if args.output is not None else opened.element.name + suffix
         data = emitted(compiled, args.emit)
         if written == "-":
             import sys
@@ -62,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
             return report.verdict.exit_code
-        write_output(written, data, inputs=[args.program])
+        write_output(written, data, inputs=args.programs)
     if args.output_format == "json":
         print_json(report)
     else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 NAME = "demo"
-HELP = "compile a shipped example and show every step on one screen"
+HELP = "show a shipped example step by step, or `appnet`: several at work between two hosts of our own"
 EXAMPLE = "bpfsmith demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("example", metavar="EXAMPLE", nargs="?", default="fault", help="an example's name (default: fault)")
+    help = "an example's name (default: fault), or appnet: several at work, with a client and a server"
+    parser.add_argument("example", metavar="EXAMPLE", nargs="?", default="fault", help=help)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,6 +19,12 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.compiling import compile_report
     from bpfsmith.workflow.demo import demo, demo_lines
 
+    if args.example == "appnet":
+        from bpfsmith.workflow.live import live_lines
+
+        for line in live_lines():
+            print(line, flush=True)
+        return 0
     compiled = demo(args.example)
     if args.output_format == "json":
         print_json(compile_report(compiled))

@@ -16,12 +16,14 @@ from typing import NoReturn
 from bpfsmith import __version__
 from bpfsmith.cli import (
     asm,
+    attach,
     check,
     compile,
     cost,
     demo,
     disasm,
     explain,
+    fmt,
     measure,
     optimize,
     pairs,
@@ -33,7 +35,9 @@ from bpfsmith.cli import (
 from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
-VERBS = (compile, check, verify, optimize, trace, pairs, pairs_run, trying, cost, measure, explain, asm, disasm, demo)
+VERBS = (
+    compile, check, attach, verify, optimize, trace, pairs, pairs_run, trying, cost, measure, explain, fmt, asm, disasm, demo,
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,12 +16,34 @@ def add_toolchain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cflags", metavar="FLAGS", default="", help="more flags for clang, in one argument")
 
 
+def add_placing(parser: argparse.ArgumentParser) -> None:
+    """How an AppNet program meets packets."""
+    parser.add_argument(
+        "--bind",
+        metavar="FILE",
+        help="where the messages of an AppNet program are: a TOML file, or udp:PORT (default: PROG.bind.toml if there is one)",
+    )
+    parser.add_argument(
+        "--side", choices=("server", "client"), default="server", help="whose host it runs on (default: server)"
+    )
+    parser.add_argument(
+        "--hook",
+        choices=("auto", "xdp", "tc"),
+        default="",
+        help="where arriving messages are met; auto takes the cheaper (default: xdp)",
+    )
+
+
 def toolchain(args: argparse.Namespace) -> Toolchain:
     import shlex
 
     from bpfsmith.workflow.inputs import Toolchain
 
-    return Toolchain(args.clang, args.mcpu, tuple(shlex.split(args.cflags)))
+    placing = {}
+    if hasattr(args, "bind"):
+        default = "xdp" if args.side == "server" else "tc"
+        placing = {"bind": args.bind, "side": args.side, "hook": args.hook or default}
+    return Toolchain(args.clang, args.mcpu, tuple(shlex.split(args.cflags)), **placing)
 
 
 def add_solver(parser: argparse.ArgumentParser) -> None:

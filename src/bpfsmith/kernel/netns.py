@@ -96,6 +96,35 @@ class Namespace:
             raise _refused(f"ip: {done.stderr.strip().splitlines()[0]}", "check that this kernel has veth devices")
 
 
+NAMED = Path("/run/netns")
+"""Where ip-netns(8) keeps namespaces by name."""
+
+
+@contextmanager
+def entered(name: str) -> Iterator[None]:
+    """This thread is in the namespace called `name` (or whose file `name` is) until the block ends. KernelError
+    `no-network-namespace` where there is none, or where it is the one that the thread is in: nothing is attached there."""
+    path = Path(name) if "/" in name else NAMED / name
+    try:
+        if path.samefile("/proc/thread-self/ns/net"):
+            raise _refused(f"{name} is the namespace that this runs in", "attach inside another one: `ip netns add NAME`")
+        fd, home = os.open(path, os.O_RDONLY | os.O_CLOEXEC), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused(f"{path}: {error.strerror}", "make one with `ip netns add NAME`") from error
+    try:
+        try:
+            _set_namespace(fd)
+        except OSError as error:
+            raise _refused(f"{path}: {error.strerror}", "run as root, or with CAP_SYS_ADMIN") from error
+        try:
+            yield
+        finally:
+            _set_namespace(home)
+    finally:
+        os.close(fd)
+        os.close(home)
+
+
 def _set_namespace(fd: int) -> None:
     if _libc.setns(fd, _CLONE_NEWNET) != 0:
         error = ctypes.get_errno()
@@ -104,5 +133,5 @@ def _set_namespace(fd: int) -> None:
 
 def _refused(reason: str, help_text: str) -> KernelError:
     return KernelError(
-        Diagnostic("no-network-namespace", "a network namespace of our own cannot be made", notes=(reason,), help=help_text)
+        Diagnostic("no-network-namespace", "this network namespace cannot be used", notes=(reason,), help=help_text)
     )

@@ -10,7 +10,7 @@ A function that a judge does not like loses the steps that are to blame, found b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 

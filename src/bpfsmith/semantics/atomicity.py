@@ -3,15 +3,16 @@
 The semantics follows a single CPU; this is what carries its result over to many. From the accesses that a symbolic run has
 seen: memory that the program never writes does not matter; additions whose old value nobody sees commute with everything; of
 the rest, either all accesses stand in one critical section, or there is one indivisible access per run, or one location that
-is only overwritten.
+is only overwritten. What other programs touch of that memory (`Elsewhere`) is as good as written here, and has to be under the
+lock too, unless both sides only add to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bpfsmith.semantics.behaviour import Behaviour
+from bpfsmith.semantics.behaviour import Behaviour, Elsewhere
 from bpfsmith.semantics.state import Access
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -26,18 +27,21 @@ class _Location:
     place: str
     accesses: tuple[Access, ...]
     keyed: bool
+    elsewhere: tuple[Elsewhere, ...] = ()  # what other programs do to these bytes
 
     @property
     def written(self) -> bool:
-        return any(access.kind != "load" for access in self.accesses)
+        return bool(self.elsewhere) or any(access.kind != "load" for access in self.accesses)
 
     @property
     def only_added(self) -> bool:
-        return all(access.kind == "add" for access in self.accesses) and not self.keyed and self.uniform
+        added = all(access.kind == "add" for access in self.accesses) and all(other.adds for other in self.elsewhere)
+        return added and not self.keyed and self.uniform
 
     @property
     def only_overwritten(self) -> bool:
-        return all(access.kind == "store" for access in self.accesses) and not self.keyed and self.uniform
+        stored = all(access.kind == "store" for access in self.accesses) and not self.elsewhere
+        return stored and not self.keyed and self.uniform
 
     @property
     def uniform(self) -> bool:
@@ -46,9 +50,9 @@ class _Location:
         return len(shapes) == 1 and all(size <= 8 and (offset or 0) % size == 0 for offset, size in shapes)
 
 
-def lost_atomicity(t: Terms, behaviour: Behaviour) -> str | None:
-    """Why a run is not one atomic step, in a sentence; None when it is."""
-    mutable = [location for location in _locations(t, behaviour) if location.written]
+def lost_atomicity(t: Terms, behaviour: Behaviour, elsewhere: Sequence[Elsewhere] = ()) -> str | None:
+    """Why a run is not one atomic step, in a sentence; None when it is. `elsewhere`: what other programs do to the memory."""
+    mutable = [location for location in _locations(t, behaviour, elsewhere) if location.written]
     rest = [location for location in mutable if not location.only_added]
     accesses = [access for location in rest for access in location.accesses]
     if not rest or (len(rest) == 1 and rest[0].only_overwritten):
@@ -57,12 +61,24 @@ def lost_atomicity(t: Terms, behaviour: Behaviour) -> str | None:
         if _one_section(t, behaviour.sections_taken):
             return None
         return "shared state is used in more than one critical section of a run"
-    whole = all(access.kind == "update" or access.size <= 8 for access in accesses)
-    if whole and _one_per_run(t, accesses):
+    whole = all(access.kind in ("update", "insert") or access.size <= 8 for access in accesses)
+    # A write, even an indivisible one, can fall between the load and the store of another program that holds the lock.
+    cuts_in = any(location.elsewhere and any(item.kind != "load" for item in location.accesses) for location in rest)
+    if whole and not cuts_in and _one_per_run(t, accesses):
         return None
     places = ", ".join(sorted({access.place for access in accesses}))
     kinds = ", ".join(sorted({access.kind for access in accesses}))
     return f"another CPU can come between the accesses ({kinds}) to {places}: neither a lock nor a single atomic instruction"
+
+
+def only_counted(behaviour: Behaviour, place: str) -> bool:
+    """Does a program do nothing to the entries of a hash map but look them up, add to them in place and insert those that are
+    missing? Then no entry that another CPU counts in is ever overwritten."""
+    return all(
+        access.kind in ("add", "insert") or (access.kind == "load" and access.insn_idx is None)  # a lookup reads no value
+        for access in behaviour.accesses
+        if access.place == place
+    )
 
 
 def weakened(t: Terms, reference: Behaviour, candidate: Behaviour) -> str | None:
@@ -72,7 +88,7 @@ def weakened(t: Terms, reference: Behaviour, candidate: Behaviour) -> str | None
         after = [access for access in candidate.accesses if access.place == place]
         if before and _always_locked(t, before) and not _always_locked(t, after):
             return f"{place} is used without the lock that the reference holds"
-        only_atomic = bool(before) and all(access.kind in ("add", "update") for access in before)
+        only_atomic = bool(before) and all(access.kind in ("add", "update", "insert") for access in before)
         if only_atomic and any(access.kind == "store" for access in after):
             return f"an atomic update of {place} became a plain store"
     return None
@@ -82,7 +98,7 @@ def _always_locked(t: Terms, accesses: list[Access]) -> bool:
     return all(t.all_of(access.guard, t.negate(access.locked)) is t.false for access in accesses)
 
 
-def _locations(t: Terms, behaviour: Behaviour) -> list[_Location]:
+def _locations(t: Terms, behaviour: Behaviour, elsewhere: Sequence[Elsewhere] = ()) -> list[_Location]:
     private = {spec.name for spec in behaviour.maps if spec.type in PRIVATE}
     by_place: dict[str, list[Access]] = {}
     for access in behaviour.accesses:
@@ -91,10 +107,20 @@ def _locations(t: Terms, behaviour: Behaviour) -> list[_Location]:
     out = []
     for place, accesses in sorted(by_place.items()):
         if any(access.offset is None for access in accesses):
-            out.append(_Location(place, tuple(accesses), keyed=True))
+            others = tuple(other for other in elsewhere if other.place == place)
+            out.append(_Location(place, tuple(accesses), keyed=True, elsewhere=others))
         else:
-            out.extend(_Location(place, tuple(group), keyed=False) for group in _overlapping(accesses))
+            for group in _overlapping(accesses):
+                others = tuple(other for other in elsewhere if other.place == place and _touches(other, group))
+                out.append(_Location(place, tuple(group), keyed=False, elsewhere=others))
     return out
+
+
+def _touches(other: Elsewhere, accesses: list[Access]) -> bool:
+    return any(
+        (access.offset or 0) < other.offset + other.size and other.offset < (access.offset or 0) + access.size
+        for access in accesses
+    )
 
 
 def _overlapping(accesses: Iterable[Access]) -> list[list[Access]]:

@@ -27,6 +27,16 @@ class Field(NamedTuple):
     size: int
 
 
+class Elsewhere(NamedTuple):
+    """A part of shared memory that other programs of the same object touch: `place` names the map, `offset` and `size` are
+    bytes into it. `adds` when all that they do to it is to add, in a way that commutes with other additions."""
+
+    place: str
+    offset: int
+    size: int
+    adds: bool
+
+
 DRAWS = frozenset({"bpf_ktime_get_ns", "bpf_get_prandom_u32", "bpf_ktime_get_boot_ns", "bpf_ktime_get_coarse_ns"})
 """Helpers whose results and calls a replay can arrange and count."""
 
@@ -69,6 +79,8 @@ class Behaviour:
     observed: Mapping[str, tuple[Field, ...]] | None = None
     # Set where a step cannot be kept atomic across CPUs at all: the words that an Equal must then carry.
     concedes_atomicity: str = ""
+    # What other steps, which may run at the same time, do to the state (they are proved apart).
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 def _seen_packets(t: Terms, snapshots: Snapshots) -> dict[str, PacketView]:

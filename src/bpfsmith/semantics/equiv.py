@@ -123,7 +123,7 @@ class _Check:
             return told
         # Asked last: a difference that a packet can show says more than a lost lock.
         threads = SINGLE_THREAD
-        lost = lost_atomicity(t, candidate)
+        lost = lost_atomicity(t, candidate, reference.elsewhere)
         if lost_atomicity(t, reference) is not None:
             lost, threads = weakened(t, reference, candidate), ONE_CPU
         if lost is not None and not reference.concedes_atomicity:

@@ -112,7 +112,7 @@ def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, 
     full = t.false if spec.name in call.executor.never_full else _full(call, spec, wants_new)
     refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
     done = t.negate(t.any_of(full, refused))
-    call.touch("update", spec, t.true)  # a refused update has looked, too
+    call.touch("insert" if mode == BPF_NOEXIST else "update", spec, t.true)  # a refused update has looked, too
     # Of per-CPU maps an entry is overwritten where it is (kernel/bpf/hashtab.c: pcpu_copy_value); others get a new one.
     in_place = spec.type in mapmodel.PER_CPU
     state.maps[spec.name] = contents.insert(done, key, value, call.executor.new_generation(), in_place)

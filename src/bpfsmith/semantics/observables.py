@@ -11,6 +11,9 @@ from bpfsmith.semantics.memory import Bytes, joined
 from bpfsmith.semantics.recorded import PacketView, untouched_packet
 from bpfsmith.semantics.terms import Term, Terms
 
+MOST_AT_ONCE = 256
+"""Bytes of a variable that are one question; of a longer one any byte is asked for."""
+
 Contexts = tuple[tuple[Term, Bytes], ...]
 
 
@@ -191,8 +194,13 @@ def _data(t: Terms, name: str, reference: Behaviour, candidate: Behaviour) -> li
         left, right = (_load(t, side, t.const(64, offset), size) for side in (a, b))
         return Observable(label, left, right, t.true)
 
+    def anywhere(label: str, offset: int, size: int) -> Observable:
+        at = t.app(f"map:{name}.offset", 64)
+        inside = t.ult(64, t.sub(64, at, t.const(64, offset)), t.const(64, size))
+        return Observable(label, _load(t, a, at, 1), _load(t, b, at, 1), inside)
+
     if reference.observed is not None:
-        return [part(*item) for item in reference.observed[name]]
+        return [(part if item.size <= MOST_AT_ONCE else anywhere)(*item) for item in reference.observed[name]]
     written = [side.written() for side in (a, b)]
     if written[0] is not None and written[1] is not None:
         words = sorted({offset // 8 * 8 for offset in written[0] | written[1]})

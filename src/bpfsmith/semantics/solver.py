@@ -138,11 +138,22 @@ def _ask_bitwuzla(roots: list[Term], steps: int) -> Answer:
     options = bw.Options()
     options.set(bw.Option.PRODUCE_MODELS, True)
     solver = bw.Bitwuzla(manager, options)
-    left = iter(range(steps))
-    solver.configure_terminator(lambda: next(left, None) is None)
+    left, raised = iter(range(steps)), []
+
+    def stop() -> bool:
+        # What a signal handler raises in here would be printed and forgotten by the solver's C++: it is kept for later.
+        try:
+            return next(left, None) is None
+        except BaseException as error:  # noqa: BLE001
+            raised.append(error)
+            return True
+
+    solver.configure_terminator(stop)
     for root in roots:
         solver.assert_formula(out[root])
     result = solver.check_sat()
+    if raised:
+        raise raised[0]
     if result == bw.Result.UNSAT:
         return Unsatisfiable("bitwuzla")
     if result != bw.Result.SAT:

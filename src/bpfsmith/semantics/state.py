@@ -26,7 +26,8 @@ class Unmodelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One touch of memory that other CPUs share: `kind` is load, store, update (indivisible) or add.
+    """One touch of memory that other CPUs share: `kind` is load, store, update (indivisible), insert (an update
+    that leaves an entry alone which is there) or add.
 
     `place` names the map; `offset` and `size` are bytes into it (offset None: depends on a key). `locked` is the condition
     under which a bpf_spin_lock is held. An "add" is an update whose old value nobody sees."""

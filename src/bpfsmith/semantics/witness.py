@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInput, RunOutput
@@ -258,18 +258,22 @@ def run_output(t: Terms, behaviour: Behaviour, assignment: Assignment, given: Ru
     return RunOutput(value, packet, after, dict(zip(calls, counts, strict=True)))
 
 
-def _byte(t: Terms, memory: Bytes, assignment: Assignment, at: int) -> int:
-    term = memory.load(t, t.const(64, at), 1)
-    assert isinstance(term, Term)
-    return evaluate([term], assignment)[0]
+def _bytes(t: Terms, memory: Bytes, assignment: Assignment, offsets: Sequence[int]) -> list[int]:
+    """The bytes at these offsets, evaluated together: what they have in common is computed once."""
+    terms = []
+    for at in offsets:
+        term = memory.load(t, t.const(64, at), 1)
+        assert isinstance(term, Term)
+        terms.append(term)
+    return evaluate(terms, assignment)
 
 
 def _data_after(t: Terms, spec: MapSpec, memory: Bytes, assignment: Assignment, before: MapContents) -> MapContents:
     step = mapmodel.stride(spec)
     flat = bytearray(b"".join(value.ljust(step, b"\0") for _, value in sorted(before.items())))
-    for at in memory.written() or range(len(flat)):
-        if at < len(flat):
-            flat[at] = _byte(t, memory, assignment, at)
+    written = [at for at in memory.written() or range(len(flat)) if at < len(flat)]
+    for at, byte in zip(written, _bytes(t, memory, assignment, written), strict=True):
+        flat[at] = byte
     return _entries(spec, bytes(flat))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from bpfsmith.appnet import core
 from bpfsmith.appnet.correspond import Place, known_places, layout_of, with_state
 from bpfsmith.appnet.prove import prove
-from bpfsmith.diagnostic import Diagnostic
+from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.gate.differential import RUNS
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program
@@ -54,13 +55,31 @@ def check(
     if isinstance(first, AppnetInput):
         element = first.element
         known_places(element, places or {})
-        verdict = prove(element, program, obj, places=places, limits=limits)
-        layout = layout_of(element, with_state(program, obj, element), obj, places or {})
+        body = _body(element, reference_name, program)
+        verdict = prove(element, program, obj, body=body, places=places, limits=limits)
+        layout = layout_of(element, with_state(program, obj, element), obj, places or {}, body)
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)
         return Checked(verdict, reference, candidate, words, warnings)
     side = first.only(reference_name), first.obj
     verdict = prove_equal(*side, program, obj, limits=limits, random_runs=RUNS)
     return Checked(verdict, reference, candidate, Vocabulary(program, obj=obj, reference=side))
+
+
+def _body(element: core.Element, wanted: str | None, program: Program) -> str:
+    """Which step of the element a program is compared with: the one that FILE:resp names, or else the program's own name."""
+    if wanted is None:
+        return "resp" if element.resp and program.name.endswith("_resp") else "req"
+    if wanted in element.steps:
+        return wanted
+    steps = " and ".join(f"`{step}`" for step in element.steps)
+    raise InputError(
+        Diagnostic(
+            "unknown-program",
+            f"{element.path} has no step called {wanted}",
+            notes=(f"its steps are {steps}" if len(element.steps) > 1 else f"its only step is {steps}",),
+            help=f"name one: {element.path}:req",
+        )
+    )
 
 
 def _candidate(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.appnet import core, facts
+from bpfsmith.appnet.chain import chained
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
 from bpfsmith.appnet.prove import prove
-from bpfsmith.diagnostic import Diagnostic, InternalError, Label, Severity, Unsupported
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import insn_count, load_report
 from bpfsmith.isa.disasm import assembly
 from bpfsmith.kernel.load import Rejected
@@ -18,7 +20,8 @@ from bpfsmith.optimize.admit import Settings, optimize
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
-from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain
+from bpfsmith.workflow.hooking import Placement, place
+from bpfsmith.workflow.inputs import AppnetInput, BytecodeInput, Toolchain, open_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Compiled:
     rejected: Rejected | None
     diagnostics: tuple[Diagnostic, ...]
     plain: tuple[ProgramReport, ...] = ()  # what clang made, where the optimizer made something else of it
+    placements: Mapping[str, Placement] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -55,16 +59,39 @@ class Compiled:
                 return Outcome.DIFFERENT
 
 
-def generate(opened: AppnetInput) -> Generated:
+def opened_appnet(paths: str | Sequence[str], toolchain: Toolchain) -> AppnetInput:
+    """An AppNet program, or several as one: requests go through them in this order. InputError `unknown-file-type` for
+    anything else."""
+    found = []
+    for path in [paths] if isinstance(paths, str) else paths:
+        opened = open_input(path, toolchain)
+        if not isinstance(opened, AppnetInput):
+            help = "`bpfsmith verify` loads objects and C"
+            raise InputError(Diagnostic("unknown-file-type", f"{path} is no AppNet program", help=help))
+        found.append(opened)
+    if len(found) == 1:
+        return found[0]
+    whole = chained([opened.element for opened in found])
+    warnings = tuple(warning for opened in found for warning in opened.warnings)
+    return AppnetInput(whole.path, whole, warnings)
+
+
+def generate(opened: AppnetInput, placements: Mapping[str, Placement]) -> Generated:
     """The C of an element."""
     initial = initial_values(opened.element)
     _refuse_division(opened.element, in_kernel_init=initial is None)
-    return lower(opened.element, initial)
+    return lower(opened.element, initial, {body: item.target for body, item in placements.items()})
+
+
+def place_of(opened: AppnetInput, toolchain: Toolchain) -> Mapping[str, Placement]:
+    """Where the steps of an element run, as the options say."""
+    return place(opened.element, toolchain.side, toolchain.hook)
 
 
 def lowered(opened: AppnetInput, toolchain: Toolchain) -> BytecodeInput:
     """An element as the bytecode that `compile` would make of it, for commands that take any input."""
-    obj = read_object(toolchain.compile_generated(generate(opened).c_text, f"{opened.element.name}.bpf.c"))
+    placements = place_of(opened, toolchain)
+    obj = read_object(toolchain.compile_generated(generate(opened, placements).c_text, f"{opened.element.name}.bpf.c"))
     return BytecodeInput(opened.path, obj.programs, obj)
 
 
@@ -73,12 +100,16 @@ def _refuse_division(element: core.Element, in_kernel_init: bool) -> None:
     folded = facts.with_constants(element)
     fills_map = any(isinstance(item, core.MapSet | core.MapDelete) for item in facts.statements(folded.init))
     bodies = [folded.init] if in_kernel_init and fills_map else []
-    if sharing(folded) is Sharing.MAP and facts.written(folded.req):
-        bodies.append(folded.req)
+    vecs = {item.name for item in folded.state if item.type.name == "Vec"}
+    for body in map(folded.body, folded.steps):
+        changed = facts.written(body)
+        if (sharing(folded) is Sharing.MAP and changed) or changed & vecs or facts.fields_set(body):
+            bodies.append(body)
     for expr in (expr for body in bodies for expr in facts.expressions(body)):
         if facts.may_divide_by_zero(expr):
             assert isinstance(expr, core.Binary)
-            where = "an init() that fills a Map" if expr not in facts.expressions(folded.req) else "a step that uses a Map"
+            in_init = expr in facts.expressions(folded.init)
+            where = "an init() that fills a Map" if in_init else "a step that uses a Map, a Vec or rewrites the message"
             raise Unsupported(
                 Diagnostic(
                     "unsupported-division",
@@ -97,10 +128,11 @@ def compile_appnet(
 ) -> Compiled:
     """Compiles, optimizes and proves an element; loads and times it where bpf(2) works."""
     element = opened.element
-    generated = generate(opened)
+    placements = place_of(opened, toolchain)
+    generated = generate(opened, placements)
     plain = toolchain.compile_generated(generated.c_text, f"{element.name}.bpf.c")
     # Products and quotients of floats are proved by what both sides compute alike, which optimizing takes apart.
-    optimized = optimized and not any(facts.long_arithmetic(body) for body in (element.req, element.init))
+    optimized = optimized and not any(facts.long_arithmetic(body) for body in (element.req, element.resp, element.init))
     data = (
         optimize(plain, opened.path, Settings(timed=False, cpu=toolchain.level, patience=0, quick=True)).data
         if optimized
@@ -115,21 +147,20 @@ def compile_appnet(
     programs, rejected, notes = _load(generated, obj, timed)
     before = _load(generated, read_object(plain), False)[0] if data != plain else ()
     advice = (*opened.warnings, *_advice(element), *notes)
-    return Compiled(element, generated, data, obj, verdicts, programs, rejected, advice, before)
+    return Compiled(element, generated, data, obj, verdicts, programs, rejected, advice, before, placements)
 
 
 def _proved(element: core.Element, generated: Generated, obj: Object, limits: Limits | None) -> dict[str, Verdict]:
     out: dict[str, Verdict] = {}
-    for function, body in ((generated.function, "req"), (generated.init_function, "init")):
-        if function is not None:
-            out[function] = prove(element, obj.program(function), obj, body=body, limits=limits)
+    for body, function in generated.functions.items():
+        out[function] = prove(element, obj.program(function), obj, body=body, limits=limits, counted=generated.counted)
     return out
 
 
 def _load(
     generated: Generated, obj: Object, timed: bool
 ) -> tuple[tuple[ProgramReport, ...], Rejected | None, tuple[Diagnostic, ...]]:
-    names = [name for name in (generated.function, generated.init_function) if name is not None]
+    names = list(generated.functions.values())
     capability = can_bpf()
     if not isinstance(capability, Available):
         bare = tuple(ProgramReport(name, obj.program(name).section, insn_count(obj.program(name))) for name in names)
@@ -137,8 +168,8 @@ def _load(
     out, rejected = [], None
     init = obj.program(generated.init_function) if generated.init_function else None
     for name in names:
-        is_req = name == generated.function
-        report, refusal = load_report(obj.program(name), obj, before=init if is_req else None, timed=timed and is_req)
+        is_step = name in generated.steps.values()
+        report, refusal = load_report(obj.program(name), obj, before=init if is_step else None, timed=timed and is_step)
         out.append(report)
         rejected = rejected or refusal
     return tuple(out), rejected, ()
@@ -159,7 +190,7 @@ def _advice(element: core.Element) -> tuple[Diagnostic, ...]:
     """Divisions that may meet a zero: the step aborts there, and the author should know."""
     out = []
     folded = facts.with_constants(element)
-    for expr in facts.expressions(folded.req):
+    for expr in facts.expressions((*folded.req, *folded.resp)):
         if facts.may_divide_by_zero(expr):
             assert isinstance(expr, core.Binary)
             out.append(
@@ -208,6 +239,10 @@ def compile_report(compiled: Compiled) -> Report:
             "appnet_lines": compiled.element.line_count,
             "c_lines": compiled.generated.line_count,
             "sharing": str(compiled.generated.sharing),
+            "hooks": {
+                body: {"section": item.target.section, "reason": item.reason, "rejected": dict(item.rejected)}
+                for body, item in compiled.placements.items()
+            },
             "before_optimization": [program.json() for program in compiled.plain],
         },
     )

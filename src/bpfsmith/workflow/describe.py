@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bpfsmith.appnet import core, fixed
-from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, Type
-from bpfsmith.appnet.meaning import CLOCK, RANDOM, SIZES, Layout
+from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, State, Type
+from bpfsmith.appnet.meaning import CLOCK, RANDOM, VEC_ITEMS, Layout, state_bytes, stride
+from bpfsmith.appnet.shapes import offsets, size_of
 from bpfsmith.execution import Counterexample, MapContents, RunOutput
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
@@ -138,9 +139,9 @@ def state(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
     for item in words.element.state:
         if item.name in words.layout.scalars:
             section, offset = words.layout.scalars[item.name]
-            raw = maps.get(section, {}).get(FLAT_KEY, b"")[offset : offset + SIZES[item.type]]
+            raw = maps.get(section, {}).get(FLAT_KEY, b"")[offset : offset + state_bytes(item)]
             if raw:
-                out[item.name] = number(item.type, raw)
+                out[item.name] = _items(item, raw) if item.type.name == "Vec" else number(item.type, raw)
         elif item.name in words.layout.maps:
             key_type, value_type = item.type.args
             entries = maps.get(words.layout.maps[item.name].name, {})
@@ -178,8 +179,24 @@ def _typed(obj: Object | None, type_id: int, raw: bytes) -> str:
     return typed_text(obj.btf, type_id, raw)
 
 
+_FEW = 8
+
+
+def _items(item: State, raw: bytes) -> str:
+    """A Vec, by its last items."""
+    count = min(int.from_bytes(raw[:4], "little"), item.max_entries)
+    starts = [VEC_ITEMS + index * stride(item) for index in range(max(0, count - _FEW), count)]
+    shown = [number(item.type.args[0], raw[at : at + size_of(item.type)]) for at in starts]
+    return f"{count} items [{'.., ' if count > _FEW else ''}{', '.join(shown)}]"
+
+
 def number(kind: Type, raw: bytes) -> str:
     """A value as the user would write it."""
+    if kind.name == "string":
+        return repr(raw[1 : 1 + raw[0]].decode(errors="backslashreplace"))
+    if kind.name == "Pair":
+        parts = zip(offsets(kind), kind.args, strict=True)
+        return "(" + ", ".join(number(part, raw[at : at + size_of(part)]) for at, part in parts) + ")"
     value = int.from_bytes(raw, "little", signed=kind == INT)
     if kind == BOOL:
         return str(bool(value)).lower()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.appnet import core
+from bpfsmith.appnet.binding import Binding, read_binding
 from bpfsmith.appnet.discharge import discharged
 from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
@@ -24,11 +25,15 @@ from bpfsmith.objfile.object import Object, read_object
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """How C becomes bytecode: the compiler, `-mcpu`, and further flags."""
+    """How source becomes bytecode: the compiler, `-mcpu`, and further flags; for an AppNet program its binding, whose host it
+    runs on, and at which hook."""
 
     clang: str | None = None
     cpu: str = DEFAULT_CPU
     flags: tuple[str, ...] = ()
+    bind: str | None = None
+    side: str = "server"
+    hook: str = "xdp"
 
     @property
     def level(self) -> int:
@@ -112,7 +117,7 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
     """Reads a file by its suffix; raises InputError or Unsupported."""
     match Path(path).suffix:
         case ".appnet":
-            checked = type_check(read_source(path))
+            checked = type_check(read_source(path), binding_of(path, toolchain.bind))
             return AppnetInput(path, discharged(checked.element), checked.warnings)
         case ".c":
             _must_be_readable(path)
@@ -155,6 +160,14 @@ def probes_object(path: str, toolchain: Toolchain) -> bytes:
 def can_bpf_here() -> bool:
     """Does bpf(2) work here, so that a verifier can be asked?"""
     return isinstance(can_bpf(), Available)
+
+
+def binding_of(path: str, named: str | None) -> Binding | None:
+    """The binding that was named, or the one beside the program: PROG.bind.toml. None without either."""
+    beside = Path(path).with_suffix(".bind.toml")
+    if named is None and beside.is_file():
+        named = str(beside)
+    return None if named is None else read_binding(named)
 
 
 def _with_programs(opened: BytecodeInput) -> BytecodeInput:

@@ -16,7 +16,7 @@ from bpfsmith.optimize.ledger import Step
 from bpfsmith.optimize.spread import Spread, cluster, processes
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.semantics.verdict import Equal, Unknown
-from bpfsmith.workflow.compiling import generate
+from bpfsmith.workflow.compiling import generate, place_of
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, probes_object
 
 _COMPARED = (
@@ -29,7 +29,7 @@ def object_bytes(path: str, toolchain: Toolchain) -> bytes:
     """The object that a file is, or that is compiled from it. InputError for assembly, which has no object."""
     opened = open_input(path, toolchain)
     if isinstance(opened, AppnetInput):
-        return toolchain.compile_generated(generate(opened).c_text, f"{opened.element.name}.bpf.c")
+        return toolchain.compile_generated(generate(opened, place_of(opened, toolchain)).c_text, f"{opened.element.name}.bpf.c")
     if opened.obj is None:
         raise InputError(
             Diagnostic(

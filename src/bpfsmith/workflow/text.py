@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bpfsmith.appnet.lower import XDP
 from bpfsmith.isa.disasm import listing
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import Insn
@@ -14,6 +15,7 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.workflow.checking import Checked
 from bpfsmith.workflow.compiling import Compiled, lowered
 from bpfsmith.workflow.describe import Vocabulary, counterexample_text
+from bpfsmith.workflow.hooking import placement_lines
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input, split_program
 
 
@@ -23,6 +25,9 @@ def compiled_lines(compiled: Compiled, concise: bool = False) -> Iterator[str]:
     main = compiled.programs[0]
     sizes = f"{element.line_count} lines of AppNet -> {generated.line_count} lines of C -> {main.insns} insns"
     yield f"{visible(element.name)}: {sizes}"
+    shown = placement_lines(compiled.placements)
+    if element.binding is not None or len(element.steps) > 1 or compiled.placements[element.steps[0]].target is not XDP:
+        yield from (f"{'hooks' if index == 0 else '':<11} {line}" for index, line in enumerate(shown) if not concise)
     for name, verdict in compiled.verdicts.items():
         yield from verdict_lines(f"proof {name}" if len(compiled.verdicts) > 1 else "proof", verdict, None, concise)
     for program in compiled.programs:

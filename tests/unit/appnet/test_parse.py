@@ -12,7 +12,7 @@ import pytest
 
 from bpfsmith.appnet import syntax
 from bpfsmith.appnet.parse import LARGEST_TEXT, decode, line_count, parse, read_source
-from bpfsmith.diagnostic import Diagnostic, InputError, ToolError, Unsupported
+from bpfsmith.diagnostic import Diagnostic, InputError, ToolError
 from bpfsmith.source import SourceText
 from tests.unit.appnet.appnet_corpus import PROGRAMS, program
 
@@ -230,9 +230,54 @@ def test_broken_texts_get_exactly_one_diagnostic_with_a_place() -> None:
             assert 1 <= diagnostic.primary.span.line <= text.count("\n") + 1
 
 
-def test_brace_dialect_is_named_before_anything_else() -> None:
-    with pytest.raises(Unsupported):
-        parsed("// an element\ninternal {\n  x: int\n}\n")
+BRACES = """// counts what it forwards
+internal {
+    @size(8) seen: Map<int, int>;
+    count: int
+}
+fn init() { count := 0; }
+fn req(rpc) {
+    match (seen.get(count % 8)) {
+        Some(x) => { seen.set(count % 8, x + 1); },
+        None => seen.set(0, 1);
+    };
+    match !(count > 3) && true { true => {} _ => { count := count + 1 } }
+    send(rpc, NET)
+}
+"""
+INDENTED = """state:
+    @size(8)
+    seen: Map<int, int>
+    count: int
+init():
+    count = 0
+req(rpc):
+    match get(seen, count % 8):
+        Some(x) =>
+            set(seen, count % 8, x + 1)
+        None => set(seen, 0, 1)
+    match not (count > 3) and true:
+        true => pass
+        _ =>
+            count = count + 1
+    send(rpc, NET)
+"""
+
+
+def test_both_dialects_have_one_syntax_tree() -> None:
+    """Law: a program reads the same in braces and in indentation."""
+    braces, indented = (parse(SourceText("x.appnet", text)) for text in (BRACES, INDENTED))
+    for a, b in ((braces.state, indented.state), (braces.init, indented.init), (braces.req, indented.req)):
+        assert (a.declarations, a.body) == (b.declarations, b.body)
+
+
+@pytest.mark.parametrize("text", ["state { }\ninit() { x := 1; } }", "state {\n}\ninit() {\n  f(1;\n}\nreq(rpc) { }"])
+def test_broken_braces_are_syntax_errors(text: str) -> None:
+    """Law: braces and parentheses that do not match are errors with a place."""
+    with pytest.raises(InputError) as caught:
+        parse(SourceText("x.appnet", text))
+    assert caught.value.diagnostics[0].id == "appnet-syntax"
+    assert caught.value.diagnostics[0].primary is not None
 
 
 def test_size_limit_is_exact() -> None:

@@ -67,7 +67,7 @@ init():
     pass
 req(rpc):
     match get(hits, 7):
-        Some(n) => set(hits, 7, n + 1)
+        Some(n) => set(hits, 7, n * 2 + 1)
         None => set(hits, 7, 1)
 """
 

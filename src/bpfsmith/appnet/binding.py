@@ -1,0 +1,319 @@
+"""Where the fields of a message lie in a packet: a binding, written in TOML, and read here by the letter.
+
+    transport = "udp"                    # messages are UDP datagrams over IPv4, without options or fragments
+    port = 9000                          # requests go to it, responses come from it
+    unreadable = "forward"               # or "drop": a message of this port whose fields cannot be read
+
+    [fields]                             # in the order in which they lie in the payload; [request] and [response] say it apart
+    id = "u32"                           # u8 u16 u32 i8 i16 i32, network order; u32le and so on for little endian
+    status = {type = "u8", names = {success = 0, failure = 1}}
+    user = "text8(31)"                   # a length of 8 (text16: 16) bits, then so many bytes: here at most 31
+    token = "bytes(16)"                  # 16 bytes
+    flags = "varint"                     # a base-128 varint of at most 32 bits
+    _1 = "skip(3)"                       # bytes that do not matter
+
+    [reply]                              # err(..) answers the sender: the request turned round, with these fields set
+    status = "failure"
+
+`Fields` says which fields a body reads; `read_message` decodes a packet as the reference for generated code and proof.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bpfsmith.appnet import core
+from bpfsmith.appnet.shapes import LONGEST_TEXT
+from bpfsmith.diagnostic import Diagnostic, InputError
+
+ETH, IP, UDP = 14, 20, 8
+"""Bytes of the headers."""
+PAYLOAD = ETH + IP + UDP
+"""Where the message begins in a packet."""
+VARINT_BYTES = 5
+
+_TYPE = re.compile(
+    r"(?P<sign>[ui])(?P<bits>8|16|32)(?P<order>le|be)?|(?P<kind>text8|text16|bytes|skip)\((?P<size>\d+)\)|(?P<varint>varint)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. `kind` is "number" (of `size` bytes, `signed`, `little` endian or in network order), "varint", "text" (a
+    length of `prefix` bytes, then at most `size` bytes), "bytes" (`size` bytes) or "skip"."""
+
+    name: str
+    kind: str
+    size: int
+    prefix: int = 0
+    signed: bool = False
+    little: bool = False
+    names: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def type(self) -> core.Type:
+        """What a program sees."""
+        if self.kind in ("text", "bytes"):
+            return core.text(self.size)
+        if self.names:
+            return core.Type("name", names=self.names)
+        return core.INT if self.signed else core.UINT
+
+    @property
+    def fixed(self) -> bool:
+        """Does it take the same number of bytes in every message?"""
+        return self.kind in ("number", "bytes", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The messages of one port. `fields` are those of "req" and "resp"; `rpc_id` names the field that tells RPCs apart."""
+
+    name: str
+    port: int
+    fields: Mapping[str, tuple[Field, ...]]
+    unreadable: str = "forward"
+    rpc_id: str = ""
+    reply: tuple[tuple[str, int], ...] | None = None  # fields that an error reply sets; None: an error drops the request
+
+    def field(self, body: str, name: str) -> Field | None:
+        return next((item for item in self.fields[body] if item.name == name), None)
+
+    def replied(self) -> frozenset[str]:
+        """The fields that an error reply sets."""
+        return frozenset(name for name, _ in self.reply or ())
+
+    def needed(self, body: str, names: Iterable[str]) -> tuple[Field, ...]:
+        """The fields of a message up to the last of `names`."""
+        wanted, fields = set(names), self.fields[body]
+        last = max((index for index, item in enumerate(fields) if item.name in wanted), default=-1)
+        return fields[: last + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The fields that a body needs: those at a constant place in the payload, and those behind the first that varies."""
+
+    fixed: tuple[tuple[Field, int], ...]
+    varying: tuple[Field, ...]
+    fixed_size: int
+
+
+def placed(fields: Iterable[Field]) -> Placed:
+    fixed: list[tuple[Field, int]] = []
+    varying: list[Field] = []
+    at = 0
+    for item in fields:
+        if varying or not item.fixed:
+            varying.append(item)
+        else:
+            fixed.append((item, at))
+            at += item.size
+    return Placed(tuple(fixed), tuple(varying), at)
+
+
+# --- reading a binding ------------------------------------------------------------------------------------------------
+def read_binding(text: str) -> Binding:
+    """A binding from `udp:PORT`, or from the TOML file of that name; InputError `bad-binding` or `unreadable-file`."""
+    short = re.fullmatch(r"udp:(\d+)", text)
+    if short:
+        return binding(text, {"transport": "udp", "port": int(short[1])})
+    try:
+        data = Path(text).read_bytes()
+    except OSError as error:
+        raise InputError(
+            Diagnostic(
+                "unreadable-file", f"{text} cannot be read: {error.strerror}", help="name a TOML file, or write udp:PORT"
+            )
+        ) from error
+    try:
+        return binding(text, tomllib.loads(data.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _bad(text, f"is no TOML: {error}", "see `bpfsmith explain bad-binding` for an example") from None
+
+
+def binding(name: str, table: Mapping[str, Any]) -> Binding:
+    """The binding that a TOML document describes; `name` is for messages."""
+    known = {"transport", "port", "unreadable", "rpc_id", "fields", "request", "response", "reply"}
+    for key in table:
+        if key not in known:
+            raise _bad(name, f"has an entry `{key}` that means nothing", f"the entries are {', '.join(sorted(known))}")
+    if table.get("transport", "udp") != "udp":
+        help = 'write `transport = "udp"`; a TCP segment is no message: a message may span several, and one may hold several'
+        raise _bad(name, f"has the transport {table['transport']!r}", help)
+    port = table.get("port")
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+        raise _bad(name, f"has the port {port!r}", "write `port = N` with 0 < N < 65536")
+    unreadable = table.get("unreadable", "forward")
+    if unreadable not in ("forward", "drop"):
+        raise _bad(name, f"has unreadable = {unreadable!r}", 'write "forward" or "drop"')
+    both = table.get("fields", {})
+    fields = {
+        body: tuple(_field(name, key, item) for key, item in table.get(section, both).items())
+        for body, section in (("req", "request"), ("resp", "response"))
+    }
+    rpc_id = table.get("rpc_id", "")
+    for body, items in fields.items():
+        found = next((item for item in items if item.name == rpc_id), None)
+        if rpc_id and (found is None or found.kind != "number"):
+            raise _bad(
+                name, f"has rpc_id = {rpc_id!r}, which is no number among the fields of `{body}`", "name one of its fields"
+            )
+    made = Binding(name, port, fields, unreadable, rpc_id)
+    return replace(made, reply=_reply(made, table["reply"], "fields" in table)) if "reply" in table else made
+
+
+def _reply(made: Binding, table: object, one_layout: bool) -> tuple[tuple[str, int], ...]:
+    """What an error reply sets, as numbers."""
+    if not isinstance(table, Mapping):
+        raise _bad(made.name, "has a `reply` that is no table", 'write [reply], and status = "failure" below it')
+    if table and not one_layout:
+        raise _bad(
+            made.name, "answers with fields that requests and responses may keep elsewhere", "declare both under [fields]"
+        )
+    places = [item for item, _ in placed(made.fields["req"]).fixed if item.kind == "number"]
+    out = []
+    for name, value in table.items():
+        item = next((item for item in places if item.name == name), None)
+        number = dict(item.names).get(value) if item is not None and isinstance(value, str) else value
+        if item is None or type(number) is not int or item.signed or not 0 <= number < 1 << 8 * item.size:
+            help = "name a number before the first field of varying length, and a value that it can have"
+            raise _bad(made.name, f"sets `{name}` to {value!r} in its reply", help)
+        out.append((name, number))
+    return tuple(out)
+
+
+def _field(where: str, name: str, item: object) -> Field:
+    names: tuple[tuple[str, int], ...] = ()
+    written = item
+    if isinstance(item, Mapping):
+        written = item.get("type")
+        table = item.get("names", {})
+        unknown = set(item) - {"type", "names"}
+        if unknown or not isinstance(table, Mapping) or not all(type(value) is int for value in table.values()):
+            raise _bad(where, f"says something else than a type and names of `{name}`", 'write {type = "u8", names = {ok = 0}}')
+        names = tuple((str(key), value) for key, value in table.items())
+    found = _TYPE.fullmatch(written) if isinstance(written, str) else None
+    if found is None:
+        help = "the types are u8 u16 u32 i8 i16 i32 (u32le: little endian), text8(N) text16(N) bytes(N) varint skip(N)"
+        raise _bad(where, f"gives `{name}` the type {written!r}", help)
+    if found["varint"]:
+        return Field(name, "varint", VARINT_BYTES)
+    if found["bits"]:
+        size = int(found["bits"]) // 8
+        for key, value in names:
+            if not 0 <= value < 1 << 8 * size or found["sign"] == "i":
+                raise _bad(
+                    where, f"gives `{key}` of `{name}` the number {value}", f"u{8 * size} holds 0 to {(1 << 8 * size) - 1}"
+                )
+        return Field(name, "number", size, signed=found["sign"] == "i", little=found["order"] == "le", names=names)
+    size, kind = int(found["size"]), found["kind"]
+    if not 0 < size <= (LONGEST_TEXT if kind != "skip" else 1400):
+        raise _bad(where, f"gives `{name}` {size} bytes", f"a text has 1 to {LONGEST_TEXT} bytes")
+    if kind in ("bytes", "skip"):
+        return Field(name, kind, size)
+    return Field(name, "text", size, prefix=1 if kind == "text8" else 2)
+
+
+def _bad(name: str, what: str, help: str) -> InputError:
+    return InputError(Diagnostic("bad-binding", f"the binding {name} {what}", help=help))
+
+
+# --- reading a message ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The fields of a message by name (numbers as int, texts as bytes) and the bytes of its payload."""
+
+    fields: Mapping[str, int | bytes]
+    size: int
+
+
+def read_message(binding: Binding, body: str, packet: bytes, names: Iterable[str] | None = None) -> Message | str | None:
+    """What `packet` says, as far as the fields up to the last of `names` go (all, unless given).
+
+    None when it is no message of the binding; else, when a field does not fit into the message or is longer than the binding
+    admits, the name of that field ("" when the packet ends before its own length).
+    """
+    if len(packet) < PAYLOAD or packet[12:14] != b"\x08\0" or packet[14] != 0x45 or packet[23] != 17:
+        return None
+    if int.from_bytes(packet[20:22], "big") & 0x3FFF:
+        return None
+    at = ETH + IP + (2 if body == "req" else 0)
+    if int.from_bytes(packet[at : at + 2], "big") != binding.port:
+        return None
+    length = int.from_bytes(packet[38:40], "big")
+    if length < UDP or ETH + IP + length > len(packet):
+        return ""
+    payload = packet[PAYLOAD : ETH + IP + length]
+    fields = binding.fields[body] if names is None else binding.needed(body, names)
+    wanted = {item.name for item in fields} if names is None else set(names)
+    found: dict[str, int | bytes] = {}
+    position = 0
+    for item in fields:
+        value, position = _value(item, payload, position, item.name in wanted)
+        if value is None:
+            return item.name
+        if item.kind != "skip":
+            found[item.name] = value
+    return Message(found, len(payload))
+
+
+def _value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | bytes | None, int]:
+    """A field's value, None when it is not there, and where the next one begins."""
+    match item.kind:
+        case "number":
+            raw = payload[at : at + item.size]
+            order = "little" if item.little else "big"
+            whole = int.from_bytes(raw, order, signed=item.signed)  # type: ignore[arg-type]
+            return (whole if len(raw) == item.size else None), at + item.size
+        case "bytes" | "skip":
+            raw = payload[at : at + item.size]
+            return (raw if len(raw) == item.size else None), at + item.size
+        case "varint":
+            value = 0
+            for index in range(VARINT_BYTES):
+                if at + index >= len(payload):
+                    return None, at
+                byte = payload[at + index]
+                value |= (byte & 0x7F) << 7 * index
+                if byte < 0x80:
+                    return (value if value < 1 << 32 else None), at + index + 1
+            return None, at
+        case _:
+            raw = payload[at : at + item.prefix]
+            if len(raw) < item.prefix:
+                return None, at
+            size = int.from_bytes(raw, "big")
+            end = at + item.prefix + size
+            if end > len(payload) or (wanted and size > item.size):
+                return None, at
+            return payload[at + item.prefix : end], end
+
+
+# --- writing a message ------------------------------------------------------------------------------------------------
+def payload(binding: Binding, body: str, values: Mapping[str, int | bytes]) -> bytes:
+    """The payload of a message with these fields; zeros and empty texts for the others."""
+    return b"".join(_bytes(item, values.get(item.name)) for item in binding.fields[body])
+
+
+def _bytes(item: Field, value: int | bytes | None) -> bytes:
+    match item.kind:
+        case "number":
+            whole = value if isinstance(value, int) else 0
+            return whole.to_bytes(item.size, "little" if item.little else "big", signed=item.signed)
+        case "varint":
+            left, out = value if isinstance(value, int) else 0, bytearray()
+            while left > 0x7F:
+                out.append(left & 0x7F | 0x80)
+                left >>= 7
+            return bytes([*out, left])
+        case "text":
+            text = value if isinstance(value, bytes) else b""
+            return len(text).to_bytes(item.prefix, "big") + text
+        case _:
+            return (value if isinstance(value, bytes) else b"").ljust(item.size, b"\0")
