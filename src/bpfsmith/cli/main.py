@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bpfsmith import __version__
-from bpfsmith.cli import asm, check, compile, cost, demo, disasm, explain, measure, optimize, trying, verify
+from bpfsmith.cli import asm, check, compile, cost, demo, disasm, explain, measure, offload, optimize, trying, verify
 from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
-VERBS = (compile, check, verify, optimize, trying, cost, measure, explain, asm, disasm, demo)
+VERBS = (compile, check, verify, optimize, offload, trying, cost, measure, explain, asm, disasm, demo)
 
 
 class _Parser(argparse.ArgumentParser):

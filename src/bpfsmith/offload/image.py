@@ -1,0 +1,51 @@
+"""The kernel half as a C header: its instructions and the start of the shared memory, for a user half that loads it itself."""
+
+from __future__ import annotations
+
+from bpfsmith.isa.encoding import encode
+from bpfsmith.isa.insn import slot_starts
+from bpfsmith.isa.program import Program
+from bpfsmith.offload.kernel_half import FIRST_REASON, KernelHalf
+
+
+def image(program: Program, area: bytes, half: KernelHalf, *, is_xdp: bool) -> str:
+    """The header's text. `area` is the initial content of the object's arena variables."""
+    linked = program.linked()
+    code = encode(linked)
+    starts = slot_starts(linked)
+    at = [start for insn, start in zip(linked, starts, strict=False) if insn.symbol is not None and insn.is_wide]
+    lines = []
+    for place in range(0, len(code), 8):
+        word = code[place : place + 8]
+        offset = int.from_bytes(word[2:4], "little", signed=True)
+        imm = int.from_bytes(word[4:8], "little", signed=True)
+        lines.append(f"{{{word[0]:#04x},{word[1]:#04x},{offset},{imm}}},")
+    listing = "\n".join("\t" + " ".join(lines[start : start + 6]) for start in range(0, len(lines), 6))
+    meaningful = area.rstrip(b"\0")
+    values = ",".join(str(byte) for byte in meaningful) or "0"
+    return f"""\
+/* The kernel half of {program.name}, as instructions. Made by bpfsmith; a change here is lost. */
+#pragma once
+#include <stdint.h>
+
+#define BS_STATES {max(len(half.states), 1)}
+#define BS_REGISTERED {len(half.states)}
+#define BS_REASONS {FIRST_REASON + len(half.reasons)}
+#define BS_IS_XDP {int(is_xdp)}
+#define BS_READS_CLIENT {int(half.reads_client)}
+#define BS_AREA_BYTES {len(area)}
+#define BS_AREA {{ {values} }}
+
+struct bs_insn {{
+	uint8_t opcode, registers;
+	int16_t offset;
+	int32_t imm;
+}};
+
+/* Where an address in the shared memory stands, to be filled in. */
+static const unsigned bs_arena_at[] = {{ {", ".join(map(str, at))} }};
+
+static const struct bs_insn bs_insns[] = {{
+{listing}
+}};
+"""
