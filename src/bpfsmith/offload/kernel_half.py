@@ -29,7 +29,8 @@ class Reason:
     span: Span
     why: str
     help: str = ""
-    always: bool = False  # no request gets past it
+    function: str = ""  # where it stands
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,14 @@ class Writer:
 
     # --- handing over -------------------------------------------------------------------------------------------------
     def reason(self, node: Node, why: str, help_text: str = "") -> int:
-        found = Reason(self.here.span(node), why, help_text)
+        found = Reason(self.here.span(node), why, help_text, self.here.ref, node.start)
         if found not in self.reasons:
             self.reasons.append(found)
         return FIRST_REASON + self.reasons.index(found)
 
     def over(self, node: Node, why: str, help_text: str = "", ctype: CType | None = None) -> str:
         """An expression of the type of `node` that hands the request over."""
+        self.futile.add(id(node))
         call = f"bs_over({RUN}, {self.reason(node, why, help_text)})"
         ctype = ctype or node.type
         if ctype is None or ctype.bare.shape is Shape.VOID:
@@ -299,6 +301,8 @@ class Writer:
         if not callee.unit.source.is_users(callee.start):
             return self.over(node, f"{callee.name}() is a part of the C library that has no form in the kernel half")
         name = self.emitted(callee)
+        if callee.ref in self.futile_functions:
+            self.futile.add(id(node))
         arguments = ["bs_ctx", RUN, *(self.expr(item) for item in node.children[1:])]
         return f"{name}({', '.join(arguments)})"
 
@@ -330,6 +334,8 @@ class Writer:
         head = ", ".join(["bs_packet *bs_ctx", f"bs_t {RUN}", *parameters])
         line = function.span()
         body = self.statement(function.body)
+        if self.hands_over(function.body):
+            self.futile_functions.add(function.ref)
         body = body.replace("{\n", "{\n" + "".join(opening), 1)
         return f"/* {line.path}:{line.line} */\nBS_INLINE {self.types.declare(function.returns)} {name}({head})\n{body}\n"
 
@@ -481,6 +487,9 @@ class Writer:
         return f"{head} = {self.expr(initializer)};"
 
     hoisted: set[str] = field(default_factory=set)
+    # What hands over whenever it is evaluated: nodes by identity, and functions.
+    futile: set[int] = field(default_factory=set)
+    futile_functions: set[str] = field(default_factory=set)
 
     def initializer(self, node: Node) -> Node | None:
         """What stands after the `=` of a declaration."""
@@ -517,7 +526,7 @@ class Writer:
         """A statement. `loop` and `switch`: it stands in one that is the request's own, so that `break` and `continue` are."""
         match node.kind:
             case "COMPOUND_STMT":
-                inside = "\n".join(self.statement(item, loop, switch) for item in node.children)
+                inside = self.sequence(node, [self.statement(item, loop, switch) for item in node.children])
                 indented = "\n".join("\t" + line if line else line for line in inside.split("\n") if line.strip())
                 return f"{{\n{indented}\n}}"
             case "DECL_STMT":
@@ -554,6 +563,53 @@ class Writer:
             case _:
                 words = node.kind.lower().replace("_", " ")
                 return f"{self.over(node, f'the kernel half has no form of this ({words})', '', VOID)};"
+
+    def sequence(self, node: Node, texts: list[str]) -> str:
+        """The statements of a block. Where one is sure to hand over, what comes before it and cannot end the request is not
+        begun, and what comes after it is left out."""
+        for at, item in enumerate(node.children):
+            if not self.hands_over(item) or any(leaves(later, True) for later in node.children[at + 1 :]):
+                continue
+            kept = max((index + 1 for index in range(at) if leaves(node.children[index], False)), default=0)
+            if not kept:
+                self.futile.add(id(node))
+            reason = FIRST_REASON + self.reasons.index(self.first_reason(item))
+            end = "return;" if self.in_region or self.here.returns.bare.shape is Shape.VOID else self.nothing()
+            return "\n".join([*texts[:kept], f"bs_over({RUN}, {reason});", end])
+        return "\n".join(texts)
+
+    def nothing(self) -> str:
+        """A return of a value that nobody uses."""
+        if self.here.returns.bare.shape is Shape.RECORD:
+            return f"return *({self.types.declare(self.here.returns)} __arena *){RUN}->sink;"
+        return "return 0;"
+
+    def first_reason(self, node: Node) -> Reason:
+        """The reason for which a statement hands over."""
+        inside = [item for item in self.reasons if item.function == self.here.ref and node.start <= item.at < node.end]
+        if inside:
+            return inside[0]
+        callee = next(item.ref for item in node.walk() if item.kind == "CALL_EXPR" and item.ref in self.futile_functions)
+        return next(item for item in self.reasons if item.function in (callee, *self.futile_functions))
+
+    def hands_over(self, node: Node) -> bool:
+        """Is the request handed over whenever this is evaluated? Only asked of what was written already."""
+        if id(node) in self.futile:
+            return True
+        match node.kind:
+            case "IF_STMT":
+                branches = node.children[1:]
+                return self.hands_over(node.children[0]) or (len(branches) == 2 and all(map(self.hands_over, branches)))
+            case "CONDITIONAL_OPERATOR" | "SWITCH_STMT" | "WHILE_STMT":
+                return self.hands_over(node.children[0])
+            case "COMPOUND_STMT" | "FOR_STMT" | "DO_STMT" | "CASE_STMT" | "DEFAULT_STMT" | "LABEL_STMT" | "CXX_UNARY_EXPR":
+                return False
+            case "VAR_DECL" if node.extra == "static":
+                return False
+            case "BINARY_OPERATOR" if len(node.children) == 2 and operator(self.here, node) in ("&&", "||"):
+                return self.hands_over(node.children[0])
+            case _:
+                return any(map(self.hands_over, node.children))
 
     def block(self, node: Node, loop: bool, switch: bool) -> str:
         text = self.statement(node, loop, switch)
@@ -612,6 +668,16 @@ class Writer:
                 if variable.kind == "DECL_REF_EXPR" and variable.ref in self.plain and variable.ref not in inside:
                     found[variable.name] = None
         return list(found)
+
+
+_LEAVES = frozenset(("RETURN_STMT", "BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT"))
+_ENTERED = frozenset(("LABEL_STMT", "CASE_STMT", "DEFAULT_STMT"))
+
+
+def leaves(node: Node, only_entered: bool) -> bool:
+    """Can control leave a block from inside this, or come in here from elsewhere?"""
+    kinds = _ENTERED if only_entered else _ENTERED | _LEAVES
+    return any(item.kind in kinds for item in node.walk())
 
 
 VOID = CType(Shape.VOID, "void", 0)

@@ -75,8 +75,8 @@ class Region:
                     lines.append(self._on_path(child, path))
                 elif before:
                     lines.append(self._before(child))
-                elif not self._only_machinery(child):
-                    lines.append(writer.statement(child))
+                else:
+                    lines.append("" if self._only_machinery(child) else writer.statement(child))
             inside = "\n".join(line for line in lines if line.strip())
             return f"{{\n{textwrap.indent(inside, chr(9))}\n}}"
         if node.kind == "IF_STMT":

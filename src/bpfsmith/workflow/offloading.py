@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_users, preprocess
 from bpfsmith.csource.text import Preprocessed
-from bpfsmith.csource.tree import Shape, parse
+from bpfsmith.csource.tree import parse
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import load_report
 from bpfsmith.kernel.load import Rejected
@@ -241,22 +241,25 @@ server.bpf.o: server.bpf.c offload_kernel.h offload_libc.h offload_shared.h
 
 
 def write_halves(done: Split, directory: Path) -> None:
-    """Writes all files into `directory`, and builds the server there. InputError `unwritable-output`."""
+    """Writes all files of both halves into `directory`, which is made."""
+    directory.mkdir(parents=True)
+    for name, text in done.files.items():
+        (directory / name).write_text(text, encoding="latin-1", errors="replace")
+    (directory / "server.bpf.o").write_bytes(done.object)
+
+
+def copy_halves(built: Path, directory: Path) -> None:
+    """Puts the files where the user wants them, each whole or not at all. InputError `unwritable-output`."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, text in done.files.items():
-            _replace(directory / name, text.encode("latin-1", "replace"))
-        _replace(directory / "server.bpf.o", done.object)
+        for item in sorted(built.iterdir()):
+            scratch = directory / f".{item.name}.new"
+            shutil.copy2(item, scratch)
+            scratch.replace(directory / item.name)
     except OSError as error:
         raise InputError(
             Diagnostic("unwritable-output", f"{directory} cannot be written: {error.strerror}", help="name another with -o")
         ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_bytes(data)
-    scratch.replace(path)
 
 
 def build(done: Split, directory: Path, *, offload: bool = True) -> Path:
@@ -305,11 +308,3 @@ def summary(done: Split) -> list[str]:
         counted += f", {program.processed_insns} processed by the verifier, JITed to {program.jited_bytes} bytes"
     lines.append(f"kernel half {counted}")
     return lines
-
-
-def has_state(half: KernelHalf) -> bool:
-    return any(item.type.bare.shape is not Shape.FUNCTION for item in half.states)
-
-
-def clear(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)

@@ -327,9 +327,10 @@ BS_INLINE __s64 bs_payload(bs_packet *ctx, bs_t run, __u8 __arena *to, __u64 cap
 	pseudo = (__u64)h->saddr_be + h->daddr_be + ((__u32)17 << 8) + h->udp_bytes_be;
 	sum = pseudo + h->sport_be + h->dport_be + h->udp_bytes_be;
 	data += BS_HEADERS;
-	while (at + 8 <= bytes) {
+	while (BS_ANY(run, at) + 8 <= bytes) {
 		__u8 *p = data + at;
 
+		asm volatile goto("may_goto %l[spent]" :: :: spent);
 		if (at > BS_LONGEST || p + 8 > end)
 			return bs_over(run, BS_ODD_PACKET);
 		sum += BS_HALVES(*(__u64 *)p);
@@ -357,6 +358,8 @@ BS_INLINE __s64 bs_payload(bs_packet *ctx, bs_t run, __u8 __arena *to, __u64 cap
 		run->unfinished = 1;
 	}
 	return bytes;
+spent:
+	return bs_over(run, BS_TOO_LONG);
 }
 
 /* recvfrom(2) and its relatives: the request into `to`, the client's address into `from`. */
@@ -474,10 +477,11 @@ BS_INLINE int bs_written(bs_packet *ctx, bs_t run, __u32 bytes)
 	if (data + BS_HEADERS > end)
 		return 0;
 	data += BS_HEADERS;
-	while (at + 8 <= bytes) {
+	while (BS_ANY(run, at) + 8 <= bytes) {
 		__u8 *p = data + at;
 		__u64 word;
 
+		asm volatile goto("may_goto %l[spent]" :: :: spent);
 		if (at > BS_LONGEST || p + 8 > end)
 			return 0;
 		word = *(__u64 __arena *)(from + at);
@@ -530,6 +534,8 @@ BS_INLINE int bs_written(bs_packet *ctx, bs_t run, __u32 bytes)
 	if (!h->udp_check)
 		h->udp_check = 0xffff; /* RFC 768: 0 says that there is none */
 	return 1;
+spent:
+	return 0;
 }
 
 /* The packet that was taken is not a whole one any more: it is lost, as datagrams may be, and has changed nothing. */

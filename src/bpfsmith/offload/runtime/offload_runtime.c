@@ -216,8 +216,10 @@ void bs_ready(int fd)
 		return;
 	tried = 1;
 	CONFIG->paused = 1;
-	if (wish && !strcmp(wish, "off"))
+	if (wish && !strcmp(wish, "off")) {
+		fprintf(stderr, "offload: off, process %d, shared memory at %p\n", getpid(), (void *)bs_area);
 		return;
+	}
 	count = devices(fd, ifindexes);
 	if (count < 0) {
 		not_attached("no IPv4 address that requests could come to");
