@@ -53,6 +53,13 @@ class Declarer:
             self.definitions.append(f"typedef {text};")
         return ctype.name
 
+    def wrapped(self, ctype: CType) -> str:
+        """A struct that holds nothing but this array, which C can assign."""
+        self._arrays += 1
+        name = f"struct bs_array{self._arrays}"
+        self.definitions.append(f"{name} {{\n\t{self.declare(ctype, 'all')};\n}};")
+        return name
+
     def _array(self, ctype: CType) -> str:
         self._arrays += 1
         name = f"bs_array{self._arrays}"

@@ -19,7 +19,9 @@ ALIASES = {
 }  # fmt: skip
 PRINTS = frozenset(("snprintf", "sprintf"))
 
+ERRNO = "__errno_location"
 _KINDS: tuple[tuple[str, str, str], ...] = (
+    ("__errno_location", "errno is the process's: only a call that failed there sets it", ""),
     ("open openat creat fopen fdopen freopen fread fwrite fgets fgetc fputs fclose fseek lseek stat fstat lstat access unlink "
      "rename mkdir opendir readdir pread pwrite readv writev fsync ftruncate fscanf getline",
      "files are read and written by processes", "keep what requests need in memory, and let those that need a file be slow"),

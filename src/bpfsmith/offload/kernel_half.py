@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bpfsmith.csource.text import without_markers
 from bpfsmith.csource.tree import CType, Function, Node, Parameter, Shape, Variable
 from bpfsmith.offload.declare import Declarer
-from bpfsmith.offload.forms import ALIASES, BUILTINS, FORMS, PRINTS, conversions, why_not
+from bpfsmith.offload.forms import ALIASES, BUILTINS, ERRNO, FORMS, PRINTS, conversions, why_not
 from bpfsmith.offload.landmarks import LOOPS, RECEIVES, REPLIES, WAITS, Findings, base_variable
 from bpfsmith.offload.program import Call, Server, constant, operator, stripped
 from bpfsmith.source import Span
@@ -31,6 +31,11 @@ class Reason:
     help: str = ""
     function: str = ""  # where it stands
     at: int = 0
+
+    @property
+    def ordinary(self) -> bool:
+        """Is it what any server does that ends, or whose socket fails?"""
+        return self.why.endswith("event loop ends here") or self.why.startswith(ERRNO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,10 +305,18 @@ class Writer:
             return self.over(node, f"{callee.name}() calls itself: the kernel's stack has 512 bytes", "write it as a loop")
         if not callee.unit.source.is_users(callee.start):
             return self.over(node, f"{callee.name}() is a part of the C library that has no form in the kernel half")
+        passed = []
+        for parameter, item in zip(callee.parameters, node.children[1:], strict=False):
+            inner = stripped(item)
+            if inner.kind == "DECL_REF_EXPR" and inner.ref in self.machinery:
+                self.machinery.add(parameter.ref)  # the socket, most often: only calls that have a form of their own use it
+                passed.append("0")
+            else:
+                passed.append(self.expr(item))
         name = self.emitted(callee)
         if callee.ref in self.futile_functions:
             self.futile.add(id(node))
-        arguments = ["bs_ctx", RUN, *(self.expr(item) for item in node.children[1:])]
+        arguments = ["bs_ctx", RUN, *passed]
         return f"{name}({', '.join(arguments)})"
 
     def emitted(self, callee: Function) -> str:
@@ -328,7 +341,7 @@ class Writer:
             if parameter.ref in moved:
                 place = self.to_memory(function, parameter.name, parameter.ref, parameter.type)
                 opening.append(f"\t{RUN}->locals.{place} = {parameter.name};\n")
-            else:
+            elif parameter.ref not in self.machinery:
                 self.plain.add(parameter.ref)
         parameters = [self.types.declare(item.type, item.name or f"unused{at}") for at, item in enumerate(function.parameters)]
         head = ", ".join(["bs_packet *bs_ctx", f"bs_t {RUN}", *parameters])
@@ -510,16 +523,28 @@ class Writer:
             zeros = all(constant(self.here, item) == 0 for item in value.children)
             if zeros:
                 return f"bs_memset({RUN}, &{place}, 0, {ctype.size});"
-            if (
-                shape is Shape.ARRAY
-                and ctype.bare.target is not None
-                and not any(item.kind in ("INIT_LIST_EXPR", "UNEXPOSED_EXPR") for item in value.children)
-            ):
-                lines = [f"bs_memset({RUN}, &{place}, 0, {ctype.size});"]
-                lines += [f"{place}[{at}] = {self.expr(item)};" for at, item in enumerate(value.children)]
-                return " ".join(lines)
-            return f"{self.over(value, 'this initializer has no form in the kernel half', 'assign the members', VOID)};"
+            if ctype.size > 256:
+                return f"{self.over(value, 'this initializer is too large for the stack', 'assign the members', VOID)};"
+            text = self.braced(value)
+            if shape is Shape.RECORD:
+                return f"{place} = ({self.types.declare(ctype)}){text};"
+            name = self.types.wrapped(ctype)
+            return f"*({name} __arena *)&{place} = ({name}){{ {text} }};"
         return f"{place} = {self.expr(value)};"
+
+    def braced(self, node: Node) -> str:
+        """An initializer in braces, its values written anew, designators and texts of arrays as they are."""
+        if node.kind == "STRING_LITERAL" and node.extra != "decayed":
+            return self.here.text(node)
+        if node.kind != "INIT_LIST_EXPR" and not (node.children and node.children[0].kind == "MEMBER_REF"):
+            return self.expr(node)
+        source = self.here.unit.source.text
+        out, at = "", node.start
+        for child in node.children:
+            if child.kind != "MEMBER_REF":
+                out += source[at : child.start] + self.braced(child)
+                at = child.end
+        return out + source[at : node.end]
 
     # --- statements ---------------------------------------------------------------------------------------------------
     def statement(self, node: Node, loop: bool = False, switch: bool = False) -> str:

@@ -148,10 +148,11 @@ class Trial:
             os.sched_setaffinity(process.pid, {cpu})
         side = Side(process, server, client, 0, [], 0, log)
         side.port = _wait_for_port(side)
-        for _ in range(CLIENTS):
+        for number in range(CLIENTS):
             with client.entered():
                 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._stack.callback(sock.close)
+            sock.bind((CLIENT, 40001 + number))  # the same on every side: a reply may tell
             sock.connect((SERVER, side.port))
             side.sockets.append(sock)
         found = _ATTACHED.search(log.read_text(errors="replace"))

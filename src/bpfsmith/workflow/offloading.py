@@ -208,6 +208,7 @@ def _notes(half: KernelHalf) -> tuple[Diagnostic, ...]:
         Diagnostic("handed-over", f"from here on the user half does it: {item.why}", Label(item.span), Severity.NOTE,
                    help=item.help)
         for item in half.reasons
+        if not item.ordinary
     ]  # fmt: skip
     if half.buffers:
         names = ", ".join(half.buffers)

@@ -325,8 +325,8 @@ BS_INLINE int bs_abs(bs_t run, int value)
 BS_INLINE __u64 bs_number(bs_t run, const char __arena *text, char __arena *__arena *end, int base, __u64 most)
 {
 	const char __arena *start = text;
-	int negative = 0, digits = 0;
-	__u64 value = 0;
+	int negative = 0, digits = run->zero;
+	__u64 value = run->zero;
 
 	if (base != 0 && (base < 2 || base > 36))
 		return bs_over(run, BS_LIBRARY);
@@ -347,7 +347,7 @@ BS_INLINE __u64 bs_number(bs_t run, const char __arena *text, char __arena *__ar
 			break;
 		if (value > (most - digit) / base)
 			return bs_over(run, BS_LIBRARY);
-		value = value * base + digit;
+		value = BS_ANY(run, value) * base + digit;
 		text++;
 		digits = 1;
 	}
@@ -407,8 +407,11 @@ BS_INLINE void bs_put_number(bs_t run, struct bs_print *print, __u64 value, int 
 {
 	__u64 rest = value, digits = 1, scale = 1 + run->zero, pad;
 
-	while (BS_ANY(run, rest) >= base && BS_MORE(run))
-		rest /= base, digits++, scale *= base;
+	while (BS_ANY(run, rest) >= base && BS_MORE(run)) {
+		rest /= base;
+		digits = BS_ANY(run, digits) + 1;
+		scale = BS_ANY(run, scale) * base;
+	}
 	digits += negative;
 	pad = width > 0 && width > (__s64)digits ? width - digits : 0;
 	if (!left && !zeros)
