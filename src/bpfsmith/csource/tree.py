@@ -112,6 +112,7 @@ class Function:
     body: Node
     start: int
     is_static: bool
+    type_name: str = ""  # as clang spells its type: "int (const char *, int)"
 
     def span(self, node: Node | None = None) -> Span:
         return self.unit.source.span(node.start if node else self.start)
@@ -213,6 +214,7 @@ class _Reader:
             self.node(body),
             cursor.extent.start.offset,
             cursor.storage_class == cindex.StorageClass.STATIC,
+            cursor.type.get_canonical().spelling,
         )
         self.unit.functions[function.ref] = function
 
@@ -322,7 +324,7 @@ class _Reader:
         if kind == TypeKind.RECORD:
             return CType(Shape.RECORD, "", size, const, record=self._record(found.get_declaration()))
         if kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
-            return CType(Shape.FUNCTION, found.spelling, 0, const)
+            return CType(Shape.FUNCTION, found.get_canonical().spelling, 0, const)
         return CType(Shape.OTHER, found.spelling, size, const)
 
     def _record(self, declaration: Cursor) -> str:

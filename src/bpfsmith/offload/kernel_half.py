@@ -282,6 +282,8 @@ class Writer:
         callee = self.server.functions.get(node.ref)
         if callee is not None:
             return self.call_function(node, callee)
+        if not self.is_direct(node):
+            return self.call_indirectly(node)
         if node.name in REPLIES and self.is_request_socket(node):
             return self.reply(node)
         if name == "__builtin_expect":
@@ -292,8 +294,6 @@ class Writer:
             return f"bs_{name}({', '.join([RUN, *(self.expr(item) for item in arguments)])})"
         if name in PRINTS:
             return self.print(node)
-        if not name:
-            return self.over(node, "the function that it calls is not known beforehand", "call it by its name")
         if name in RECEIVES or name in WAITS:
             return self.over(node, f"{name}() waits for more than this request")
         if name in REPLIES:
@@ -318,6 +318,36 @@ class Writer:
             self.futile.add(id(node))
         arguments = ["bs_ctx", RUN, *passed]
         return f"{name}({', '.join(arguments)})"
+
+    def is_direct(self, node: Node) -> bool:
+        callee = stripped(node.children[0]) if node.children else None
+        return callee is None or (callee.kind == "DECL_REF_EXPR" and callee.extra == "FUNCTION_DECL")
+
+    def call_indirectly(self, node: Node) -> str:
+        """A call through a pointer: one of the functions whose address is taken and whose type is the pointer's."""
+        pointer = node.children[0]
+        target = pointer.type.bare.target if pointer.type is not None else None
+        fitting = [
+            item
+            for item in self.server.functions.values()
+            if item.ref in self.server.addressed and target is not None and item.type_name == target.bare.name
+        ]
+        if not 0 < len(fitting) <= 16 or any(item.ref in self.active for item in fitting):
+            return self.over(node, "the function that it calls is not known beforehand", "call it by its name")
+        names = [f"bs_a{at}" for at in range(len(node.children) - 1)]
+        taken = [
+            f"{self.types.declare(parameter.type, name)} = {self.expr(item)};"
+            for parameter, name, item in zip(fitting[0].parameters, names, node.children[1:], strict=False)
+        ]
+        text = self.over(node, "it calls a function that is none of the server's")
+        self.futile.discard(id(node))
+        for item in fitting:
+            if item.ref not in self.states:
+                span = item.span()
+                self.add_state(item.ref, item.name, FUNCTION, span, False, "", item.unit.source.path)
+            arguments = ", ".join(["bs_ctx", RUN, *names])
+            text = f"bs_f == CONFIG->state[{self.states[item.ref][0]}] ? {self.emitted(item)}({arguments}) : {text}"
+        return f"({{ __u64 bs_f = (__u64)({self.expr(pointer)}); {' '.join(taken)} {text}; }})"
 
     def emitted(self, callee: Function) -> str:
         """The function's name in the kernel half; writes it when it is first called."""
@@ -706,6 +736,7 @@ def leaves(node: Node, only_entered: bool) -> bool:
 
 
 VOID = CType(Shape.VOID, "void", 0)
+FUNCTION = CType(Shape.FUNCTION, "", 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,6 +353,8 @@ def kernel_half(server: Server, findings: Findings, *, cpus: int, pages: int, lo
     )
     accessors = []
     for state in states:
+        if state.type.shape is Shape.FUNCTION:
+            continue
         typed = writer.types.declare(state.type, f"T_{state.name}")
         accessors.append(f"typedef {typed};\n#define S_{state.name} (*(T_{state.name} __arena *)CONFIG->state[{state.index}])")
     literals = "".join(f"\tchar {name}[{size}];\n" for name, size in writer.literals.values()) or "\tchar none[8];\n"

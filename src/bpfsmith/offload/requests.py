@@ -61,12 +61,14 @@ def _udp_payload(frame: bytes) -> bytes | None:
 
 
 def texts(server: Server) -> tuple[bytes, ...]:
-    """The texts and characters that the server's functions mention."""
+    """The texts and characters that the server's functions and tables mention."""
     found: dict[bytes, None] = {}
-    for function in server.functions.values():
-        for node in function.body.walk():
+    places = [(item.unit, item.body) for item in server.functions.values()]
+    places += [(item.unit, item.initializer) for item in server.variables.values() if item.initializer is not None]
+    for unit, below in places:
+        for node in below.walk():
             if node.kind in ("STRING_LITERAL", "CHARACTER_LITERAL"):
-                text = function.text(node)[1:-1].replace('"', "")
+                text = unit.source.text[node.start : node.end][1:-1].replace('"', "")
                 if "%" not in text and 0 < len(text) <= 40:
                     found[_unescaped(text.encode("latin-1", "replace"))] = None
     return tuple(found)

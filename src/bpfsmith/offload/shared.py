@@ -74,7 +74,7 @@ class Layout:
         """The bytes of each variable by its name, with pointers into the shared memory relative to its start, so that two
         processes can be compared."""
         found = {}
-        for state in states:
+        for state in (item for item in states if item.type.shape is not Shape.FUNCTION):
             (address,) = struct.unpack("<Q", side.memory(side.area + self.states + 8 * state.index, 8))
             data = bytearray(side.memory(address, state.type.size)) if address else bytearray()
             if address and _holds_pointer(state.type, server):

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bpfsmith.csource.tree import Node
+from bpfsmith.csource.tree import Node, Shape
 from bpfsmith.diagnostic import Diagnostic, Label, Unsupported
 from bpfsmith.offload.kernel_half import KernelHalf, State
 from bpfsmith.offload.landmarks import RECEIVES, WAITS, Findings
@@ -137,6 +137,9 @@ def _share(
     start = _line_start(text, state.span.line)
     end = plain.find("\n", start)
     name = _plain_name(server, state)
+    if state.type.shape is Shape.FUNCTION:
+        endings[path].append(_constructor(state, state.name))
+        return
     found = re.search(rf"\b{name}\b", plain[start : end if end >= 0 else len(plain)])
     if found is None:
         raise _refused(state.span, f"the declaration of {name}")
@@ -145,12 +148,18 @@ def _share(
         after = plain.index("]", after + bracket.end() - 1) + 1
     stop = _declaration_end(plain, after)
     opening = max(plain.rfind(char, 0, start + found.start()) for char in ";{}") + 1
+    known = server.variables.get(state.ref)
+    if known is not None and not state.promoted:  # the type may be spelt out, in braces
+        opening = min(opening, _line_start(text, known.unit.source.span(known.start).line))
     head = plain[opening : start + found.start()]
-    is_constant = re.search(r"\bconst\b", head) and not head.rstrip().endswith("*")
-    if is_constant:
-        where = opening + [item.start() for item in re.finditer(r"\bconst\b", head)][-1]
-        edits[path].append(Edit(where, 5, "/* const */"))
-    registered = f"bs_register({state.index}, &{name});"
+    if known is not None and known.is_const:
+        outside = _without_braces(head)
+        last = outside.rfind("*")
+        where = [item.start() for item in re.finditer(r"\bconst\b", outside) if item.start() > last]
+        if not where:
+            raise _refused(state.span, f"the const of {name}")
+        edits[path].append(Edit(opening + where[-1], 5, "/* const */"))
+    registered = f"bs_register({state.index}, (void *)&{name});"
     if state.promoted:
         _promote(state, name, text, plain, opening, after, stop, edits[path])
         semicolon = plain.index(";", stop) if plain[stop] != ";" else stop
@@ -164,7 +173,22 @@ def _share(
         semicolon = plain.index(";", stop) if plain[stop] != ";" else stop
         edits[path].append(Edit(semicolon + 1, 0, f" {registered}"))
     else:
-        endings[path].append(f"__attribute__((constructor)) static void bs_register_{state.index}(void) {{ {registered} }}")
+        endings[path].append(_constructor(state, name))
+
+
+def _without_braces(text: str) -> str:
+    """The text with what stands in braces as blanks."""
+    out, depth = "", 0
+    for char in text:
+        depth += char == "{"
+        out += char if depth == 0 else " "
+        depth -= char == "}"
+    return out
+
+
+def _constructor(state: State, name: str) -> str:
+    call = f"bs_register({state.index}, (void *)&{name});"
+    return f"__attribute__((constructor)) static void bs_register_{state.index}(void) {{ {call} }}"
 
 
 def _plain_name(server: Server, state: State) -> str:

@@ -17,6 +17,7 @@ from bpfsmith.cost.profile import Profile, load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.kernel import syscall
 from bpfsmith.objfile.object import read_object
+from bpfsmith.offload.kernel_half import FIRST_REASON
 from bpfsmith.offload.requests import read_workload, requests, texts
 from bpfsmith.offload.shared import Counters, Layout
 from bpfsmith.offload.trial import SERVER, Difference, Side, Trial, compare, compare_odd
@@ -306,6 +307,7 @@ def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
         f"in kernel   {counters.answered} answered, {counters.consumed} consumed, {counters.handed_over} handed over "
         f"({counters.conflicts} because the other half was at work)"
     )
+    yield from _reasons(counters, done)
     if found.advice is not None:
         yield f"advice      {found.advice.headline}"
         costs = found.advice.costs
@@ -322,6 +324,23 @@ def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
     if found.throughput is not None:
         before, after = found.throughput
         yield f"            throughput {before:,} -> {after:,} replies/s (x{after / max(before, 1):.1f}), {WINDOW} at a time"
+
+
+_OWN_REASONS = {
+    1: "the other half was at work", 2: "an odd packet", 3: "too long", 4: "a pointer out of the shared memory",
+    5: "an index out of its array", 6: "a loop of too many rounds", 7: "too many changes", 8: "a second request or reply",
+    9: "a number that the library refuses", 10: "a reply to somebody else",
+}  # fmt: skip
+
+
+def _reasons(counters: Counters, done: Split) -> Iterator[str]:
+    """Why requests were handed over, the most frequent first."""
+    order = sorted(range(len(counters.reasons)), key=lambda at: -counters.reasons[at])
+    for at in order[:4]:
+        if counters.reasons[at]:
+            reason = done.half.reasons[at - FIRST_REASON] if at >= FIRST_REASON else None
+            words = f"{reason.span.path}:{reason.span.line}: {reason.why}" if reason else _OWN_REASONS.get(at, "")
+            yield f"            {counters.reasons[at]:6} {words}"
 
 
 def _shown(reply: object) -> str:

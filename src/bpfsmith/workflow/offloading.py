@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_users, preprocess
 from bpfsmith.csource.text import Preprocessed
-from bpfsmith.csource.tree import parse
-from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
+from bpfsmith.csource.tree import Shape, parse
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, ToolError, Unsupported
 from bpfsmith.gate.load import load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.objfile.elf import read_elf
@@ -186,9 +186,15 @@ def _refused(rejected: Rejected, findings: Findings) -> Unsupported:
     )
 
 
-def tcp(findings: Findings) -> Unsupported:
+class DoNotOffload(ToolError):
+    """The advice is not to offload, whatever the workload."""
+
+    exit_code = 1
+
+
+def tcp(findings: Findings) -> DoNotOffload:
     receive = findings.request.receive
-    return Unsupported(
+    return DoNotOffload(
         Diagnostic(
             "do-not-offload",
             "this server speaks TCP: do not offload",
@@ -300,6 +306,8 @@ def summary(done: Split) -> list[str]:
         f"request     {where.name}(), {where.span(findings.request.loop or where.body)}",
     ]
     for state in half.states:
+        if state.type.shape is Shape.FUNCTION:
+            continue
         kind = "changed by both halves" if state.written else "read by the kernel half"
         size = f"{state.type.size} bytes"
         lines.append(f"state       {state.name} ({state.span}, {size}): {kind}{', was local' if state.promoted else ''}")

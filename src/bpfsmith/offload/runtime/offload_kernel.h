@@ -48,6 +48,7 @@ struct bs_run {
 	struct bs_counters counters;
 	__u64 sink[BS_SINK / 8]; /* takes what is written after the request was handed over */
 	struct bs_change log[BS_LOG];
+	__u8 whole[BS_LONGEST + 8]; /* a request that is longer than the server's buffer */
 	struct bs_locals locals;
 };
 
@@ -311,8 +312,8 @@ typedef struct __sk_buff bs_packet;
 #define BS_DROP TC_ACT_SHOT
 #endif
 
-/* Copies the request into `to`, `capacity` bytes long, and adds up its checksum. Gives its length, or hands it over. */
-BS_INLINE __s64 bs_payload(bs_packet *ctx, bs_t run, __u8 __arena *to, __u64 capacity)
+/* Copies the request to `to`, and adds up its checksum. Gives its length, or hands it over. */
+BS_INLINE __s64 bs_payload(bs_packet *ctx, bs_t run, __u8 __arena *to)
 {
 	__u8 *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct bs_headers *h = (void *)data;
@@ -322,7 +323,7 @@ BS_INLINE __s64 bs_payload(bs_packet *ctx, bs_t run, __u8 __arena *to, __u64 cap
 	if (data + BS_HEADERS > end)
 		return bs_over(run, BS_ODD_PACKET);
 	bytes = BS_HTONS(h->udp_bytes_be) - 8;
-	if (bytes > BS_LONGEST || bytes > capacity)
+	if (bytes > BS_LONGEST)
 		return bs_over(run, BS_TOO_LONG);
 	pseudo = (__u64)h->saddr_be + h->daddr_be + ((__u32)17 << 8) + h->udp_bytes_be;
 	sum = pseudo + h->sport_be + h->dport_be + h->udp_bytes_be;
@@ -362,6 +363,8 @@ spent:
 	return bs_over(run, BS_TOO_LONG);
 }
 
+BS_INLINE void __arena *bs_memmove(bs_t run, void __arena *to, const void __arena *from, __u64 bytes);
+
 /* recvfrom(2) and its relatives: the request into `to`, the client's address into `from`. */
 BS_INLINE __s64 bs_receive(bs_packet *ctx, bs_t run, void __arena *to, __u64 capacity, void __arena *from,
 			   unsigned int __arena *from_bytes)
@@ -373,9 +376,16 @@ BS_INLINE __s64 bs_receive(bs_packet *ctx, bs_t run, void __arena *to, __u64 cap
 		return -1;
 	}
 	run->received = 1;
-	if (!bs_private(run, (__u64)to) && !bs_changing(run, (__u64)to, run->request_bytes < capacity ? run->request_bytes : capacity))
-		return -1;
-	bytes = bs_payload(ctx, run, to, capacity);
+	if (run->request_bytes > capacity) { /* cut off, as recvfrom does */
+		bs_payload(ctx, run, run->whole);
+		if (!run->over)
+			bs_memmove(run, to, run->whole, capacity);
+		bytes = capacity;
+	} else {
+		if (!bs_private(run, (__u64)to) && !bs_changing(run, (__u64)to, run->request_bytes))
+			return -1;
+		bytes = bs_payload(ctx, run, to);
+	}
 	if (run->over)
 		return -1;
 	if (from) {
