@@ -623,15 +623,19 @@ class Writer:
         """The statements of a block. Where one is sure to hand over, what comes before it and cannot end the request is not
         begun, and what comes after it is left out."""
         for at, item in enumerate(node.children):
-            if not self.hands_over(item) or any(leaves(later, True) for later in node.children[at + 1 :]):
+            if not self.hands_over(item) or any(self.leaves(later, _ENTERED) for later in node.children[at + 1 :]):
                 continue
-            kept = max((index + 1 for index in range(at) if leaves(node.children[index], False)), default=0)
+            kept = max((index + 1 for index in range(at) if self.leaves(node.children[index], _ENTERED | _LEAVES)), default=0)
             if not kept:
                 self.futile.add(id(node))
             reason = FIRST_REASON + self.reasons.index(self.first_reason(item))
             end = "return;" if self.in_region or self.here.returns.bare.shape is Shape.VOID else self.nothing()
             return "\n".join([*texts[:kept], f"bs_over({RUN}, {reason});", end])
         return "\n".join(texts)
+
+    def leaves(self, node: Node, kinds: frozenset[str]) -> bool:
+        """Can control leave a block from inside this, other than by handing over, or come in here from elsewhere?"""
+        return any(item.kind in kinds and id(item) not in self.futile for item in node.walk())
 
     def nothing(self) -> str:
         """A return of a value that nobody uses."""
@@ -727,12 +731,6 @@ class Writer:
 
 _LEAVES = frozenset(("RETURN_STMT", "BREAK_STMT", "CONTINUE_STMT", "GOTO_STMT"))
 _ENTERED = frozenset(("LABEL_STMT", "CASE_STMT", "DEFAULT_STMT"))
-
-
-def leaves(node: Node, only_entered: bool) -> bool:
-    """Can control leave a block from inside this, or come in here from elsewhere?"""
-    kinds = _ENTERED if only_entered else _ENTERED | _LEAVES
-    return any(item.kind in kinds for item in node.walk())
 
 
 VOID = CType(Shape.VOID, "void", 0)

@@ -15,6 +15,7 @@ from bpfsmith.offload.declare import Declarer
 from bpfsmith.offload.kernel_half import FIRST_REASON, RUN, VOID, KernelHalf, State, Writer, clean, loop_parts
 from bpfsmith.offload.landmarks import LOOPS, RECEIVES, REPLIES, WAITS, Findings, base_variable, enclosing
 from bpfsmith.offload.program import Server, constant, operator, stripped
+from bpfsmith.offload.refusal import DoNotOffload
 
 _EVENT_TYPES = ("fd_set", "struct pollfd", "struct epoll_event", "struct timeval", "struct timespec")
 _SOCKET_CALLS = RECEIVES | REPLIES | WAITS | {"bind", "listen", "connect", "setsockopt", "epoll_ctl", "close"}
@@ -44,6 +45,7 @@ class Region:
         path = {id(item) for item in enclosing(self.function.body, request.path)} | {id(request.path)}
         body = self._on_path(request.function.body, path) if request.loop is None else self._loop(request.loop, path)
         self._check_outside()
+        self._check_worthwhile()
         hoisted = "".join(f"\t{line}\n" for line in self.hoisted)
         return f"BS_INLINE void request(bs_packet *bs_ctx, bs_t {RUN})\n{{\n{hoisted}{textwrap.indent(body, chr(9))}\n}}\n"
 
@@ -77,7 +79,7 @@ class Region:
                     lines.append(self._before(child))
                 else:
                     lines.append("" if self._only_machinery(child) else writer.statement(child))
-            inside = "\n".join(line for line in lines if line.strip())
+            inside = "\n".join(line for line in writer.sequence(node, lines).split("\n") if line.strip())
             return f"{{\n{textwrap.indent(inside, chr(9))}\n}}"
         if node.kind == "IF_STMT":
             condition, *branches = node.children
@@ -273,6 +275,20 @@ class Region:
             if found is not None:
                 return found
         return None
+
+    def _check_worthwhile(self) -> None:
+        """Where every request is handed over, there is nothing to split."""
+        request, writer = self.findings.request, self.writer
+        body = request.function.body if request.loop is None else loop_parts(self.function, request.loop).body
+        if not writer.hands_over(body):
+            return
+        reason = writer.first_reason(next((item for item in body.children if writer.hands_over(item)), body))
+        raise DoNotOffload(
+            Diagnostic(
+                "do-not-offload", "every request needs what only the process can do: do not offload",
+                Label(reason.span, "no request gets past this"), notes=(reason.why,), help=reason.help,
+            )
+        )  # fmt: skip
 
     # --- what the loop does beside ------------------------------------------------------------------------------------
     def _check_outside(self) -> None:

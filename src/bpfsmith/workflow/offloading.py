@@ -15,7 +15,7 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_users, preprocess
 from bpfsmith.csource.text import Preprocessed
 from bpfsmith.csource.tree import Shape, parse
-from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, ToolError, Unsupported
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.objfile.elf import read_elf
@@ -25,6 +25,7 @@ from bpfsmith.offload.image import image
 from bpfsmith.offload.kernel_half import KernelHalf
 from bpfsmith.offload.landmarks import Findings, Transport
 from bpfsmith.offload.program import Server
+from bpfsmith.offload.refusal import DoNotOffload
 from bpfsmith.offload.region import kernel_half
 from bpfsmith.offload.user_half import user_half
 from bpfsmith.report import ProgramReport
@@ -184,12 +185,6 @@ def _refused(rejected: Rejected, findings: Findings) -> Unsupported:
             help="`bpfsmith verify` on the kernel half explains it; simpler loops help most",
         )
     )
-
-
-class DoNotOffload(ToolError):
-    """The advice is not to offload, whatever the workload."""
-
-    exit_code = 1
 
 
 def tcp(findings: Findings) -> DoNotOffload:
