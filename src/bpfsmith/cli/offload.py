@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.offload.hazards import ASSUMPTIONS
     from bpfsmith.workflow import offloading
-    from bpfsmith.workflow.offload_trial import offload_report, trial, trial_lines
+    from bpfsmith.workflow.offload_trial import UNPROVED, offload_report, trial, trial_lines
 
     if not args.files and args.compile_commands is None:
         raise InputError(Diagnostic("bad-command", "there is no server to read", help="name its C files"))
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if found is not None:
         for line in trial_lines(found, done):
             print(line)
+    print(f"proof       unknown ({UNPROVED})")
+    for number, text in enumerate(ASSUMPTIONS):
+        print(f"{'assuming' if not number else '':11} {text}")
     if written:
         print(f"wrote       {name}: server.bpf.c, server and what they are made from")
     return report.verdict.exit_code

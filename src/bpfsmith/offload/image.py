@@ -6,9 +6,10 @@ from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.isa.program import Program
 from bpfsmith.offload.kernel_half import FIRST_REASON, KernelHalf
+from bpfsmith.offload.shared import Layout
 
 
-def image(program: Program, area: bytes, half: KernelHalf, *, is_xdp: bool) -> str:
+def image(program: Program, area: bytes, half: KernelHalf, layout: Layout, *, is_xdp: bool, break_even: float) -> str:
     """The header's text. `area` is the initial content of the object's arena variables."""
     linked = program.linked()
     code = encode(linked)
@@ -32,6 +33,10 @@ def image(program: Program, area: bytes, half: KernelHalf, *, is_xdp: bool) -> s
 #define BS_REGISTERED {len(half.states)}
 #define BS_REASONS {FIRST_REASON + len(half.reasons)}
 #define BS_IS_XDP {int(is_xdp)}
+#define BS_CPUS {layout.cpus}
+#define BS_COUNTERS_AT {layout.runs + layout.counters}
+#define BS_COUNTERS_STEP {layout.run_bytes}
+#define BS_BREAK_EVEN {break_even}
 #define BS_READS_CLIENT {int(half.reads_client)}
 #define BS_AREA_BYTES {len(area)}
 #define BS_AREA {{ {values} }}

@@ -17,13 +17,16 @@ from bpfsmith.cost.profile import Profile, load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.kernel import syscall
 from bpfsmith.objfile.object import read_object
+from bpfsmith.offload.hazards import ASSUMPTIONS
 from bpfsmith.offload.kernel_half import FIRST_REASON
+from bpfsmith.offload.paths import ways
 from bpfsmith.offload.requests import read_workload, requests, texts
 from bpfsmith.offload.shared import Counters, Layout
 from bpfsmith.offload.trial import SERVER, Difference, Side, Trial, compare, compare_odd
 from bpfsmith.report import Outcome, Report
 from bpfsmith.workflow.offloading import RUNTIME, Request, Split, build
 
+UNPROVED = "arena-memory: the equivalence engine has no model of arenas; `--measure` compares with the original by running both"
 ROUNDS, ROUND = 7, 1_500  # of latency: so many times, with so many requests
 CLASSIFIED = 400
 WINDOW, MILLISECONDS = 32, 300
@@ -354,6 +357,10 @@ def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Rep
         "states": [{"name": item.name, "bytes": item.type.size, "written": item.written, "line": item.span.line}
                    for item in done.half.states],
     }  # fmt: skip
+    details["ways"] = [
+        {"conditions": list(way.conditions), "end": str(way.end), "line": way.span.line}
+        for way in ways(done.read.server, done.read.findings, done.half.reasons)
+    ]
     if found is not None:
         verdict = found.advice.verdict if found.advice is not None else None
         if not found.same:
@@ -374,4 +381,7 @@ def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Rep
                 for item in found.differences
             ],
         }  # fmt: skip
-    return Report("offload", outcome, programs=(done.program,), diagnostics=done.diagnostics, details=details)
+    return Report(
+        "offload", outcome, assumptions=ASSUMPTIONS, unknown=UNPROVED, programs=(done.program,), diagnostics=done.diagnostics,
+        details=details,
+    )  # fmt: skip

@@ -20,13 +20,15 @@ from bpfsmith.gate.load import load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.objfile.elf import read_elf
 from bpfsmith.objfile.object import Object, read_object
-from bpfsmith.offload import landmarks
+from bpfsmith.offload import hazards, landmarks
 from bpfsmith.offload.image import image
 from bpfsmith.offload.kernel_half import KernelHalf
 from bpfsmith.offload.landmarks import Findings, Transport
+from bpfsmith.offload.paths import Way, ways
 from bpfsmith.offload.program import Server
 from bpfsmith.offload.refusal import DoNotOffload
 from bpfsmith.offload.region import kernel_half
+from bpfsmith.offload.shared import Layout
 from bpfsmith.offload.user_half import user_half
 from bpfsmith.report import ProgramReport
 from bpfsmith.workflow.inputs import Toolchain
@@ -34,6 +36,7 @@ from bpfsmith.workflow.inputs import Toolchain
 RUNTIME = Path(__file__).parent.parent / "offload" / "runtime"
 KERNEL_FLAGS = ("-fno-builtin", "-Wno-unused-value", "-Wno-unused-variable", "-Wno-parentheses")
 PAGE = 4096
+BREAK_EVEN = 0.10  # of requests: what the examples come to with the shipped profile; `--advise` says it for a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Split:
     object: bytes
     program: ProgramReport
     diagnostics: tuple[Diagnostic, ...]
+    hook: str = "tc"
 
 
 def read_server(request: Request) -> Read:
@@ -124,6 +128,7 @@ def split(read: Read, request: Request, toolchain: Toolchain, progress: Callable
     """
     if read.findings.transport is Transport.TCP:
         raise tcp(read.findings)
+    hazards.check(read.server, read.findings)
     progress("writing the kernel half")
     draft = kernel_half(read.server, read.findings, cpus=request.cpus, pages=1)
     pages = _pages(draft, request.cpus)
@@ -143,11 +148,13 @@ def split(read: Read, request: Request, toolchain: Toolchain, progress: Callable
     files = {"server.bpf.c": half.source}
     for path, text in user_half(read.server, read.findings, half, read.sources).items():
         files[f"{PurePath(path).stem}.user.c"] = text
-    files["server.image.h"] = image(program, section.data, half, is_xdp=request.hook == "xdp")
+    files["server.image.h"] = image(
+        program, section.data, half, Layout.of(obj), is_xdp=request.hook == "xdp", break_even=BREAK_EVEN
+    )
     for name in ("offload_shared.h", "offload_kernel.h", "offload_libc.h", "offload_user.h", "offload_runtime.c"):
         files[name] = (RUNTIME / name).read_text()
     files["Makefile"] = _makefile(read, request)
-    return Split(read, half, files, data, report, _notes(half))
+    return Split(read, half, files, data, report, _notes(half), request.hook)
 
 
 def _compiled(place: Path, request: Request, toolchain: Toolchain) -> bytes:
@@ -303,12 +310,32 @@ def summary(done: Split) -> list[str]:
     for state in half.states:
         if state.type.shape is Shape.FUNCTION:
             continue
-        kind = "changed by both halves" if state.written else "read by the kernel half"
+        kind = "changed by both halves" if state.written else "used by both halves"
         size = f"{state.type.size} bytes"
         lines.append(f"state       {state.name} ({state.span}, {size}): {kind}{', was local' if state.promoted else ''}")
+    lines += _way_lines(ways(read.server, findings, half.reasons))
+    lines.append(f"hook        {done.hook}: {_HOOKS[done.hook]}")
     program = done.program
     counted = f"{program.insns} insns"
     if program.verdict == "accepted":
         counted += f", {program.processed_insns} processed by the verifier, JITed to {program.jited_bytes} bytes"
     lines.append(f"kernel half {counted}")
+    return lines
+
+
+_HOOKS = {
+    "tc": "UDP, a reply in place of its request: before the stack, on every device, no work for what is passed on but ours",
+    "xdp": "UDP, a reply in place of its request: before packets get an sk_buff; a veth needs a program on its peer too",
+}
+
+
+def _way_lines(found: tuple[Way, ...]) -> list[str]:
+    """The ways of a request by where they end."""
+    lines = []
+    for way in found[:12]:
+        asked = " && ".join(way.conditions[-3:]) or "always"
+        more = ".. && " if len(way.conditions) > 3 else ""
+        lines.append(f"way         {way.end} at line {way.span.line}, where {more}{asked}")
+    if len(found) > 12:
+        lines.append(f"            and {len(found) - 12} more; --output-format json lists them")
     return lines

@@ -2,7 +2,8 @@
  * Loads and attaches the kernel half for the process that it is linked into; it goes when the process goes.
  *
  * BPFSMITH_OFFLOAD=off leaves it out; BPFSMITH_DEVICES=eth0,veth1 names network devices (default: those that have the address
- * that the server is bound to).
+ * that the server is bound to). BPFSMITH_BREAK_EVEN=0.10 (the default is what the split server was built with) is the share of
+ * requests that the kernel half must spare the process: below it the kernel half pauses, and is tried again now and then.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "offload_user.h"
@@ -68,6 +70,68 @@ void bs_register(int state, void *variable)
 	CONFIG->paused = !attached || registered < BS_REGISTERED;
 }
 
+/* What the kernel half did, on all CPUs, since the process began. */
+static void counted(unsigned long long *done, unsigned long long *handed_over)
+{
+	*done = *handed_over = 0;
+	for (unsigned cpu = 0; cpu < BS_CPUS; cpu++) {
+		volatile struct bs_counters *counters = (void *)(bs_area + BS_COUNTERS_AT + cpu * BS_COUNTERS_STEP);
+
+		*done += counters->answered + counters->consumed;
+		*handed_over += counters->handed_over - counters->conflicts;
+	}
+}
+
+static double break_even(void)
+{
+	const char *given = getenv("BPFSMITH_BREAK_EVEN");
+
+	return given ? atof(given) : BS_BREAK_EVEN;
+}
+
+/*
+ * Looks at the share of requests that the kernel half does, each time that WATCHED of them came to the process. Below the
+ * break-even it pauses the kernel half, and tries again after a second, then two, four, up to a minute. To stay on after such a
+ * rest it needs half as much again, so that a share near the break-even does not turn it on and off.
+ */
+enum { WATCHED = 512, LOOKED = 64, LONGEST_REST = 64 };
+
+static void watch(void)
+{
+	static unsigned long long came, done, handed_over;
+	static time_t rest = 1, until;
+	static int tried_again;
+	unsigned long long now_done, now_handed_over, both;
+	struct timespec now;
+	double share, needed;
+
+	if (++came < (CONFIG->paused ? LOOKED : WATCHED) || registered < BS_REGISTERED)
+		return;
+	came = 0;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (CONFIG->paused && now.tv_sec < until)
+		return;
+	counted(&now_done, &now_handed_over);
+	both = now_done - done + now_handed_over - handed_over;
+	share = both ? (double)(now_done - done) / both : 0;
+	needed = break_even() * (tried_again ? 1.5 : 1);
+	if (CONFIG->paused) {
+		CONFIG->paused = 0;
+		tried_again = 1;
+	} else if (share < needed) {
+		CONFIG->paused = 1;
+		until = now.tv_sec + rest;
+		fprintf(stderr, "offload: pauses for %ld s: %.0f %% of requests were done in the kernel, and it pays from %.0f %% on\n",
+			(long)rest, share * 100, needed * 100);
+		rest = rest < LONGEST_REST ? rest * 2 : rest;
+	} else {
+		tried_again = 0;
+		rest = 1;
+	}
+	done = now_done;
+	handed_over = now_handed_over;
+}
+
 void bs_enter(void)
 {
 	unsigned long long *version = &CONFIG->version, seen;
@@ -80,6 +144,7 @@ void bs_enter(void)
 			break;
 	}
 	inside = 1;
+	watch();
 }
 
 void bs_leave(void)
