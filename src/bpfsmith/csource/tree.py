@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from clang import cindex
@@ -210,7 +210,7 @@ class _Reader:
             cursor.get_usr(),
             self.unit,
             self.type(cursor.result_type),
-            tuple(Parameter(item.spelling, _ref(item), self.type(item.type)) for item in cursor.get_arguments()),
+            tuple(Parameter(item.spelling, _ref(item), _adjusted(self.type(item.type))) for item in cursor.get_arguments()),
             self.node(body),
             cursor.extent.start.offset,
             cursor.storage_class == cindex.StorageClass.STATIC,
@@ -311,6 +311,8 @@ class _Reader:
             return inner if not const or inner.const else _constant(inner)
         if kind == TypeKind.VOID:
             return CType(Shape.VOID, "void", 0, const)
+        if kind == TypeKind.ENUM:
+            return replace(self.type(found.get_declaration().enum_type), const=const)
         if kind in _INTEGERS:
             name = found.get_canonical().spelling.removeprefix("const ").removeprefix("volatile ")
             return CType(Shape.INTEGER, name, size, const, is_signed=kind not in _UNSIGNED)
@@ -345,6 +347,12 @@ class _Reader:
         size, align = max(ctype.get_size(), 0), max(ctype.get_align(), 1)
         self.unit.records[tag] = Record(tag, union, tuple(fields), size, align, named, packed)
         return tag
+
+
+def _adjusted(ctype: CType) -> CType:
+    """A parameter that is written as an array is a pointer (C17 6.7.6.3)."""
+    bare = ctype.bare
+    return CType(Shape.POINTER, "", 8, target=bare.target) if bare.shape is Shape.ARRAY else ctype
 
 
 def _constant(inner: CType) -> CType:

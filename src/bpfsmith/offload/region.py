@@ -59,6 +59,8 @@ class Region:
             lines.append(f"if (!({writer.expr(condition)}))\n\t{writer.leave(condition, 'the event loop ends here')}")
         lines.append(self._on_path(parts.body, path))
         if parts.step is not None and not self._is_machinery(parts.step):
+            if not self._touches_state(parts.step):  # it prepares the next turn
+                return "\n".join([f"{writer.expr(parts.step)};", *lines])
             self._refuse(parts.step, "work-outside-request", "this is done after each request, in the head of the loop")
         return "\n".join(lines)
 
@@ -165,7 +167,9 @@ class Region:
         if request.loop is None:
             writer.reads_client = self._reads_client()
             return
-        inside = {item.ref for item in request.loop.walk() if item.kind == "VAR_DECL"}
+        parts = loop_parts(self.function, request.loop)
+        inside = {item.ref for item in parts.body.walk() if item.kind == "VAR_DECL"}
+        in_head = {item.ref for item in parts.first.walk()} if parts.first is not None else set()
         used = [item for item in request.loop.walk() if item.kind == "DECL_REF_EXPR"]
         taken = self._request_variables()
         writer.reads_client = self._reads_client()
@@ -190,6 +194,8 @@ class Region:
                 else:
                     writer.plain.add(item.ref)
                     self.hoisted.append(f"{writer.types.declare(item.type, item.name)} = 0;")
+            elif item.ref in in_head:
+                self._refuse(item, "work-outside-request", f"the head of the loop keeps {item.name} from request to request")
             else:
                 span = self.function.unit.source.span(item.at)
                 path = self.function.unit.source.path

@@ -16,6 +16,7 @@ from bpfsmith.diagnostic import Diagnostic, Label, Unsupported
 from bpfsmith.offload.kernel_half import KernelHalf, State
 from bpfsmith.offload.landmarks import RECEIVES, WAITS, Findings
 from bpfsmith.offload.program import Server
+from bpfsmith.offload.tail import ends_request
 from bpfsmith.source import Span
 
 _NO_CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.DOTALL)
@@ -41,7 +42,9 @@ def user_half(server: Server, findings: Findings, half: KernelHalf, sources: Map
     for state in half.states:
         _share(server, state, sources, edits, endings)
     for call in server.all_calls():
-        if call.ref in server.functions or call.name not in RECEIVES | WAITS:
+        if call.ref in server.functions or call.name not in RECEIVES | WAITS | {"sendto"}:
+            continue
+        if call.name == "sendto" and not ends_request(server, findings, half, call):
             continue
         span = call.inside.span(call.node)
         found = sources.get(span.path)
@@ -52,6 +55,8 @@ def user_half(server: Server, findings: Findings, half: KernelHalf, sources: Map
         if call.node is findings.request.receive.node:
             first = call.node.children[1]
             new = f"BS_RECEIVING({call.inside.text(first)}, {text})"
+        elif call.name == "sendto":
+            new = f"BS_LAST({text})"
         else:
             new = f"BS_WAITING({text})"
         edits[span.path].append(Edit(start, end - start, new))

@@ -26,6 +26,9 @@ void bs_leave(void);
 		bs_result;                                                                            \
 	})
 
+/* The reply, after which nothing shared is touched until the next call that waits. */
+#define BS_LAST(call) (bs_leave(), (call))
+
 #define BS_RECEIVING(fd, call)                                                                        \
 	({                                                                                            \
 		bs_ready(fd);                                                                         \
