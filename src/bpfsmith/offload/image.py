@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import struct
+
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.isa.program import Program
+from bpfsmith.objfile.object import Object
 from bpfsmith.offload.kernel_half import FIRST_REASON, KernelHalf
 from bpfsmith.offload.shared import Layout
 
 
-def image(program: Program, area: bytes, half: KernelHalf, layout: Layout, *, is_xdp: bool, break_even: float) -> str:
+def image(
+    obj: Object, program: Program, area: bytes, half: KernelHalf, layout: Layout, *, is_xdp: bool, break_even: float
+) -> str:
     """The header's text. `area` is the initial content of the object's arena variables."""
     linked = program.linked()
     code = encode(linked)
     starts = slot_starts(linked)
     at = [start for insn, start in zip(linked, starts, strict=False) if insn.symbol is not None and insn.is_wide]
+    btf = obj.loadable_btf or b""
+    info = obj.info_for(program).func_info
+    functions = struct.unpack(f"<{len(info) // 4}I", info)
     lines = []
     for place in range(0, len(code), 8):
         word = code[place : place + 8]
@@ -46,6 +54,10 @@ struct bs_insn {{
 	int16_t offset;
 	int32_t imm;
 }};
+
+/* Types of its functions: the verifier checks those that are called by their types, once. */
+static const unsigned char bs_btf[] = {{ {",".join(map(str, btf))} }};
+static const unsigned bs_functions[] = {{ {", ".join(map(str, functions))} }};
 
 /* Where an address in the shared memory stands, to be filled in. */
 static const unsigned bs_arena_at[] = {{ {", ".join(map(str, at))} }};

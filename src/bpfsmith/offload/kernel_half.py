@@ -439,21 +439,27 @@ class Writer:
         if parts is None or '"' in self.here.text(form)[1:-1].replace('\\"', ""):
             return self.over(node, f"this format of {node.name}() has no form in the kernel half", "use %s, %d, %u, %x and %c")
         values = iter(arguments[2:])
-        lines = [f"struct bs_print print = {{ (char __arena *)({self.expr(arguments[0])}), {room} + {RUN}->zero, 0 }};"]
+        print_ = f"print{sum(item.startswith('print') for item in self.locals)}"
+        self.locals[print_] = f"struct bs_print {print_}"
+        place = f"&{RUN}->locals.{print_}"
+        lines = [
+            f"{RUN}->locals.{print_}.to = (__u64)({self.expr(arguments[0])});",
+            f"{RUN}->locals.{print_}.room = {room};",
+            f"{RUN}->locals.{print_}.bytes = 0;",
+        ]
         for kind, text in parts:
             if kind == "text":
                 size = len(text.encode("latin-1", "replace").decode("unicode_escape"))
-                place = self.literal(f'"{text}"', size + 1)
-                lines.append(f"bs_put_bytes({RUN}, &print, bs_area.literals.{place}, "
-                             f"{size});")  # fmt: skip
+                name = self.literal(f'"{text}"', size + 1)
+                lines.append(f"bs_put_bytes({RUN}, {place}, bs_area.literals.{name}, {size});")
                 continue
-            line = self.conversion(text, values)
+            line = self.conversion(text, values, place)
             if line is None:
                 return self.over(node, f"this format of {node.name}() has no form in the kernel half")
             lines.append(line)
-        return "({ " + " ".join(lines) + f" bs_put_end({RUN}, &print); }})"
+        return "({ " + " ".join(lines) + f" bs_put_end({RUN}, {place}); }})"
 
-    def conversion(self, text: str, values: object) -> str | None:
+    def conversion(self, text: str, values: object, place: str) -> str | None:
         """One conversion of a format, taking its arguments from the iterator `values`."""
         take = iter(values)  # type: ignore[call-overload]
         body, last = text[:-1], text[-1]
@@ -465,25 +471,26 @@ class Writer:
             return None
         width, _, precision = body.partition(".")
         has_precision = "." in body
-        left, zeros = int("-" in flags), int("0" in flags)
         try:
             wide = f"(int)({self.expr(next(take))})" if width == "*" else width or "0"
             exact = f"(int)({self.expr(next(take))})" if precision == "*" else (precision or "0") if has_precision else "-1"
             value = self.expr(next(take))
         except StopIteration:
             return None
-        put = f"{RUN}, &print"
+        put = f"{RUN}, {place}"
+        how = " | ".join(word for sign, word in (("-", "BS_LEFT"), ("0", "BS_ZEROS")) if sign in flags) or "0"
         match last:
             case "s":
-                return f"bs_put_text({put}, (const char __arena *)({value}), {wide}, {exact}, {left});"
+                return f"bs_put_text({put}, (const char __arena *)({value}), {wide}, {exact}, {how});"
             case "c" if not has_precision:
                 return f"bs_put({put}, (char)({value}));" if wide == "0" else None
             case "d" | "i" if not has_precision:
-                return f"bs_put_signed({put}, ({'__s64' if long else 'int'})({value}), {wide}, {left}, {zeros});"
+                return f"bs_put_signed({put}, ({'__s64' if long else 'int'})({value}), {wide}, {how});"
             case "u" | "x" | "X" if not has_precision:
                 base = 10 if last == "u" else 16
                 number = f"({'__u64' if long else '__u32'})({value})"
-                return f"bs_put_number({put}, {number}, 0, {base}, {int(last == 'X')}, {wide}, {left}, {zeros});"
+                upper = " | BS_UPPER" if last == "X" else ""
+                return f"bs_put_number({put}, {number}, {base}, {wide}, {how}{upper});"
             case _:
                 return None
 

@@ -402,6 +402,8 @@ def kernel_half(server: Server, findings: Findings, *, cpus: int, pages: int, lo
 #endif
 #define __arena __attribute__((address_space(1)))
 
+#include "offload_shared.h"
+
 {newline.join(writer.types.definitions)}
 
 /* The texts of the server's source. */
@@ -412,7 +414,6 @@ struct bs_literals {{
 struct bs_locals {{
 {members}}};
 
-#include "offload_shared.h"
 #include "offload_kernel.h"
 
 struct bs_area __arena bs_area = {{ .literals = {{ {values or '.none = ""'} }} }};

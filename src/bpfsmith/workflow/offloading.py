@@ -150,7 +150,7 @@ def split(read: Read, request: Request, toolchain: Toolchain, progress: Callable
     for path, text in user_half(read.server, read.findings, half, read.sources).items():
         files[f"{PurePath(path).stem}.user.c"] = text
     files["server.image.h"] = image(
-        program, section.data, half, Layout.of(obj), is_xdp=request.hook == "xdp", break_even=BREAK_EVEN
+        obj, program, section.data, half, Layout.of(obj), is_xdp=request.hook == "xdp", break_even=BREAK_EVEN
     )
     for name in ("offload_shared.h", "offload_kernel.h", "offload_libc.h", "offload_user.h", "offload_runtime.c"):
         files[name] = (RUNTIME / name).read_text()

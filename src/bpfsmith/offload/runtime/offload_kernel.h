@@ -164,8 +164,10 @@ BS_INLINE int bs_lock(bs_t run)
 	})
 
 /* Remembers what is there, so that it can be put back. 0: it must not be written. */
-BS_INLINE int bs_changing(bs_t run, __u64 at, __u64 size)
+__attribute__((noinline)) __u64 gbs_changing(__u64 run_, __u64 at, __u64 size)
 {
+	bs_t run = (bs_t)run_;
+
 	if (bs_private(run, at))
 		return !run->over;
 	if (!bs_within(at, size)) {
@@ -190,6 +192,8 @@ BS_INLINE int bs_changing(bs_t run, __u64 at, __u64 size)
 	}
 	return !run->over;
 }
+
+#define bs_changing(run, at, size) ((int)gbs_changing((__u64)(run), at, size))
 
 BS_INLINE __u64 bs_changing_word(bs_t run, __u64 at, __u32 size)
 {
@@ -363,7 +367,7 @@ spent:
 	return bs_over(run, BS_TOO_LONG);
 }
 
-BS_INLINE void __arena *bs_memmove(bs_t run, void __arena *to, const void __arena *from, __u64 bytes);
+__u64 gbs_memmove(__u64 run, __u64 to, __u64 from, __u64 bytes);
 
 /* recvfrom(2) and its relatives: the request into `to`, the client's address into `from`. */
 BS_INLINE __s64 bs_receive(bs_packet *ctx, bs_t run, void __arena *to, __u64 capacity, void __arena *from,
@@ -379,7 +383,7 @@ BS_INLINE __s64 bs_receive(bs_packet *ctx, bs_t run, void __arena *to, __u64 cap
 	if (run->request_bytes > capacity) { /* cut off, as recvfrom does */
 		bs_payload(ctx, run, run->whole);
 		if (!run->over)
-			bs_memmove(run, to, run->whole, capacity);
+			gbs_memmove((__u64)run, (__u64)to, (__u64)run->whole, capacity);
 		bytes = capacity;
 	} else {
 		if (!bs_private(run, (__u64)to) && !bs_changing(run, (__u64)to, run->request_bytes))

@@ -25,7 +25,7 @@
 #include "offload_shared.h"
 
 /* From linux/bpf.h, whose installed form may be older than what is used here. */
-enum { MAP_CREATE = 0, PROG_LOAD = 5, LINK_CREATE = 28 };
+enum { MAP_CREATE = 0, PROG_LOAD = 5, BTF_LOAD = 18, LINK_CREATE = 28 };
 enum { MAP_TYPE_ARENA = 33, F_MMAPABLE = 1 << 10, PROG_TYPE_SCHED_CLS = 3, PROG_TYPE_XDP = 6, ATTACH_XDP = 37, ATTACH_TCX = 46 };
 enum { PSEUDO_MAP_VALUE = 2 };
 
@@ -43,7 +43,14 @@ union attr {
 		uint64_t log;
 		uint32_t version, flags;
 		char name[16];
+		uint32_t ifindex, attach_type, btf_fd, function_bytes;
+		uint64_t functions;
+		uint32_t function_count;
 	} prog;
+	struct {
+		uint64_t at, log;
+		uint32_t bytes, log_size, log_level;
+	} btf;
 	struct {
 		uint32_t prog_fd, ifindex, attach_type, flags, relative_fd, unused;
 		uint64_t revision;
@@ -251,6 +258,17 @@ static int load(int arena, uint64_t start)
 		insn[1].imm += (uintptr_t)bs_area - start;
 	}
 	memset(&attr, 0, sizeof attr);
+	attr.btf.at = (uintptr_t)bs_btf;
+	attr.btf.bytes = sizeof bs_btf;
+	int types = bpf(BTF_LOAD, &attr);
+
+	if (types < 0)
+		return -1;
+	memset(&attr, 0, sizeof attr);
+	attr.prog.btf_fd = types;
+	attr.prog.function_bytes = 8;
+	attr.prog.functions = (uintptr_t)bs_functions;
+	attr.prog.function_count = sizeof bs_functions / 8;
 	attr.prog.type = BS_IS_XDP ? PROG_TYPE_XDP : PROG_TYPE_SCHED_CLS;
 	attr.prog.insns = sizeof insns / sizeof *insns;
 	attr.prog.at = (uintptr_t)insns;

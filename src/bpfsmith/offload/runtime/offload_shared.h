@@ -20,6 +20,11 @@ struct bs_config {
 	unsigned long long state[BS_STATES]; /* addresses of the variables that both halves use */
 };
 
+/* What snprintf has written so far: where to, how much fits with the 0 at the end, how much there would be. */
+struct bs_print {
+	unsigned long long to, room, bytes;
+};
+
 /* What became of requests, counted on each CPU. */
 struct bs_counters {
 	unsigned long long answered, consumed, handed_over, conflicts;
