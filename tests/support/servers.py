@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bpfsmith.offload.kernel_half import KernelHalf
+from bpfsmith.offload.half import KernelHalf
 from bpfsmith.offload.region import kernel_half
 from bpfsmith.workflow.offloading import Read, Request, read_server
 

@@ -8,7 +8,7 @@ from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.isa.program import Program
 from bpfsmith.objfile.object import Object
-from bpfsmith.offload.kernel_half import FIRST_REASON, KernelHalf
+from bpfsmith.offload.half import FIRST_REASON, KernelHalf
 from bpfsmith.offload.shared import Layout
 
 

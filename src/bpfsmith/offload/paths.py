@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bpfsmith.csource.tree import Function, Node
-from bpfsmith.offload.kernel_half import Reason, loop_parts
+from bpfsmith.offload.half import Reason
 from bpfsmith.offload.landmarks import REPLIES, Findings, enclosing
+from bpfsmith.offload.loops import loop_parts
 from bpfsmith.offload.program import Server
 from bpfsmith.source import Span
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 
+from bpfsmith.csource.text import without_markers
 from bpfsmith.csource.tree import Function, Node, Shape
 from bpfsmith.diagnostic import Diagnostic, Label, Unsupported
 from bpfsmith.offload.declare import Declarer
-from bpfsmith.offload.kernel_half import FIRST_REASON, RUN, VOID, KernelHalf, State, Writer, clean, loop_parts
+from bpfsmith.offload.half import FIRST_REASON, RUN, VOID, KernelHalf, State
+from bpfsmith.offload.kernel_half import Writer
 from bpfsmith.offload.landmarks import LOOPS, RECEIVES, REPLIES, WAITS, Findings, base_variable, enclosing
+from bpfsmith.offload.loops import loop_parts
 from bpfsmith.offload.program import Server, constant, operator, stripped
 from bpfsmith.offload.refusal import DoNotOffload
 
@@ -380,7 +383,7 @@ def kernel_half(server: Server, findings: Findings, *, cpus: int, pages: int, lo
         typed = writer.types.declare(state.type, f"T_{state.name}")
         accessors.append(f"typedef {typed};\n#define S_{state.name} (*(T_{state.name} __arena *)CONFIG->state[{state.index}])")
     literals = "".join(f"\tchar {name}[{size}];\n" for name, size in writer.literals.values()) or "\tchar none[8];\n"
-    values = ", ".join(f".{name} = {clean(text)}" for text, (name, _) in writer.literals.items())
+    values = ", ".join(f".{name} = {without_markers(text)}" for text, (name, _) in writer.literals.items())
     members = "".join(f"\t{text} __attribute__((aligned(8)));\n" for text in writer.locals.values()) or "\tlong none;\n"
     newline = "\n"
     numbered = "".join(
@@ -437,7 +440,7 @@ SEC(BS_SECTION) int offload(bs_packet *bs_ctx)
 
 char _license[] SEC("license") = "GPL";
 """
-    return KernelHalf(clean(source), states, tuple(writer.reasons), tuple(region.buffers), writer.reads_client)
+    return KernelHalf(without_markers(source), states, tuple(writer.reasons), tuple(region.buffers), writer.reads_client)
 
 
 __all__ = ["VOID", "Region", "kernel_half"]

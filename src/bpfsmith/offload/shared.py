@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bpfsmith.csource.tree import CType, Shape
 from bpfsmith.objfile.btf import Array, Btf, Struct
 from bpfsmith.objfile.object import Object
-from bpfsmith.offload.kernel_half import State
+from bpfsmith.offload.half import State
 from bpfsmith.offload.program import Server
 from bpfsmith.offload.trial import Side
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 
 from bpfsmith.csource.tree import Node, Shape
-from bpfsmith.offload.kernel_half import KernelHalf, loop_parts
+from bpfsmith.offload.half import KernelHalf
 from bpfsmith.offload.landmarks import LOOPS, Findings, enclosing
+from bpfsmith.offload.loops import loop_parts
 from bpfsmith.offload.program import Call, Server, stripped
 
 _NOTHING = frozenset(("BREAK_STMT", "CONTINUE_STMT", "NULL_STMT"))

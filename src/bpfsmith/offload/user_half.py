@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bpfsmith.csource.tree import Node, Shape
 from bpfsmith.diagnostic import Diagnostic, Label, Unsupported
-from bpfsmith.offload.kernel_half import KernelHalf, State
+from bpfsmith.offload.half import KernelHalf, State
 from bpfsmith.offload.landmarks import RECEIVES, WAITS, Findings
 from bpfsmith.offload.program import Server
 from bpfsmith.offload.tail import ends_request

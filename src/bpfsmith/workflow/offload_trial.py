@@ -17,8 +17,8 @@ from bpfsmith.cost.profile import Profile, load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.kernel import syscall
 from bpfsmith.objfile.object import read_object
+from bpfsmith.offload.half import FIRST_REASON
 from bpfsmith.offload.hazards import ASSUMPTIONS
-from bpfsmith.offload.kernel_half import FIRST_REASON
 from bpfsmith.offload.paths import ways
 from bpfsmith.offload.requests import read_workload, requests, texts
 from bpfsmith.offload.shared import Counters, Layout

@@ -21,8 +21,8 @@ from bpfsmith.kernel.load import Rejected
 from bpfsmith.objfile.elf import read_elf
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.offload import hazards, landmarks
+from bpfsmith.offload.half import KernelHalf
 from bpfsmith.offload.image import image
-from bpfsmith.offload.kernel_half import KernelHalf
 from bpfsmith.offload.landmarks import Findings, Transport
 from bpfsmith.offload.paths import Way, ways
 from bpfsmith.offload.program import Server
