@@ -75,6 +75,10 @@ class Context:
         """A call as C text."""
         raise NotImplementedError
 
+    def braced(self, node: Node) -> str:
+        """An initializer in braces as C text."""
+        raise NotImplementedError
+
     def statement(self, node: Node, loop: bool = False, switch: bool = False) -> str:
         """A statement as C text."""
         raise NotImplementedError

@@ -49,6 +49,8 @@ class Expressions(Context):
                 return self.size(node)
             case "CALL_EXPR":
                 return self.call(node)
+            case "COMPOUND_LITERAL_EXPR" if node.type is not None and node.type.size <= 256 and node.children:
+                return f"({self.types.declare(node.type)}){self.braced(node.children[-1])}"
             case _:
                 words = node.kind.lower().replace("_", " ")
                 return self.over(node, f"the kernel half has no form of this ({words})")

@@ -13,7 +13,7 @@ from bpfsmith.offload.shared import Layout
 
 
 def image(
-    obj: Object, program: Program, area: bytes, half: KernelHalf, layout: Layout, *, is_xdp: bool, break_even: float
+    obj: Object, program: Program, area: bytes, half: KernelHalf, layout: Layout, *, is_xdp: bool, break_even: float, heap: int
 ) -> str:
     """The header's text. `area` is the initial content of the object's arena variables."""
     linked = program.linked()
@@ -44,6 +44,7 @@ def image(
 #define BS_CPUS {layout.cpus}
 #define BS_COUNTERS_AT {layout.runs + layout.counters}
 #define BS_COUNTERS_STEP {layout.run_bytes}
+#define BS_HEAP_BYTES {heap}
 #define BS_BREAK_EVEN {break_even}
 #define BS_READS_CLIENT {int(half.reads_client)}
 #define BS_AREA_BYTES {len(area)}

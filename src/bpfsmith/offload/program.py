@@ -66,10 +66,18 @@ class Server:
                 continue
             if item.name in names:
                 return True
-            callee = self.functions.get(item.ref)
-            if callee is not None and callee.ref not in seen and self.reaches(callee.body, names, seen | {callee.ref}):
-                return True
+            for ref in self._callees(item) - seen:
+                if self.reaches(self.functions[ref].body, names, seen | {ref}):
+                    return True
         return False
+
+    def _callees(self, call: Node) -> set[str]:
+        """The function that is called, or, through a pointer, all whose address is taken."""
+        if call.ref in self.functions:
+            return {call.ref}
+        target = stripped(call.children[0]) if call.children else None
+        through_pointer = target is not None and target.extra != "FUNCTION_DECL"
+        return {ref for ref in self.addressed if ref in self.functions} if through_pointer else set()
 
 
 def _calls(function: Function) -> Iterator[Call]:

@@ -164,8 +164,8 @@ class Region:
             writer.machinery.add(parameter.ref)
         for call in self.server.calls[self.function.ref]:
             if call.name in _SOCKET_CALLS and call.ref not in self.server.functions and call.arguments:
-                variable = base_variable(call.arguments[0])
-                if variable is not None and variable.ref not in self.server.variables:
+                variable = stripped(call.arguments[0])
+                if variable.kind == "DECL_REF_EXPR" and variable.ref not in self.server.variables:
                     writer.machinery.add(variable.ref)
         if request.loop is None:
             writer.reads_client = self._reads_client()

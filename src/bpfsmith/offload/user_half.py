@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bpfsmith.csource.tree import Node, Shape
+from bpfsmith.csource.tree import CType, Node, Shape
 from bpfsmith.diagnostic import Diagnostic, Label, Unsupported
 from bpfsmith.offload.half import KernelHalf, State
 from bpfsmith.offload.landmarks import RECEIVES, WAITS, Findings
@@ -21,6 +21,10 @@ from bpfsmith.source import Span
 
 _NO_CODE = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*')
+
+
+HEAP = frozenset(("malloc", "calloc", "realloc", "free", "strdup", "strndup"))
+"""What the user half takes from the shared memory instead, so that the kernel half can follow pointers there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,13 @@ def user_half(server: Server, findings: Findings, half: KernelHalf, sources: Map
         else:
             new = f"BS_WAITING({text})"
         edits[span.path].append(Edit(start, end - start, new))
+    for call in server.all_calls():
+        if call.name in HEAP and call.ref not in server.functions and uses_heap(server, half):
+            span = call.inside.span(call.node)
+            if span.path in sources:
+                turn = _turn(server, call.inside.unit.source.path, call.node, call.name)
+                start, _ = _call_at(sources[span.path], span, call.name, turn)
+                edits[span.path].append(Edit(start, 0, "bs_"))
     out = {}
     for path, text in sources.items():
         changed = _edited(text, edits[path])
@@ -68,6 +79,21 @@ def user_half(server: Server, findings: Findings, half: KernelHalf, sources: Map
             changed = f'#include "offload_user.h"\n{changed}{tail}{chr(10) if tail else ""}'
         out[path] = changed
     return out
+
+
+def uses_heap(server: Server, half: KernelHalf) -> bool:
+    """Does the server allocate memory, and keep pointers in variables that both halves use?"""
+    return any(call.name in HEAP for call in server.all_calls()) and any(_points(item.type, server) for item in half.states)
+
+
+def _points(ctype: CType, server: Server) -> bool:
+    bare = ctype.bare
+    if bare.shape is Shape.POINTER:
+        return True
+    if bare.shape is Shape.ARRAY and bare.target is not None:
+        return _points(bare.target, server)
+    record = next((unit.records[bare.record] for unit in server.units if bare.record in unit.records), None)
+    return record is not None and any(_points(item.type, server) for item in record.fields)
 
 
 def _edited(text: str, edits: list[Edit]) -> str:

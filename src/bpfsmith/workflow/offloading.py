@@ -29,7 +29,7 @@ from bpfsmith.offload.program import Server
 from bpfsmith.offload.refusal import DoNotOffload
 from bpfsmith.offload.region import kernel_half
 from bpfsmith.offload.shared import Layout
-from bpfsmith.offload.user_half import user_half
+from bpfsmith.offload.user_half import user_half, uses_heap
 from bpfsmith.report import ProgramReport
 from bpfsmith.workflow.inputs import Toolchain
 
@@ -37,6 +37,7 @@ RUNTIME = Path(__file__).parent.parent / "offload" / "runtime"
 KERNEL_FLAGS = ("-fno-builtin", "-Wno-unused-value", "-Wno-unused-variable", "-Wno-parentheses")
 PAGE = 4096
 CPU = "v4"  # signed division; every kernel with arenas has it
+HEAP_BYTES = 4 << 20  # of a server that allocates memory; what does not fit is the C library's, out of the kernel half's reach
 BREAK_EVEN = 0.10  # of requests: what the examples come to with the shipped profile; `--advise` says it for a server
 
 
@@ -150,7 +151,14 @@ def split(read: Read, request: Request, toolchain: Toolchain, progress: Callable
     for path, text in user_half(read.server, read.findings, half, read.sources).items():
         files[f"{PurePath(path).stem}.user.c"] = text
     files["server.image.h"] = image(
-        obj, program, section.data, half, Layout.of(obj), is_xdp=request.hook == "xdp", break_even=BREAK_EVEN
+        obj,
+        program,
+        section.data,
+        half,
+        Layout.of(obj),
+        is_xdp=request.hook == "xdp",
+        break_even=BREAK_EVEN,
+        heap=HEAP_BYTES if uses_heap(read.server, half) else 0,
     )
     for name in ("offload_shared.h", "offload_kernel.h", "offload_libc.h", "offload_user.h", "offload_runtime.c"):
         files[name] = (RUNTIME / name).read_text()

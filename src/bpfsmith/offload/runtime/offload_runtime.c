@@ -358,3 +358,109 @@ void bs_ready(int fd)
 	fprintf(stderr, "offload: attached to %d of %d devices (%s), UDP port %u, process %d, shared memory at %p\n", made, count,
 		BS_IS_XDP ? "xdp" : "tc", ntohs(CONFIG->port_be), getpid(), (void *)bs_area);
 }
+
+#if BS_HEAP_BYTES
+/* Blocks of 32 bytes and its doubles, each with its class in front; freed ones wait in a list of their class. */
+struct block {
+	uint64_t class;
+	struct block *next; /* the memory itself starts here */
+	uint64_t unused[2];
+};
+
+static unsigned char heap[BS_HEAP_BYTES] __attribute__((section("bs_state"), aligned(64)));
+static struct block *freed[24];
+static size_t taken;
+
+static int is_ours(void *memory)
+{
+	return (unsigned char *)memory >= heap && (unsigned char *)memory < heap + sizeof heap;
+}
+
+static size_t room(struct block *block)
+{
+	return ((size_t)32 << block->class) - 16;
+}
+
+void *bs_malloc(size_t bytes)
+{
+	struct block *block;
+	unsigned class = 0;
+
+	while (class < 23 && ((size_t)32 << class) - 16 < bytes)
+		class++;
+	block = freed[class];
+	if (block) {
+		freed[class] = block->next;
+	} else if (((size_t)32 << class) - 16 >= bytes && ((size_t)32 << class) <= sizeof heap - taken) {
+		block = (struct block *)(heap + taken);
+		taken += (size_t)32 << class;
+		block->class = class;
+	} else {
+		return malloc(bytes); /* requests that need it are handed over */
+	}
+	return (char *)block + 16;
+}
+
+static struct block *block_of(void *memory)
+{
+	return (struct block *)((char *)memory - 16);
+}
+
+void bs_free(void *memory)
+{
+	if (!is_ours(memory)) {
+		free(memory);
+		return;
+	}
+	struct block *block = block_of(memory);
+
+	block->next = freed[block->class];
+	freed[block->class] = block;
+}
+
+void *bs_calloc(size_t count, size_t bytes)
+{
+	size_t all;
+	void *memory;
+
+	if (__builtin_mul_overflow(count, bytes, &all))
+		return calloc(count, bytes);
+	memory = bs_malloc(all);
+	return memory ? memset(memory, 0, all) : NULL;
+}
+
+void *bs_realloc(void *old, size_t bytes)
+{
+	void *memory;
+
+	if (!old)
+		return bs_malloc(bytes);
+	if (!is_ours(old))
+		return realloc(old, bytes);
+	if (room(block_of(old)) >= bytes)
+		return old;
+	memory = bs_malloc(bytes);
+	if (memory) {
+		memcpy(memory, old, room(block_of(old)));
+		bs_free(old);
+	}
+	return memory;
+}
+
+char *bs_strndup(const char *text, size_t most)
+{
+	size_t bytes = strnlen(text, most);
+	char *copy = bs_malloc(bytes + 1);
+
+	if (copy) {
+		memcpy(copy, text, bytes);
+		copy[bytes] = 0;
+	}
+	return copy;
+}
+
+char *bs_strdup(const char *text)
+{
+	return bs_strndup(text, strlen(text));
+}
+#endif

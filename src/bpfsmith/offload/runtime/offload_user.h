@@ -6,6 +6,7 @@
 #pragma once
 
 #include <errno.h>
+#include <stddef.h>
 
 /* A variable that the kernel half uses too. */
 #define BS_SHARED __attribute__((section("bs_state")))
@@ -14,6 +15,14 @@ void bs_register(int state, void *variable);
 void bs_ready(int fd); /* attaches the kernel half the first time: `fd` is the socket that requests come to */
 void bs_enter(void);
 void bs_leave(void);
+
+/* The C library's functions of these names, with memory that the kernel half can reach. */
+void *bs_malloc(size_t bytes);
+void *bs_calloc(size_t count, size_t bytes);
+void *bs_realloc(void *old, size_t bytes);
+char *bs_strdup(const char *text);
+char *bs_strndup(const char *text, size_t most);
+void bs_free(void *memory);
 
 /* A call that may wait: meanwhile the kernel half may use the shared variables. */
 #define BS_WAITING(call)                                                                              \
