@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,53 @@ def test_a_variable_that_the_user_half_changes_is_seen_by_the_kernel_half_and_ba
             assert pair.sides[1].ask(b"g") == b"%d" % (100 * number + 1)
         layout = pair.layout.read_states(pair.sides[1], pair.done.half.states, pair.done.read.server)
         assert struct.unpack("<i", layout["value"]) == (201,)
+
+
+_VALUE = """\
+static char value[200];
+static unsigned long reads, twice;
+int handle(char *in, int n, char *out)
+{
+	if (in[0] == 'r') {
+		reads++;
+		twice += 2;
+		memcpy(out, value, 200);
+		out[200] = twice == 2 * reads;
+		return 201;
+	}
+	for (int i = 0; i < 200; i++)
+		value[i] = in[1];
+	if (in[0] == 'u')
+		fprintf(stderr, "%c", in[1]);
+	return 2;
+}
+"""
+
+
+def test_no_request_sees_half_of_what_another_changes(tmp_path: Path) -> None:
+    with Trial() as rig:
+        pair = _Pair(rig, tmp_path, with_handler(_VALUE))
+        side = pair.sides[1]
+        seen: dict[bytes, list[bytes]] = {b"r": [], b"k": [], b"u": []}
+        until = time.monotonic() + 1.5
+
+        def keep_asking(kind: bytes, sock: socket.socket) -> None:
+            sock.settimeout(0.5)
+            letter = 0
+            while time.monotonic() < until:
+                letter = (letter + 1) % 26
+                sock.send(kind + bytes([97 + letter]))
+                with contextlib.suppress(TimeoutError):
+                    seen[kind].append(sock.recv(400))
+
+        threads = [threading.Thread(target=keep_asking, args=item) for item in zip(seen, side.sockets, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(len(replies) > 100 for replies in seen.values())
+        assert all(len(set(reply[:200])) == 1 and reply[200] for reply in seen[b"r"])
+        assert pair.layout.read_counters(side).done > 100
 
 
 def test_without_the_kernel_half_the_user_half_is_the_server(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_users, preprocess
 from bpfsmith.csource.text import Preprocessed
 from bpfsmith.csource.tree import Shape, parse
-from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
-from bpfsmith.gate.load import load_report
+from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, KernelError, Label, Severity, Unsupported
+from bpfsmith.gate.load import bare_report, load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.objfile.elf import read_elf
 from bpfsmith.objfile.object import Object, read_object
@@ -187,7 +187,11 @@ def _pages(half: KernelHalf, cpus: int) -> int:
 
 
 def _loaded(obj: Object) -> tuple[ProgramReport, Rejected | None]:
-    return load_report(obj.program("offload"), obj, timed=False)
+    """Where bpf(2) is not to be had, the halves are written all the same: the kernel that they are for decides."""
+    try:
+        return load_report(obj.program("offload"), obj, timed=False)
+    except KernelError:
+        return bare_report(obj.program("offload")), None
 
 
 def _refused(rejected: Rejected, findings: Findings) -> Unsupported:
@@ -328,6 +332,8 @@ def summary(done: Split) -> list[str]:
     counted = f"{program.insns} insns"
     if program.verdict == "accepted":
         counted += f", {program.processed_insns} processed by the verifier, JITed to {program.jited_bytes} bytes"
+    else:
+        counted += "; not loaded: bpf(2) is not permitted here"
     lines.append(f"kernel half {counted}")
     return lines
 

@@ -20,7 +20,7 @@ static long (*const bs_xdp_adjust_tail)(void *xdp, int delta) = (void *)65;
 
 #define BS_ETH 14
 #define BS_HEADERS 42 /* Ethernet, IPv4 without options, UDP */
-#define BS_LOG 192
+#define BS_LOG 400
 #define BS_SINK 256
 #define BS_FUEL (1 << 14) /* rounds of all loops of one request together */
 #define BS_BARRIER() asm volatile("" ::: "memory")
