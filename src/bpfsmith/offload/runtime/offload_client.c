@@ -5,7 +5,7 @@
  *   offload_client ADDRESS PORT FILE CPU throughput MILLISECONDS WINDOW
  *
  * The file holds a 16-bit length (little endian) and so many bytes for each request. Answers one line of numbers: p50, p99 and mean
- * in ns, replies, lost; or replies a second, replies, lost.
+ * in ns, replies, lost; or CPU time of this process in ns, replies, lost.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -85,7 +85,8 @@ static void latency(int fd, unsigned rounds)
 		sum += took[got++];
 	}
 	qsort(took, got, sizeof *took, by_size);
-	printf("%llu %llu %llu %u %u\n", (unsigned long long)took[got / 2], (unsigned long long)took[got * 99 / 100],
+	printf("%llu %llu %llu %u %u\n", (unsigned long long)(got ? took[got / 2] : 0),
+	       (unsigned long long)(got ? took[got * 99 / 100] : 0),
 	       (unsigned long long)(got ? sum / got : 0), got, lost);
 }
 
@@ -127,7 +128,10 @@ static void throughput(int fd, unsigned milliseconds, unsigned window)
 		}
 		got += back;
 	}
-	printf("%llu %llu %llu\n", (unsigned long long)(got * 1000000000ull / (now() - start)), (unsigned long long)got,
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	printf("%llu %llu %llu\n", (unsigned long long)(used.tv_sec * 1000000000ull + used.tv_nsec), (unsigned long long)got,
 	       (unsigned long long)lost);
 }
 
