@@ -187,7 +187,11 @@ class Region:
                 writer.machinery.add(item.ref)
                 continue
             shape = item.type.bare.shape
-            if item.ref in taken or (shape is Shape.ARRAY and self._is_buffer(item, uses)):
+            if item.ref in taken and not self._forgets(item, request.loop):
+                span = self.function.unit.source.span(item.at)
+                path = self.function.unit.source.path
+                writer.add_state(item.ref, item.name, item.type, span, True, self.function.name, path)
+            elif item.ref in taken or (shape is Shape.ARRAY and self._is_buffer(item, uses)):
                 writer.to_memory(self.function, item.name, item.ref, item.type)
                 if item.ref not in taken:
                     self.buffers.append(item.name)
@@ -203,6 +207,35 @@ class Region:
                 span = self.function.unit.source.span(item.at)
                 path = self.function.unit.source.path
                 writer.add_state(item.ref, item.name, item.type, span, True, self.function.name, path)
+
+    def _forgets(self, item: Node, loop: Node) -> bool:
+        """Is nothing of an earlier request seen in what this one was received into? So it is with the client's address, with a
+        buffer that is only sent back, and with text that is ended where the request ends. Else a short request is read together
+        with the rest of the one before, and the buffer is state."""
+        receive = self.findings.request.receive
+        buffer = base_variable(receive.arguments[1]) if receive.inside is self.function and len(receive.arguments) > 1 else None
+        if buffer is not None and buffer.ref != item.ref:
+            return True
+        if buffer is None:
+            return (
+                item.type is None or item.type.bare.shape is not Shape.RECORD or item.type.bare.record == "struct sockaddr_in"
+            )
+        if item.type is None or item.type.bare.shape is not Shape.ARRAY:
+            return False
+        calls = [node for node in loop.walk() if node.kind == "CALL_EXPR" and node.name in RECEIVES | {"sendto"}]
+        passed = {id(inner) for call in calls for argument in call.children[1:] for inner in argument.walk()}
+        uses = [node for node in loop.walk() if node.kind == "DECL_REF_EXPR" and node.ref == item.ref]
+        ended = any(
+            node.kind == "BINARY_OPERATOR"
+            and len(node.children) == 2
+            and operator(self.function, node) == "="
+            and stripped(node.children[0]).kind == "ARRAY_SUBSCRIPT_EXPR"
+            and (base := base_variable(node.children[0])) is not None
+            and base.ref == item.ref
+            and constant(self.function, node.children[1]) == 0
+            for node in loop.walk()
+        )
+        return ended or all(id(node) in passed for node in uses)
 
     def _request_variables(self) -> set[str]:
         """What the receiving call fills in: the buffer, the client's address and its length."""

@@ -241,12 +241,15 @@ def _declaration_end(plain: str, at: int) -> int:
 def _promote(state: State, name: str, text: str, plain: str, opening: int, after: int, stop: int, edits: list[Edit]) -> None:
     """A local variable of the event loop outlives it: it becomes static, and is set where it was initialised."""
     first = opening + len(plain[opening:]) - len(plain[opening:].lstrip())
+    statement = plain[opening : plain.index(";", stop)]
+    if "," in statement and re.search(r"=[^,;]*\(", statement):  # static variables start from constants
+        raise _refused(state.span, f"a declaration of {name} alone")
     edits.append(Edit(first, 0, "static "))
     edits.append(Edit(after, 0, " BS_SHARED"))
     value = text[after:stop].strip()
     if not value or re.fullmatch(r"=\s*(-?\w+|\{.*\})", value, re.DOTALL):
         return
-    if plain[stop] == "," or "," in plain[opening:after]:
+    if plain[stop] == "," or "," in plain[opening:after]:  # one of several
         raise _refused(state.span, f"the initializer of {name}, which is not a constant,")
     edits.append(Edit(after, stop - after, f"; {name} {value}"))
 

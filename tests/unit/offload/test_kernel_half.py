@@ -99,3 +99,19 @@ def test_work_of_an_outer_loop_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ToolError) as caught:
         half_of(read_text(tmp_path, text))
     assert caught.value.diagnostics[0].id == "work-outside-request"
+
+
+@pytest.mark.parametrize(
+    ("use", "shared"),
+    [("out[0] = in[0];\n\t\tn = 1", True), ("in[n] = 0;\n\t\tn = strlen(in)", False), ("", False)],
+)
+def test_a_buffer_that_outlives_a_request_is_state_unless_nothing_old_is_seen_in_it(
+    tmp_path: Path, use: str, shared: bool
+) -> None:
+    text = (
+        with_handler("")
+        .replace("char in[256], out[256];", "")
+        .replace("\tfor (;;) {", "\tchar in[256], out[256];\n\tfor (;;) {")
+    )
+    text = text.replace("in[n] = 0;\n\t\tn = handle(in, n, out)", f"out[0] = 1;\n\t\t{use}" if use else "out[0] = 1")
+    assert ("in" in {item.name for item in half_of(read_text(tmp_path, text)).states}) is shared
