@@ -20,6 +20,7 @@ from bpfsmith.ir.ops import AluKind
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.semantics import eval as machine
 from bpfsmith.semantics.behaviour import Behaviour, Elsewhere, Field
+from bpfsmith.semantics.fork import branch
 from bpfsmith.semantics.memory import Bytes, HashMap, Initial, merge_bytes
 from bpfsmith.semantics.naming import Names
 from bpfsmith.semantics.recorded import untouched_packet
@@ -476,7 +477,7 @@ class _Step:
                 name: t.ite(16, condition, a.calls.get(name, zero), b.calls.get(name, zero))
                 for name in sorted(a.calls.keys() | b.calls.keys())
             },
-            {name: merge_bytes(t, condition, memory, b.sections[name]) for name, memory in a.sections.items()},
+            {name: merge_bytes(branch(t, condition), memory, b.sections[name]) for name, memory in a.sections.items()},
             {
                 name: t.ite(value.width, condition, value, b.fields[name])
                 for name, value in a.fields.items()
@@ -490,7 +491,7 @@ class _Step:
         if a is b:
             return a
         came = self.packet
-        return merge_bytes(self.t, condition, a or came, b or came)
+        return merge_bytes(branch(self.t, condition), a or came, b or came)
 
     def _named(self, variable: str, value: Term) -> Term:
         return self.define(value) if variable in self.named else value

@@ -25,6 +25,7 @@ from bpfsmith.cli import (
     explain,
     fmt,
     measure,
+    offload,
     optimize,
     pairs,
     pairs_run,
@@ -36,7 +37,8 @@ from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
 VERBS = (
-    compile, check, attach, verify, optimize, trace, pairs, pairs_run, trying, cost, measure, explain, fmt, asm, disasm, demo,
+    compile, check, attach, verify, optimize, offload, trace, pairs, pairs_run, trying, cost, measure, explain, fmt,
+    asm, disasm, demo,
 )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ from bpfsmith.objfile.maps import DefinedMap, is_data
 from bpfsmith.source import Span
 
 SLOT = 8
+ARENA_SECTION = ".addr_space.1"
+"""Where clang puts variables of address space 1, and libbpf finds what lies at the start of the arena."""
 _CALL = BPF_JMP | BPF_CALL
 
 
@@ -61,7 +63,8 @@ def read_functions(
     """Every function of the object in the order of its sections; one that lies outside its section is `not-a-bpf-object`."""
     ranges = [found for section in elf.sections.values() for found in _ranges(elf, section, path)]
     names = _unique_names(ranges)
-    targets = _Targets(names, {(item.section, item.offset): item.spec.name for item in maps}, elf.sections, externs)
+    arena = next((item.spec.name for item in maps if item.spec.type == "BPF_MAP_TYPE_ARENA"), None)
+    targets = _Targets(names, {(item.section, item.offset): item.spec.name for item in maps}, elf.sections, externs, arena)
     functions = []
     for place in ranges:
         section = elf.sections[place.section]
@@ -188,6 +191,7 @@ class _Targets:
     maps: Mapping[Place, str]
     sections: Mapping[int, Section]
     externs: Mapping[str, Extern]
+    arena: str | None = None  # the map that the variables in address space 1 lie in
 
     def relocated(self, insn: Insn, relocation: Relocation) -> Insn:
         """The insn with what its relocation points at, Documentation/bpf/llvm_reloc.rst."""
@@ -216,6 +220,8 @@ class _Targets:
         place = symbol.section, symbol.value + addend
         if place in self.maps and section and not is_data(section):
             return replace(insn, src_reg=BPF_PSEUDO_MAP_FD, imm=0, symbol=self.maps[place])
+        if section and section.name == ARENA_SECTION and (arena := self.arena):
+            return replace(insn, src_reg=BPF_PSEUDO_MAP_VALUE, imm=place[1] << 32, symbol=arena)
         if section and is_data(section):
             return replace(insn, src_reg=BPF_PSEUDO_MAP_VALUE, imm=place[1] << 32, symbol=self.maps[section.index, 0])
         if section and section.flags & SHF_EXECINSTR:

@@ -59,6 +59,11 @@ class Fork:
         return found
 
 
+def branch(t: Terms, condition: Term) -> Fork:
+    """The two ways of one condition."""
+    return Fork(t, frozenset({condition}), frozenset({t.negate(condition)}), condition)
+
+
 def fork(t: Terms, left: Path, right: Path) -> Fork:
     """The oldest condition that the paths disagree on tells them apart, else all that only one of them knows."""
     apart = [part for part in left - right if decides(t, right, part) is False]

@@ -7,16 +7,12 @@ import random
 import pytest
 
 from bpfsmith.semantics.evaluate import Inputs, evaluate
-from bpfsmith.semantics.fork import Fork, fork
+from bpfsmith.semantics.fork import branch
 from bpfsmith.semantics.memory import Bytes, HashMap, Pointer, Region, Target, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
 
 SIZE = 24
 KEYS = range(4)
-
-
-def branch(t: Terms, condition: Term) -> Fork:
-    return fork(t, frozenset({condition}), frozenset({t.negate(condition)}))
 
 
 def initial(t: Terms) -> Bytes:

@@ -1,0 +1,386 @@
+"""`offload --measure` and `--advise`: original and split server on the same requests, what was predicted and what came out."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import struct
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bpfsmith.codegen.native import compile_native
+from bpfsmith.cost.advice import Advice, Costs, Verdict, advise
+from bpfsmith.cost.profile import Profile, load_profile
+from bpfsmith.diagnostic import Diagnostic, InputError
+from bpfsmith.kernel import syscall
+from bpfsmith.objfile.object import read_object
+from bpfsmith.offload.half import FIRST_REASON
+from bpfsmith.offload.hazards import ASSUMPTIONS
+from bpfsmith.offload.paths import ways
+from bpfsmith.offload.requests import read_workload, requests, texts
+from bpfsmith.offload.shared import Counters, Layout
+from bpfsmith.offload.trial import SERVER, Difference, Side, Trial, compare, compare_odd
+from bpfsmith.report import Outcome, Report
+from bpfsmith.workflow.offloading import RUNTIME, Request, Split, build
+
+UNPROVED = "arena-memory: the equivalence engine has no model of arenas; `--measure` compares with the original by running both"
+ROUNDS, ROUND = 7, 1_500  # of latency: so many times, with so many requests
+CLASSIFIED = 400
+WINDOW, SPELL, SPELLS = 32, 30, 20  # of throughput: requests at a time, milliseconds, so many times
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Round trips of one kind of request, in ns: medians of rounds, original and split one after the other. `spread` is the
+    distance between the quartiles of the ratio's rounds."""
+
+    kind: str
+    requests: int
+    original: float
+    split: float
+    spread: float
+
+    @property
+    def ratio(self) -> float:
+        return self.split / self.original
+
+
+@dataclass(frozen=True, slots=True)
+class Trialled:
+    """What a trial showed."""
+
+    sent: int
+    answered: int
+    differences: tuple[Difference, ...]
+    odd: int
+    states: Mapping[str, bool]  # by variable: is it the same at the end?
+    counters: Counters
+    advice: Advice | None
+    timings: tuple[Timing, ...]
+    throughput: tuple[int, int] | None  # replies in a second of CPU time, original and split, with the client's
+    lost: int
+
+    @property
+    def same(self) -> bool:
+        return not self.differences and all(self.states.values())
+
+
+def trial(
+    done: Split,
+    request: Request,
+    directory: Path,
+    *,
+    count: int,
+    workload: str | None,
+    arguments: Sequence[str],
+    profile: str | None,
+    timed: bool,
+    progress: Callable[[str], None],
+) -> Trialled:
+    """Runs both servers on `count` requests, and times them where `timed`. InputError `server-does-not-start`,
+    `offload-not-attached`, `malformed-workload`."""
+    words = texts(done.read.server)
+    seeds = read_workload(workload) if workload is not None else ()
+    layout = Layout.of(read_object(done.object))
+    with Trial() as rig:
+        progress("building the original")
+        original = build(done, rig.scratch, offload=False)
+        split = directory / "server"
+        sides = [rig.start(original, arguments), rig.start(split, arguments), rig.start(split, arguments, offload=False)]
+        for side in sides:
+            side.ask(b"")
+        _check_attached(sides[1])
+        progress(f"sending {count} requests to the original, the split server, and its user half alone")
+        sent, answered, differences = compare(sides, requests(count, seeds, words))
+        states = _same_states(layout, done, sides[1], sides[2]) if not differences else {}
+        counters = layout.read_counters(sides[1])
+        odd = 0
+        if not differences:
+            progress("sending odd packets")
+            some = list(requests(40, seeds, words, seed=5))
+            odd, found = compare_odd(sides[0], sides[1], [item for item in some if len(item) > 1][:6])
+            differences += found
+        advice: Advice | None = None
+        timings: tuple[Timing, ...] = ()
+        throughput, lost = None, 0
+        if not differences:
+            asked = list(seeds) or list(requests(CLASSIFIED, seeds, words, seed=2))
+            bench = _Bench(done, rig, layout, original, split, arguments, asked, progress)
+            advice = bench.advice(load_profile(profile))
+            if timed:
+                timings, throughput, lost = bench.timings()
+    return Trialled(sent, answered, tuple(differences), odd, states, counters, advice, timings, throughput, lost)
+
+
+def _check_attached(side: Side) -> None:
+    text = side.log.read_text(errors="replace")
+    if "offload: attached" in text:
+        side.area = int(re.findall(r"shared memory at 0x([0-9a-f]+)", text)[-1], 16)
+        return
+    raise InputError(
+        Diagnostic("offload-not-attached", "the kernel half was not attached in the trial",
+                   notes=tuple(line for line in text.splitlines() if line.startswith("offload:"))[:4],
+                   help="run as root on Linux 6.9 or newer (arenas); see what the server says about it")
+    )  # fmt: skip
+
+
+def _same_states(layout: Layout, done: Split, split: Side, alone: Side) -> dict[str, bool]:
+    """Variables of the split server against those of its user half alone."""
+    found = re.findall(r"shared memory at 0x([0-9a-f]+)", alone.log.read_text(errors="replace"))
+    if not found:
+        return {}
+    alone.area = int(found[-1], 16)
+    ours, theirs = (layout.read_states(side, done.half.states, done.read.server) for side in (split, alone))
+    return {name: ours[name] == theirs[name] for name in ours}
+
+
+class _Bench:
+    """Servers for timing, pinned to one CPU with their client: that is the CPU time of a round trip, and the least noisy."""
+
+    def __init__(
+        self, done: Split, rig: Trial, layout: Layout, original: Path, split: Path, arguments: Sequence[str],
+        asked: Sequence[bytes], progress: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.rig, self.layout, self.progress = rig, layout, progress
+        self.sides = [rig.start(original, arguments, cpu=0), rig.start(split, arguments, cpu=0)]
+        for side in self.sides:
+            side.ask(b"")
+        _check_attached(self.sides[1])
+        self.fast: list[bytes] = []
+        self.slow: list[bytes] = []
+        self.dropped = 0
+        self.hits, self.asked = 0, 0
+        for item in asked:  # once, so that the state is that of a server in use
+            for side in self.sides:
+                side.ask(item)
+        for item in asked[:CLASSIFIED]:
+            self._classify(item)
+        self.client = rig.scratch / "client"
+        compile_native([RUNTIME / "offload_client.c"], self.client)
+
+    def _classify(self, item: bytes) -> None:
+        before = self.layout.read_counters(self.sides[1])
+        reply = self.sides[1].ask(item)
+        self.sides[0].ask(item)
+        after = self.layout.read_counters(self.sides[1])
+        in_kernel = after.done > before.done
+        self.asked += 1
+        self.hits += in_kernel
+        if reply is None:
+            self.dropped += 1
+        else:
+            (self.fast if in_kernel else self.slow).append(item)
+
+    def advice(self, profile: Profile) -> Advice | None:
+        """From the workload's share of requests that the kernel half answers, the time that it takes for each kind, and the
+        profile's round trips."""
+        self.progress("timing the kernel half")
+        echo = {case: profile.find("hooks.echo", case) for case in ("socket", "tcx", "past_tcx")}
+        if any(item is None for item in echo.values()) or not self.asked:
+            return None
+        socket_ns, tcx_ns, past_ns = (item.value for item in echo.values() if item is not None)
+        fast, slow = (self._program_ns(kind) for kind in (self.fast, self.slow))
+        share = self.hits / self.asked
+        costs = Costs(
+            baseline_ns=socket_ns,  # the server's own work comes on top, which makes an offload better still
+            fast_ns=tcx_ns + fast if self.hits else None,
+            slow_ns=max(past_ns - socket_ns, 0.0) + slow,
+            program_ns=share * fast + (1 - share) * slow,
+        )
+        return advise(costs, share)
+
+    def _program_ns(self, kind: Sequence[bytes]) -> float:
+        """Mean time of the kernel half on these requests, by the kernel's own count, which costs some 70 ns itself."""
+        if not kind:
+            return 0.0
+        side = self.sides[1]
+        with _stats():
+            before = _runs(side)
+            for item in (list(kind) * (1 + 200 // len(kind)))[:200]:
+                side.ask(item)
+            after = _runs(side)
+        runs = after[1] - before[1]
+        return max((after[0] - before[0]) / runs - 70, 0.0) if runs else 0.0
+
+    def timings(self) -> tuple[tuple[Timing, ...], tuple[int, int] | None, int]:
+        found = []
+        lost = 0
+        for name, kind in (("answered in the kernel", self.fast), ("handed over", self.slow)):
+            if kind:
+                timing, missing = self._timing(name, kind)
+                found += [timing] if timing is not None else []
+                lost += missing
+        throughput = None
+        if self.fast:
+            self.progress("measuring throughput")
+            file = self._file(self.fast)
+            # By CPU time, of client and server together: other work of the machine takes time, but not this.
+            rates = [[self._replies(side, file) for side in self.sides] for _ in range(SPELLS)]
+            first, second = (int(statistics.median(item)) for item in zip(*rates, strict=True))
+            throughput = (first, second) if first and second else None
+        return tuple(found), throughput, lost
+
+    def _replies(self, side: Side, file: Path) -> float:
+        """Replies in a second of CPU time."""
+        before = _cpu_ns(side)
+        client_ns, replies, _ = self._ask(side, file, "throughput", SPELL, WINDOW)
+        return replies * 1e9 / (client_ns + _cpu_ns(side) - before)
+
+    def _timing(self, name: str, kind: Sequence[bytes]) -> tuple[Timing | None, int]:
+        """None: the server does not answer these requests each time."""
+        self.progress(f"timing requests that are {name}")
+        file = self._file(kind)
+        rounds = []
+        lost = 0
+        for _ in range(ROUNDS):
+            pair = [self._ask(side, file, "latency", ROUND) for side in self.sides]
+            lost += int(pair[1][4])
+            if pair[0][3] and pair[1][3]:
+                rounds.append((pair[0][0], pair[1][0]))
+        if len(rounds) < 3:
+            return None, lost
+        ratios = sorted(b / a for a, b in rounds if a)
+        spread = ratios[len(ratios) * 3 // 4] - ratios[len(ratios) // 4]
+        original, split = (statistics.median(item) for item in zip(*rounds, strict=True))
+        return Timing(name, len(kind), original, split, spread), lost
+
+    def _file(self, kind: Sequence[bytes]) -> Path:
+        path = self.rig.scratch / f"requests{len(kind)}"
+        path.write_bytes(b"".join(struct.pack("<H", len(item)) + item for item in kind))
+        return path
+
+    def _ask(self, side: Side, file: Path, what: str, *numbers: int) -> list[float]:
+        with side.client.entered():
+            done = subprocess.run(
+                [str(self.client), SERVER, str(side.port), str(file), "0", what, *map(str, numbers)],
+                capture_output=True, text=True, check=True, timeout=60,
+            )  # fmt: skip
+        return [float(item) for item in done.stdout.split()]
+
+
+class _stats:
+    """The kernel counts the runs of programs while this is open."""
+
+    def __enter__(self) -> None:
+        self._fd = syscall.enable_stats()
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._fd)
+
+
+def _runs(side: Side) -> tuple[int, int]:
+    """run_time_ns and run_cnt of the process's program, from /proc/PID/fdinfo."""
+    for path in Path(f"/proc/{side.process.pid}/fdinfo").iterdir():
+        text = path.read_text()
+        found = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        if "run_time_ns" in found:
+            return int(found["run_time_ns"]), int(found["run_cnt"])
+    return 0, 0
+
+
+def _cpu_ns(side: Side) -> int:
+    """CPU time of the server's process: the first number of schedstat, in ns."""
+    return int(Path(f"/proc/{side.process.pid}/schedstat").read_text().split()[0])
+
+
+def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
+    """What was compared, what was predicted and what was measured, a line each."""
+    if found.differences:
+        first = found.differences[0]
+        yield f"compared    {found.sent} requests: {len(found.differences)} replies differ"
+        yield f"            request {first.number}: {first.request[:60]!r}"
+        yield f"            original: {_shown(first.expected)}"
+        yield f"            split:    {_shown(first.actual)}"
+        return
+    yield f"compared    {found.sent} requests, {found.answered} answered: every reply is the same; the user half alone too"
+    yield f"            {found.odd} odd packets (fragments, options, checksums, other ports and addresses): all the same"
+    wrong = [name for name, same in found.states.items() if not same]
+    if wrong:
+        yield f"state       differs at the end: {', '.join(wrong)}"
+    elif found.states:
+        yield "state       every variable of both halves is the same at the end"
+    counters = found.counters
+    yield (
+        f"in kernel   {counters.answered} answered, {counters.consumed} consumed, {counters.handed_over} handed over "
+        f"({counters.conflicts} because the other half was at work)"
+    )
+    yield from _reasons(counters, done)
+    if found.advice is not None:
+        yield f"advice      {found.advice.headline}"
+        costs = found.advice.costs
+        fast = f"{costs.fast_ns:.0f}" if costs.fast_ns is not None else "-"
+        yield (
+            f"predicted   ns a request: {costs.baseline_ns:.0f} without, {fast} in the kernel "
+            f"(x{found.advice.rho_fast:.2f}), +{costs.slow_ns:.0f} when handed over ({found.advice.rho_slow:+.1%})"
+        )
+    for timing in found.timings:
+        yield (
+            f"measured    {timing.kind}: p50 {timing.original:.0f} -> {timing.split:.0f} ns "
+            f"(x{timing.ratio:.2f}, spread {timing.spread:.2f}), {timing.requests} requests in turn"
+        )
+    if found.throughput is not None:
+        before, after = found.throughput
+        ratio = after / max(before, 1)
+        how = f"{WINDOW} at a time, client included"
+        yield f"            throughput {before:,} -> {after:,} replies a CPU second (x{ratio:.1f}), {how}"
+
+
+_OWN_REASONS = {
+    1: "the other half was at work", 2: "an odd packet", 3: "too long", 4: "a pointer out of the shared memory",
+    5: "an index out of its array", 6: "a loop of too many rounds", 7: "too many changes", 8: "a second request or reply",
+    9: "a number that the library refuses", 10: "a reply to somebody else",
+}  # fmt: skip
+
+
+def _reasons(counters: Counters, done: Split) -> Iterator[str]:
+    """Why requests were handed over, the most frequent first."""
+    order = sorted(range(len(counters.reasons)), key=lambda at: -counters.reasons[at])
+    for at in order[:4]:
+        if counters.reasons[at]:
+            reason = done.half.reasons[at - FIRST_REASON] if at >= FIRST_REASON else None
+            words = f"{reason.span.path}:{reason.span.line}: {reason.why}" if reason else _OWN_REASONS.get(at, "")
+            yield f"            {counters.reasons[at]:6} {words}"
+
+
+def _shown(reply: object) -> str:
+    return "no reply" if reply is None else repr(reply)[:100]
+
+
+def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Report:
+    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs."""
+    outcome = Outcome.DONE
+    details: dict[str, object] = {
+        "states": [{"name": item.name, "bytes": item.type.size, "written": item.written, "line": item.span.line}
+                   for item in done.half.states],
+    }  # fmt: skip
+    details["ways"] = [
+        {"conditions": list(way.conditions), "end": str(way.end), "line": way.span.line}
+        for way in ways(done.read.server, done.read.findings, done.half.reasons)
+    ]
+    if found is not None:
+        verdict = found.advice.verdict if found.advice is not None else None
+        if not found.same:
+            outcome = Outcome.DIFFERENT
+        elif verdict is Verdict.DOES_NOT_PAY:
+            outcome = Outcome.DOES_NOT_PAY
+        elif verdict is Verdict.PAYS:
+            outcome = Outcome.PAYS
+        elif advises:
+            outcome = Outcome.UNKNOWN
+        details |= {
+            "requests": found.sent, "answered": found.answered, "odd_packets": found.odd, "states_same": dict(found.states),
+            "counters": asdict(found.counters), "advice": asdict(found.advice) if found.advice is not None else None,
+            "timings": [asdict(item) for item in found.timings],
+            "throughput": found.throughput,
+            "differences": [
+                {"request": item.request.hex(), "expected": _shown(item.expected), "actual": _shown(item.actual)}
+                for item in found.differences
+            ],
+        }  # fmt: skip
+    return Report(
+        "offload", outcome, assumptions=ASSUMPTIONS, unknown=UNPROVED, programs=(done.program,), diagnostics=done.diagnostics,
+        details=details,
+    )  # fmt: skip
