@@ -32,6 +32,8 @@ from bpfsmith.source import Span
 
 SLOT = 8
 _CALL = BPF_JMP | BPF_CALL
+_ARENA_SECTION = ".addr_space.1"
+"""Globals in the address space of arenas: they lie at the start of the object's only arena (libbpf, init_arena_map_data)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def read_functions(
     """Every function of the object in the order of its sections; one that lies outside its section is `not-a-bpf-object`."""
     ranges = [found for section in elf.sections.values() for found in _ranges(elf, section, path)]
     names = _unique_names(ranges)
-    targets = _Targets(names, {(item.section, item.offset): item.spec.name for item in maps}, elf.sections, externs)
+    places = {(item.section, item.offset): item.spec.name for item in maps}
+    arena = next((item.spec.name for item in maps if item.spec.type == "BPF_MAP_TYPE_ARENA"), None)
+    targets = _Targets(names, places, elf.sections, externs, arena)
     functions = []
     for place in ranges:
         section = elf.sections[place.section]
@@ -188,6 +192,7 @@ class _Targets:
     maps: Mapping[Place, str]
     sections: Mapping[int, Section]
     externs: Mapping[str, Extern]
+    arena: str | None
 
     def relocated(self, insn: Insn, relocation: Relocation) -> Insn:
         """The insn with what its relocation points at, Documentation/bpf/llvm_reloc.rst."""
@@ -218,6 +223,8 @@ class _Targets:
             return replace(insn, src_reg=BPF_PSEUDO_MAP_FD, imm=0, symbol=self.maps[place])
         if section and is_data(section):
             return replace(insn, src_reg=BPF_PSEUDO_MAP_VALUE, imm=place[1] << 32, symbol=self.maps[section.index, 0])
+        if section and self.arena and section.name == _ARENA_SECTION:
+            return replace(insn, src_reg=BPF_PSEUDO_MAP_VALUE, imm=place[1] << 32, symbol=self.arena)
         if section and section.flags & SHF_EXECINSTR:
             return self._to_function(replace(insn, src_reg=BPF_PSEUDO_FUNC), place, f"the address of {symbol.name}")
         raise _bad_relocation(f"{symbol.name} in section {section.name if section else symbol.section}")

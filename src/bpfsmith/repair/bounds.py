@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FARTHEST = 0x8000
 """An offset into a packet that every packet pointer may move by, and few packets have."""
+_FAR = ("verifier-packet-offset-unbounded", "verifier-packet-offset-far", "verifier-pointer-range")
 _BARRIER = 'asm volatile("" : "+r"({}));'
 
 
@@ -31,7 +32,7 @@ def index(site: Site) -> Iterator[Patch]:
             yield from _checks(site, name, length, edits)
     added = site.found.story.names.get("index", "")
     limit = _steps(site)
-    if site.found.kind is not None and site.found.kind.id in ("verifier-packet-offset-unbounded", "verifier-pointer-range"):
+    if site.found.kind is not None and site.found.kind.id in _FAR:
         limit = _FARTHEST
     if re.fullmatch(r"[A-Za-z_]\w*", added) and limit is not None:
         yield from _checks(site, added, str(limit), ())

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bpfsmith.kernel.verifier_trace import Register, Visit
-from bpfsmith.repair import ctext
+from bpfsmith.repair import ctext, locals
 from bpfsmith.repair.case import Case, history, origin, written
 from bpfsmith.repair.kind import Locator, Place, Story
 from bpfsmith.source import Span
@@ -57,18 +57,60 @@ def packet(case: Case, match: Match) -> Story:
     variable = match["id"] != "0"
     where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
     # Where the compiler has merged branches the line of the comparison is that of another.
-    if reached and where is not None and re.search(r"end", case.line_text(where)):
+    readable = where is not None and re.search(r"end", case.line_text(where))
+    if reached and readable and _is_check_of(case, where, at):
         return Story(
             Place(where, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
             names={**names, "have": str(reached), "check": "this check"},
         )
     others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
+    if reached and readable:
+        others = (Place(where, f"this check proves {reached} bytes"),)
     added = _variable_addition(case, _register(match)) if variable else None
     if added is not None:
         others = (*others, Place(added, "a variable offset is added here, after which nothing is proved"))
     told = f"only {reached} bytes are proved here, and {need} needed" if reached else "no check against data_end covers this"
     return Story(Place(at, told), others, names={"have": str(reached), **names})
+
+
+def _is_check_of(case: Case, check: Span | None, at: Span | None) -> bool:
+    """Was a check meant for this access: does it name the pointer that is read, was that made before it, or is it the check of
+    the whole packet? A check of the header before is right as it is, and the access wants one of its own."""
+    text = case.line_text(check)
+    base = re.split(r"->|\.|\[", case.expression(at))[0]
+    if base and re.search(rf"\b{re.escape(base)}\b", text):
+        return True
+    declared = ctext.declaration(case, at, base)
+    made = declared is not None and re.search(rf"\b{re.escape(base)}\s*=", case.line_text(declared))
+    if declared and made and check and ctext.function_range(case, check)[0] <= declared.line < check.line:
+        return True
+    words = re.findall(r"(?<![\w.>])[A-Za-z_]\w*", text)
+    names = [name for name in words if not re.search(r"end|^(?:if|void|sizeof|struct)$", name)]
+    assigned = "\n".join(ctext.lines(case, check))
+    return any(re.search(rf"\b{name}\s*=\s*(?:\([^()]*\)\s*)*\w+->data\b", assigned) for name in names)
+
+
+def packet_far(case: Case, match: Match) -> Story:
+    """A packet pointer that was moved so far, perhaps, that a comparison with data_end proves nothing of it."""
+    at, name = last_span(case), _register(match)
+    variable = _index_of(case, name)
+    names = {"name": _base(case.expression(at)) or "the pointer", "index": "the offset", "limit": "65535"}
+    checks = tuple(
+        Place(span, "this check proves nothing: the pointer may be too far off") for span, _ in _packet_checks(case)[-1:]
+    )
+    register = _last(case).before.get(name) if _last(case) else None  # type: ignore[union-attr]
+    if register is not None and register.largest is not None:
+        names["limit"] = str(register.largest + int(match["off"]))
+    if variable is None:
+        return Story(Place(at, "its offset may be too large"), checks, names=names)
+    where, register_name, added = variable
+    loaded = origin(case, register_name, where)
+    names["index"] = ctext.index_name(case, (case.span(added), at), case.span(loaded[1]) if loaded else None) or "the offset"
+    come_from = (Place(case.span(loaded[1]), "it comes from here"),) if loaded else ()
+    # Compilers add constants to the start of the packet first: the line of the addition may be another.
+    place = ctext.addition_line(case, at, names["index"]) or at
+    return Story(Place(place, f"up to {names['limit']} bytes from the start, with this"), (*checks, *come_from), names=names)
 
 
 def _base(expression: str) -> str:
@@ -163,6 +205,11 @@ def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
         scalar = own if visit.before.get(own, _NONE).kind == "scalar" else other
         return where, scalar, visit
     return None
+
+
+def is_indexed(case: Case, pointer: str) -> bool:
+    """Was a register added to this pointer on its way?"""
+    return _index_of(case, pointer) is not None
 
 
 def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
@@ -434,7 +481,7 @@ def hottest(case: Case) -> list[tuple[int, int]]:
 
 def large_variable(case: Case, match: Match) -> Story:
     """The largest local variable, when the stack is too small."""
-    at = ctext.largest_local(case)
-    return Story(
-        Place(at or case.function_span, "this alone takes most of the stack" if at else "the locals of this do not fit")
-    )
+    found = locals.largest(case.source)
+    if found is None or case.source is None:
+        return Story(Place(case.function_span, "the locals of this do not fit"))
+    return Story(Place(found.span(case.source.path), f"this alone takes about {found.size} bytes of the stack"))

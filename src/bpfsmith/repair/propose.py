@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bpfsmith.repair import bounds, ctext, locate
+from bpfsmith.repair import bounds, ctext, locals, locate
 from bpfsmith.repair.diagnose import Diagnosis
 from bpfsmith.repair.patch import Edit, Patch, substituted
 from bpfsmith.repair.statement import Function
-from bpfsmith.source import Span
+from bpfsmith.source import SourceText, Span
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,6 @@ _COUNTED_LOOP = re.compile(
 )
 _LOCKS = re.compile(r"(bpf_(?:res_)?spin_lock|bpf_rcu_read_lock|bpf_preempt_disable)\s*(\(.*?\))\s*;")
 _CALL = re.compile(r"\bbpf_\w+\s*\((?:[^()]|\([^()]*\))*\)")
-_LOCAL_ARRAY = re.compile(
-    r"^(\s*)((?:volatile\s+)?(?:struct\s+)?\w+(?:\s+\w+)*?)\s+(\w+)\s*\[([^\]]+)\]\s*(=\s*\{[^;]*\})?\s*;"
-)
 _INLINED = re.compile(r"^static\s+(?:__always_inline\s+inline|inline\s+__always_inline|__always_inline|inline)")
 
 
@@ -470,32 +467,33 @@ def _open_coded(site: Site, number: int, match: re.Match[str]) -> Iterator[Patch
 
 def large(site: Site) -> Iterator[Patch]:
     """The largest local variable in a per-CPU map."""
-    at = ctext.largest_local(site.found.case)
-    if at is None:
+    found = locals.largest(SourceText("", site.text))
+    if found is None:
         return
-    line = site.lines[at.line - 1]
-    match = _LOCAL_ARRAY.match(line)
-    if match is None:
-        return
-    function = Function(site.text, at.line)
-    indent, kind, name, count = match[1], match[2].replace("volatile ", ""), match[3], match[4]
+    function = Function(site.text, found.line)
+    _, end = function.statement(found.line)
+    indent, name, kind = function.indent(found.line), found.name, found.type.replace("volatile ", "")
     top = function.first
     while top > 1 and function.lines[top - 2].strip() and not function.code[top - 2].rstrip().endswith((";", "}")):
         top -= 1
     scratch = (
-        f"struct {name}_scratch {{ {kind} {name}[{count}]; }};", "struct {", "\t__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);",
-        "\t__uint(max_entries, 1);", "\t__type(key, __u32);", f"\t__type(value, struct {name}_scratch);",
-        f'}} {name}_map SEC(".maps");', "",
+        f"struct {name}_scratch {{ {kind} {name}{found.dimensions}; }};", "struct {",
+        "\t__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);", "\t__uint(max_entries, 1);", "\t__type(key, __u32);",
+        f"\t__type(value, struct {name}_scratch);", f'}} {name}_map SEC(".maps");', "",
     )  # fmt: skip
+    declared = " ".join(function.lines[found.line - 1 : end])
+    fields = re.findall(r"\.(\w+)\s*=\s*([^,{}]+?)\s*(?=,|\})", declared)
+    held = f"{name}_held->{name}"
     local = (
         f"{indent}__u32 {name}_key = 0;",
         f"{indent}struct {name}_scratch *{name}_held = bpf_map_lookup_elem(&{name}_map, &{name}_key);",
-        f"{indent}if (!{name}_held)", f"{indent}\t{function.leave(at.line)}",
-        *((f"{indent}__builtin_memset({name}_held, 0, sizeof(*{name}_held));",) if match[5] else ()),
+        f"{indent}if (!{name}_held)", f"{indent}\t{function.leave(found.line)}",
+        *((f"{indent}__builtin_memset({name}_held, 0, sizeof(*{name}_held));",) if "=" in declared else ()),
+        *(f"{indent}{held}.{field} = {value};" for field, value in fields),
     )  # fmt: skip
-    edits = [Edit(top, scratch), Edit(at.line, local, 1)]
-    for number in range(at.line + 1, function.last):
-        changed = re.sub(rf"(?<![\w.>]){name}\b", f"{name}_held->{name}", function.lines[number - 1])
+    edits = [Edit(top, scratch), Edit(found.line, local, end - found.line + 1)]
+    for number in range(end + 1, function.last):
+        changed = re.sub(rf"(?<![\w.>]){name}\b", held, function.lines[number - 1])
         if changed != function.lines[number - 1]:
             edits.append(Edit(number, (changed,), 1))
     yield Patch(f"{name} in a per-CPU map", tuple(edits))
@@ -507,6 +505,7 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-packet-check-too-small": packet_check,
     "verifier-packet-stale-pointer": stale,
     "verifier-packet-offset-unbounded": bounds.index,
+    "verifier-packet-offset-far": bounds.index,
     "verifier-null-unchecked": null,
     "verifier-null-arithmetic": null,
     "verifier-null-argument": null,

@@ -37,6 +37,7 @@ class Compiled:
     rejected: Rejected | None
     diagnostics: tuple[Diagnostic, ...]
     plain: tuple[ProgramReport, ...] = ()  # what clang made, where the optimizer made something else of it
+    elsewhere: Outcome = Outcome.EQUAL  # what other kernels make of it, where they were asked
 
     @property
     def verdict(self) -> Verdict:
@@ -51,7 +52,7 @@ class Compiled:
             return Outcome.REJECTED
         match self.verdict:
             case Equal():
-                return Outcome.EQUAL
+                return self.elsewhere
             case Unknown():
                 return Outcome.UNKNOWN
             case _:
