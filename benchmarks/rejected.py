@@ -21,18 +21,17 @@ from pathlib import Path
 
 from bpfsmith.diagnostic import ToolError
 from bpfsmith.gate.differential import Agreement, differential
-from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program
 from bpfsmith.kernel.load import Rejected, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.render import diagnostic_text
 from bpfsmith.repair.diagnose import Diagnosis, diagnose, diagnostic
-from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Different, Equal
-from bpfsmith.workflow.inputs import BytecodeInput, Toolchain, open_input
+from bpfsmith.workflow.inputs import BytecodeInput, Toolchain
 from bpfsmith.workflow.loadable import Choices
-from bpfsmith.workflow.repairing import suggest
+from bpfsmith.workflow.repairing import compared, suggest
+from bpfsmith.workflow.subjects import opened_anyhow
 
 PROGRAMS = Path(__file__).resolve().parent / "rejected"
 
@@ -55,7 +54,7 @@ class Row:
 
 def refused(path: Path, toolchain: Toolchain) -> tuple[Program, Rejected, Object] | None:
     """The first program of a file that this kernel refuses."""
-    opened = open_input(str(path), toolchain)
+    opened = opened_anyhow(str(path), toolchain)
     assert isinstance(opened, BytecodeInput)
     assert opened.obj is not None
     for program in opened.programs:
@@ -99,7 +98,7 @@ def behaviour(program: Program, diff_text: str, path: Path, toolchain: Toolchain
     fixed = read_object(replace(toolchain, flags=(*toolchain.flags, "-DFIXED")).compile(path))
     mended = read_object(toolchain.compile(diff_text, name=path.name))
     reference, candidate = fixed.program(program.name), mended.program(program.name)
-    verdict = prove_equal(reference, fixed, candidate, mended, limits=Limits(), replay=True)
+    verdict = compared(reference, fixed, candidate, mended)
     if isinstance(verdict, Equal):
         return "proved"
     if isinstance(verdict, Different):
@@ -136,6 +135,9 @@ def judged(path: Path, way: str, toolchain: Toolchain, scratch: Path, *, repair:
     given.write_text(plain(path.read_text()))
     found = refused(given, toolchain)
     if found is None:
+        return None
+    if refused(path, replace(toolchain, flags=(*toolchain.flags, "-DFIXED"))) is not None:
+        print(f"{path.name} {way}: the fix is not accepted", file=sys.stderr)
         return None
     diagnosis = diagnose(*found)
     kind = diagnosis.kind.id if diagnosis.kind else "?"

@@ -28,14 +28,13 @@ int socket_handler(struct __sk_buff *skb)
 	poff = ETH_HLEN + hlen + (doff >> 4) * 4;
 	plen = bpf_ntohs(tot_len) - hlen - (doff >> 4) * 4;
 #ifdef FIXED
-	if (plen < 1)
+	plen &= 7;
+	if (plen == 0)
 		return 0;
-	if (plen > sizeof(method))
-		plen = sizeof(method);
 #endif
 	bpf_skb_load_bytes(skb, poff, method, plen); // <-
 	return method[0] == 'G' ? skb->len : 0;
 }
 
 char _license[] SEC("license") = "GPL";
-// cause: helper-size-unbounded, helper-size-negative, stack-out-of-bounds
+// cause: helper-size-zero, helper-size-unbounded, helper-size-negative, stack-out-of-bounds

@@ -6,7 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 
-#define TABLE 509
+#define TABLE 512
 
 __u32 backends[TABLE];
 __u32 count = TABLE;
@@ -21,8 +21,8 @@ int balance(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	__u32 h = ip->saddr * 2654435761u;
 #ifdef FIXED
-	__u32 slot = h % TABLE;
-	skb->mark = backends[slot];
+	__u32 slot = h % count;
+	skb->mark = backends[slot & (TABLE - 1)];
 #else
 	__u32 slot = h % count; // <-
 	skb->mark = backends[slot]; // <-

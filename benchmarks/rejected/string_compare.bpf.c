@@ -14,7 +14,7 @@ int scan(struct sys_enter_args *ctx)
 	char buf[BUF]; // <-
 	long n = bpf_probe_read_user_str(buf, sizeof(buf), (void *)ctx->args[1]);
 
-	if (n < 0)
+	if (n < 0) // <-
 		return 0;
 #ifdef FIXED
 	if (n > BUF - 13)

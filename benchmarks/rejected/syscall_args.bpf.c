@@ -17,12 +17,12 @@ int enter(struct sys_enter_args *ctx)
 		return 0;
 #ifdef FIXED
 	switch (i) {
-	case 0: total += ctx->args[0]; break;
-	case 1: total += ctx->args[1]; break;
-	case 2: total += ctx->args[2]; break;
-	case 3: total += ctx->args[3]; break;
-	case 4: total += ctx->args[4]; break;
-	case 5: total += ctx->args[5]; break;
+	case 0: total += ctx->args[0]; asm volatile("" ::: "memory"); break;
+	case 1: total += ctx->args[1]; asm volatile("" ::: "memory"); break;
+	case 2: total += ctx->args[2]; asm volatile("" ::: "memory"); break;
+	case 3: total += ctx->args[3]; asm volatile("" ::: "memory"); break;
+	case 4: total += ctx->args[4]; asm volatile("" ::: "memory"); break;
+	case 5: total += ctx->args[5]; asm volatile("" ::: "memory"); break;
 	}
 #else
 	total += ctx->args[i]; // <-

@@ -29,4 +29,4 @@ int BPF_PROG(on_exit, struct task_struct *p)
 	return 0;
 }
 char LICENSE[] SEC("license") = "GPL";
-// cause: too-many-insns, loop-infinite
+// cause: too-many-jumps, too-many-insns, loop-infinite

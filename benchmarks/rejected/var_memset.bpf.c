@@ -16,7 +16,7 @@ int on_mkdir(struct sys_enter_args *ctx)
 	if (!r)
 		return 0;
 	n = bpf_probe_read_user_str(r->name, NAME, (void *)ctx->args[0]);
-	if (n < 0)
+	if (n < 0) // <-
 		n = 0;
 #ifdef FIXED
 	for (int i = 0; i < NAME; i++)

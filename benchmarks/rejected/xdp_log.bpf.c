@@ -13,13 +13,15 @@ int sniff(struct xdp_md *ctx)
 	__u32 len = data_end - data;
 
 #ifdef FIXED
-	if (data + sizeof(struct ethhdr) > data_end)
+	struct ethhdr copy;
+	if (data + sizeof(copy) > data_end)
 		return XDP_PASS;
-	bpf_ringbuf_output(&out, data, sizeof(struct ethhdr), 0);
+	__builtin_memcpy(&copy, data, sizeof(copy));
+	bpf_ringbuf_output(&out, &copy, sizeof(copy), 0);
 #else
 	bpf_ringbuf_output(&out, data, len, 0); // <-
 #endif
 	return XDP_PASS;
 }
 char _license[] SEC("license") = "GPL";
-// cause: packet-unchecked, helper-size-unbounded, helper-size-negative, packet-offset-unbounded
+// cause: packet-helper-access, packet-unchecked, helper-size-unbounded, helper-size-negative, packet-offset-unbounded

@@ -18,7 +18,9 @@ _RETURN = re.compile(r"\breturn\s+([A-Za-z_0-9]+|-\d+)\s*;|\b(goto\s+\w+|break|c
 def lines(case: Case, span: Span | None) -> list[str]:
     """The lines of a span's file, comments and strings blanked."""
     text = case.text(span.path) if span else case.source
-    return blanked(text.text).split("\n") if text else []
+    found = blanked(text.text).split("\n") if text else []
+    # An object may know of lines behind the last that it quotes.
+    return found + [""] * (span.line - len(found)) if span and found else found
 
 
 def blanked(text: str) -> str:

@@ -43,8 +43,26 @@ def last_span(case: Case) -> Span | None:
     for visit in reversed(case.visits):
         span = case.span(visit)
         if span is not None:
-            return span
+            return _of_access(case, visit, span) if visit is _last(case) else span
     return case.function_span
+
+
+def _of_access(case: Case, visit: Visit, span: Span) -> Span:
+    """The line that follows a pointer: the next one that does, where a load was moved up into a condition and has its line."""
+    follows = re.compile(r"->|\[|\*\s*[A-Za-z_(]")
+    found = ctext.lines(case, span)
+    is_load = re.match(r"^[rw]\d+ = \*\(\w+ \*\)\(r[0-9] ", visit.text)
+    if not is_load or span.line > len(found) or follows.search(found[span.line - 1]):
+        return span
+    if not re.search(r"\b(?:if|while|for|switch)\b", found[span.line - 1]):
+        return span
+    for number in range(span.line + 1, min(span.line + 9, len(found) + 1)):
+        line = found[number - 1]
+        if line.startswith("}"):
+            break
+        if (match := follows.search(line)) and not re.search(r"\bend\b|_end\b", line):
+            return Span(span.path, number, match.start() + 1, number, match.end() + 1)
+    return span
 
 
 def packet(case: Case, match: Match) -> Story:
@@ -172,14 +190,17 @@ def index(case: Case, match: Match) -> Story:
     check = _last_check(case, register_name, where)
     loaded = origin(case, register_name, where)
     names["index"] = ctext.index_name(case, (at, case.span(added)), case.span(loaded[1]) if loaded else None) or "the index"
-    others = [Place(case.span(loaded[1]), "its value comes from here, without bounds")] if loaded else []
+    others = [Place(case.span(loaded[1]), "its value comes from here")] if loaded else []
     if check is not None:
         visit, bound = check
         names["bound"] = str(bound)
         return Story(
             Place(case.span(visit), f"this check lets up to {bound} through"), (Place(at, "too far for here"),), names=names
         )
-    return Story(Place(at, "nothing bounds the offset here"), tuple(others), names=names)
+    held = (case.visits[where].before if where < len(case.visits) else {}).get(register_name)
+    largest = held.largest if held is not None and not held.may_be_negative else None
+    told = "nothing bounds the offset here" if largest is None or largest >= 1 << 31 else f"the offset may be {largest} here"
+    return Story(Place(at, told), tuple(others), names=names)
 
 
 def _pointer(case: Case) -> str:
@@ -219,11 +240,12 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
     first = steps[-1][0] if steps else 0
     for where in range(before - 1, first, -1):
         visit = case.visits[where]
-        compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (?:0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
+        compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
         if compared is None or f"R{compared[1]}" not in aliases:
             continue
         bound = visit.after.get(f"R{compared[1]}", _NONE).largest
-        if bound is not None and bound < 1 << 31:
+        limit = None if compared[2][0] in "rw" else int(compared[2], 0)
+        if bound is not None and bound < 1 << 31 and (limit is None or abs(limit - bound) <= 1):
             return visit, bound
     return None
 
@@ -364,6 +386,8 @@ def reference(case: Case, match: Match) -> Story:
     taken = case.span(int(match["slot"])) if match.groupdict().get("slot") else None
     acquired = next((v for v in case.visits if v.slot == int(match["slot"])), None) if taken else None
     variable = ctext.assigned(case, taken) or "the reference"
+    if _callee(acquired).endswith("_dynptr"):  # it is the last argument that is filled
+        variable = (ctext.arguments(case, taken) or [variable])[-1]
     release = _RELEASES.get(_callee(acquired), "its release function")
     branch = _exit_branch(case)
     names = {"name": variable, "call": _callee(acquired), "release": release}

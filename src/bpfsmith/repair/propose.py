@@ -38,9 +38,32 @@ class Site:
         """The variable at the place of the access."""
         return re.split(r"->|\.|\[", self.found.case.expression(self.span))[0]
 
+    @property
+    def names(self) -> list[str]:
+        """The variable at the place of the access, and the others of its line that are followed as pointers."""
+        line = self.function.code[self.span.line - 1]
+        found = re.findall(r"(?<![\w.>])([A-Za-z_]\w*)\s*(?:->|\[)", line) + re.findall(
+            r"\*\s*(?:\([^()]*\)\s*)?([A-Za-z_]\w*)", line
+        )
+        called = re.search(r"\b(?:__builtin_)?mem\w+\s*\(([^;]*)\)", line)
+        found += re.findall(r"(?<![\w.>&])([A-Za-z_]\w*)\b(?!\s*\()", called[1]) if called else []
+        names = [self.name, *found]
+        return [
+            name
+            for name in dict.fromkeys(names)
+            if name and not name.startswith("__builtin") and self.function.is_pointer(name)
+        ]
+
     def before(self, *text: str, number: int | None = None) -> Edit:
         """Lines put in before the statement around a line, with its indentation."""
-        start, _ = self.function.statement(number or self.span.line)
+        line = number or self.span.line
+        if self.function.loop_body(line):
+            indent = self.function.indent(line)
+            outer = indent[:-1] if indent.endswith("\t") else indent[:-4]
+            _, end = self.function.statement(line)
+            body = (*(indent + item for item in text), *self.lines[line - 1 : end])
+            return Edit(line, (f"{outer}{{", *body, f"{outer}}}"), end - line + 1)
+        start, _ = self.function.statement(line)
         indent = self.function.indent(start)
         return Edit(start, tuple(indent + line for line in text))
 
@@ -70,27 +93,36 @@ def proposals(found: Diagnosis, text: str) -> Iterator[Patch]:
 
 def packet(site: Site) -> Iterator[Patch]:
     """Compare with data_end right before the access."""
-    end = site.function.pointer_to_end()
-    name, match = site.name, site.found.match
+    match = site.found.match
+    end = site.function.start_of_packet() if _is_metadata(site) else site.function.pointer_to_end()
     if end is None or match is None:
         return
-    line = site.lines[site.span.line - 1]
+    line = site.function.code[site.span.line - 1]
     need = int(match["off"]) + int(match["size"])
-    bounds_of: list[str] = []
-    accessed = re.search(rf"\b{re.escape(name)}\s*\[\s*([^\]]+)\]", line)
-    if name and f"{name}->" in line:
-        bounds_of.append(f"(void *)({name} + 1)")
-    if name and accessed:
-        bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
-    if name and not bounds_of:
-        bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
-    elif name:
-        bounds_of.append(f"(void *){name} + {need}")
-    for expression in bounds_of:
-        yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
-    loop = ctext.loop_head(site.found.case, site.span)
-    if loop is not None and name:
-        yield Patch("a check in each round", (site.before(f"if ((void *)({name} + 1) > {end})", "\tbreak;"),))
+    in_loop = ctext.loop_head(site.found.case, site.span) is not None
+    for name in site.names[:3]:
+        bounds_of: list[str] = []
+        accessed = re.search(rf"\b{re.escape(name)}\s*\[\s*([^\]]+)\]", line)
+        if f"{name}->" in line:
+            bounds_of.append(f"(void *)({name} + 1)")
+        if accessed:
+            bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
+        if not bounds_of:
+            bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
+        else:
+            bounds_of.append(f"(void *){name} + {need}")
+        for expression in bounds_of:
+            if in_loop:
+                check = site.before(f"if ({expression} > {end})", "\tbreak;")
+                yield Patch("a check against data_end in each round", (check,))
+            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
+
+
+def _is_metadata(site: Site) -> bool:
+    last = site.found.case.trace.last
+    return last is not None and any(
+        held.kind == "pkt_meta" for name, held in last.before.items() if re.search(rf"\br{name[1:]}\b", last.text)
+    )
 
 
 def packet_check(site: Site) -> Iterator[Patch]:
@@ -122,16 +154,19 @@ _INLINED = re.compile(r"^static\s+(?:__always_inline\s+inline|inline\s+__always_
 
 def stale(site: Site) -> Iterator[Patch]:
     """Make the packet pointers anew after the call that moved it, and check again."""
-    function, name, context = site.function, site.name, site.function.context
-    if not name or context is None:
+    for name in site.names[:2]:
+        yield from _stale(site, name)
+
+
+def _stale(site: Site, name: str) -> Iterator[Patch]:
+    function, context = site.function, site.function.context
+    if context is None:
         return
     needed = [name]
     lines: list[tuple[str, str]] = []
     for number in range(site.span.line, function.first - 1, -1):
-        match = re.search(
-            r"\b(?:[\w*\s]*[\s*])?([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?:,\s*\*\s*(\w+)\s*=\s*([^=;]+))?;", function.code[number - 1]
-        )
-        for variable, value in ((match[1], match[2]), (match[3], match[4])) if match else ():
+        made = re.findall(r"(?<![\w.>])([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?=[;,])", function.code[number - 1])
+        for variable, value in reversed(made):
             if variable in needed and (variable, value) not in lines:
                 needed += [word for word in re.findall(r"[A-Za-z_]\w*", value) if word not in needed]
                 lines.insert(0, (variable, value))
@@ -190,7 +225,7 @@ def number_pointer(site: Site) -> Iterator[Patch]:
     """Read through bpf_probe_read_kernel (or _user), one member at a time."""
     line = site.lines[site.span.line - 1]
     at = site.span.column - 1
-    chains = re.finditer(r"[A-Za-z_]\w*(?:->\w+(?:\.\w+)*)+", line)
+    chains = re.finditer(r"(?:[A-Za-z_]\w*|\([^()]*\))(?:->\w+(?:\.\w+)*)+", line)
     chain = next((found for found in chains if found.end() > at), None)
     rest = line[at:]
     dereference = re.match(r"\*\s*\(([\w\s]+?)\s*\*\s*\)\s*(\((?:[^()]|\([^()]*\))*\)|\w+)", rest)
@@ -210,6 +245,48 @@ def number_pointer(site: Site) -> Iterator[Patch]:
             if found:
                 value = f"typeof({found[0]}) v_ = 0; {helper}(&v_, sizeof(v_), &{found[0]});"
                 yield from _replaced(site, found[0], f"({{ {value} v_; }})", helper)
+
+
+def by_address(site: Site) -> Iterator[Patch]:
+    """The address of a local variable where its value is passed."""
+    number = site.found.match.groupdict().get("reg") if site.found.match else None
+    arguments = ctext.arguments(site.found.case, site.span)
+    if not number or not 1 <= int(number) <= len(arguments):
+        return
+    given = arguments[int(number) - 1]
+    name = re.sub(r"^\s*\((?:[^()]|\([^()]*\))*\)\s*", "", given).strip()
+    if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name):
+        edit = substituted(site.lines, site.span.line, given, f"&{name}")
+        if edit:
+            yield Patch(f"the address of {name}", (edit,))
+
+
+_CONTEXT_LENGTHS = {
+    "args": 6,
+    "cb": 5,
+    "user_ip6": 4,
+    "msg_src_ip6": 4,
+    "remote_ip6": 4,
+    "local_ip6": 4,
+    "src_ip6": 4,
+    "dst_ip6": 4,
+}
+
+
+def each_field(site: Site) -> Iterator[Patch]:
+    """An array of the context read by a switch over constants."""
+    line = site.lines[site.span.line - 1]
+    for found in re.finditer(r"\b([A-Za-z_]\w*)->(\w+)\s*\[\s*([^\[\]]+?)\s*\]", line):
+        if found[1] != site.function.context or found[3].isdecimal() or found[2] not in _CONTEXT_LENGTHS:
+            continue
+        element = f"{found[1]}->{found[2]}"
+        cases = " ".join(
+            f'case {n}: v_ = {element}[{n}]; asm volatile("" : "+r"(v_)); break;' for n in range(_CONTEXT_LENGTHS[found[2]])
+        )
+        value = f"({{ typeof({element}[0]) v_ = 0; switch ({found[3]}) {{ {cases} }} v_; }})"
+        edit = substituted(site.lines, site.span.line, found[0], value)
+        if edit:
+            yield Patch("each field by a constant index", (edit,))
 
 
 def _replaced(site: Site, old: str, new: str, helper: str) -> Iterator[Patch]:
@@ -278,8 +355,8 @@ def release(site: Site) -> Iterator[Patch]:
     names, primary = site.found.story.names, site.found.story.primary.span
     held = names.get("name", "")
     function = names.get("release", "")
-    call = f"{function}({held}, 0);" if function == "bpf_ringbuf_discard" else f"{function}({held});"
-    if primary is None or not re.fullmatch(r"[\w.>-]+", held) or " " in function:
+    call = f"{function}({held}, 0);" if function.startswith("bpf_ringbuf_discard") else f"{function}({held});"
+    if primary is None or not re.fullmatch(r"&?[\w.>-]+", held) or " " in function:
         return
     yield from _before_return(site, primary, call, "the reference is given back on this path")
 
@@ -386,7 +463,18 @@ def map_type(site: Site) -> Iterator[Patch]:
                 )
             elif "}" in site.lines[number - 1]:
                 break
+    if needed == "PERF_EVENT_ARRAY" and not _has_key(site, primary.line):
+        indent = site.function.indent(primary.line)
+        edits.append(
+            Edit(primary.line + 1, tuple(f"{indent}__uint({which}_size, sizeof(__u32));" for which in ("key", "value")))
+        )
     yield Patch(f"the map is a {needed}", tuple(edits))
+
+
+def _has_key(site: Site, number: int) -> bool:
+    """Does the map whose type stands on a line say what its keys are?"""
+    following = "\n".join(site.lines[number - 1 : number + 8]).split("}")[0]
+    return re.search(r"\bkey(?:_size)?\s*,", following) is not None
 
 
 def writable(site: Site) -> Iterator[Patch]:
@@ -429,6 +517,8 @@ def loops(site: Site) -> Iterator[Patch]:
         if re.search(r"#pragma\s+(?:clang\s+loop\s+)?unroll", line):
             yield Patch("the loop is not unrolled", (Edit(number, (), 1),))
     head = site.found.story.primary.span
+    if head is not None:
+        yield from _limited(site, head.line)
     match = _COUNTED_LOOP.search(site.lines[head.line - 1]) if head else None
     if head is not None and match is not None:
         yield from _open_coded(site, head.line, match)
@@ -438,6 +528,17 @@ def loops(site: Site) -> Iterator[Patch]:
             yield Patch("a function of its own", (Edit(number, (changed,), 1),))
     for cpu in ("v1", "v2", "v4"):
         yield Patch(f"compiled with -mcpu={cpu}", (), cpu)
+
+
+def _limited(site: Site, number: int) -> Iterator[Patch]:
+    """A loop that ends by what it reads, with an end of its own as well."""
+    line = site.lines[number - 1]
+    loop = re.search(r"\bwhile\s*\((.*)\)(\s*\{?\s*)$", line)
+    if loop is None or re.search(r"\}\s*while", line):
+        return
+    for rounds in (256, 64, 16):
+        text = f"for (int rounds_ = 0; rounds_ < {rounds} && ({loop[1]}); rounds_++){loop[2]}"
+        yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (line.replace(loop[0], text),), 1),))
 
 
 _ITERATOR = """\
@@ -510,6 +611,9 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-null-arithmetic": null,
     "verifier-null-argument": null,
     "verifier-null-dereference": null_side,
+    "verifier-argument-type": by_address,
+    "verifier-context-variable": each_field,
+    "verifier-context-modified": each_field,
     "verifier-number-as-pointer": number_pointer,
     "verifier-map-value-negative": bounds.index,
     "verifier-map-value-unbounded": bounds.index,

@@ -174,9 +174,12 @@ MEMORY = (
     ),
     Kind(
         "verifier-pointer-end-arithmetic",
-        (r"R(?P<reg>\d+) pointer arithmetic on (?P<what>pkt_end) prohibited",),
-        "arithmetic on data_end",
-        access("data_end is changed here"),
+        (
+            r"R(?P<reg>\d+) pointer arithmetic on (?P<what>pkt_end) prohibited",
+            r"R(?P<reg>\d+) invalid mem access '(?P<what>pkt_end)'",
+        ),
+        "a pointer to the end of the packet is computed with or followed",
+        access("this is data_end"),
         "add to the data pointer instead: `if (data + size > data_end)`",
         "`data_end` can only be compared. `data_end - n` and lengths computed as `data_end - data` in pointer form are"
         " not followed;"
@@ -326,7 +329,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-context-modified",
-        (r"dereference of modified ctx ptr R(?P<reg>\d+)",),
+        (r"dereference of modified ctx ptr R(?P<reg>\d+)", r"negative offset ctx ptr R(?P<reg>\d+)"),
         "the context pointer was changed before its use",
         access("a constant was added to it"),
         "read the field from the context itself: `ctx->field`",
@@ -557,6 +560,7 @@ MEMORY = (
             r"R(?P<reg>\d+) pointer arithmetic of \w+ goes out of range",
             r"value (?P<value>-?\d+) makes (?P<what>\w+) pointer be out of bounds",
             r"math between (?P<what>\w+) pointer and (?:register with unbounded min value|-?\d+) is not allowed",
+            r"(?P<what>\w+) pointer offset (?P<value>-?\d+) is not allowed",
         ),
         "a pointer is moved too far",
         locate.index,

@@ -39,7 +39,7 @@ def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> It
     for path in paths:
         file, wanted = split_program(path)
         try:
-            opened = _opened(file, toolchain)
+            opened = opened_anyhow(file, toolchain)
             if isinstance(opened, AppnetInput):
                 opened = lowered(opened, toolchain)
             programs = opened.programs if wanted is None else (opened.only(wanted),)
@@ -60,7 +60,7 @@ def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> It
                 yield Unloadable(file, problems, name)
 
 
-def _opened(file: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
+def opened_anyhow(file: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
     """The input; C that needs more stack than there is all the same, so that the verifier's own words can be explained."""
     try:
         return open_input(file, toolchain)
