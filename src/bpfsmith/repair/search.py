@@ -68,9 +68,9 @@ def _search(
         changed = patch.apply(text)
         if changed == text and patch.cpu is None:
             continue
-        started = time.monotonic()
+        started = time.process_time()  # what the kernel does for us counts, the compiler and other work of the machine do not
         tried = attempt(changed, patch.cpu or cpu)
-        budget.spend(time.monotonic() - started)
+        budget.spend(time.process_time() - started)
         if tried is None:
             continue
         patches = (*so_far, patch)
