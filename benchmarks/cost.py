@@ -4,6 +4,10 @@
 
 Measured: the kernel's test run, rounds interleaved, an empty program's time of the same round taken off. Predicted: from the
 bytecode, the packet and the cost profile. `--measure` makes the part of the profile that prediction needs first.
+
+A machine's speed changes from minute to minute, with the clock of its CPU and with neighbours. So the programs that the profile
+was fitted to run in the same rounds; by how much they are slower than when the profile was made is printed, with the errors
+that are left when it is taken out.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiments import of_tables
 from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
 from bpfsmith.cost.experiments.train import PACKET, side_by_side
+from bpfsmith.cost.experiments.train import PROGRAMS as TRAIN_PROGRAMS
 from bpfsmith.cost.fitting import error, with_fit
 from bpfsmith.cost.measure import measure
 from bpfsmith.cost.model import Model
@@ -33,6 +38,8 @@ from bpfsmith.objfile.object import Object, read_object
 
 HELD_OUT = Path(__file__).parent / "held_out"
 APART = 0.15
+LEAST_NS = 5.0
+"""What is shorter says little about the machine's speed."""
 PREDICTION_TABLES = ("maps", "chain", "helpers", "insns")
 
 
@@ -40,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a profile of this machine (default: the shipped one)")
     parser.add_argument("--measure", action="store_true", help="measure what prediction needs first, about half a minute")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--csv", default="cost.csv")
     args = parser.parse_args()
     programs: list[tuple[Program, Object | None]] = []
@@ -53,7 +60,9 @@ def main() -> int:
             profile = with_fit(from_results(results, os.getloadavg()[0]), bench.object(TRAIN_FILE))
         else:
             profile = load_profile(args.profile)
-        actions, maps = side_by_side(bench, stack, programs)
+        fitted = bench.object(TRAIN_FILE)
+        yardsticks = [(fitted.program(name), fitted) for name in TRAIN_PROGRAMS]
+        actions, maps = side_by_side(bench, stack, [*programs, *yardsticks])
         samplers = {name: (lambda name=name, action=action: action()[name]) for name, action in actions.items()}
         # What a program leaves in its maps the first time is what it finds from then on.
         for sampler in samplers.values():
@@ -68,6 +77,11 @@ def main() -> int:
         }
         samples = rounds_of(samplers, args.rounds)
     model = Model(profile)
+    pace = statistics.median(
+        estimate(above(samples[program.name], samples[f"floor_{program.section}"])).value / then.value
+        for program, _ in yardsticks
+        if (then := profile.find("train", program.name)) is not None and then.value > LEAST_NS
+    )
     rows = []
     for program, _ in programs:
         floor = samples[f"floor_{program.section}"]
@@ -83,6 +97,8 @@ def main() -> int:
     ]
     right = sum((a[2] < b[2]) == (a[4] < b[4]) for a, b in pairs)
     print(f"{len(rows)} programs; median error {statistics.median(row[5] for row in rows):.1%} (the bar: 20 %)")
+    print(f"the machine is {pace:.2f} times as slow as when the profile was made; without that", end=" ")
+    print(f"{statistics.median(error(row[4], row[2] / pace) for row in rows):.1%}")
     print(f"{right} of {len(pairs)} pairs {APART:.0%} apart are in the right order: {right / len(pairs):.1%} (bar 90 %)")
     with Path(args.csv).open("w", newline="") as file:
         writer = csv.writer(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -207,15 +208,16 @@ class Bench:
 
 
 def run_ns(accepted: Accepted, frame: bytes = FRAME, tries: int = 5) -> float:
-    """What a program that times itself returns, the least of a few runs: what an interrupt adds is no part of the program."""
+    """What a program that times itself returns, the median of a few runs: neither what an interrupt adds nor a moment at which
+    the CPU ran faster than it mostly does."""
     kind = accepted.program_type.name
     data = b"" if kind == "BPF_PROG_TYPE_RAW_TRACEPOINT" else frame
-    return min(syscall.prog_test_run(accepted.fd, data, data_out_size=0).return_value for _ in range(tries))
+    return statistics.median(syscall.prog_test_run(accepted.fd, data, data_out_size=0).return_value for _ in range(tries))
 
 
 def wall_ns(accepted: Accepted, frame: bytes, repeat: int, tries: int = 8) -> float:
-    """The mean time of `repeat` runs in one test run, the system call in it, the least of a few. Finer than the kernel's whole
-    ns.
+    """The mean time of `repeat` runs in one test run, the system call in it, the median of a few. Finer than the kernel's
+    whole ns.
 
     Not for XDP, where more than one run begins and ends with a wait for RCU (bpf_dispatcher_change_prog).
     """
@@ -224,7 +226,7 @@ def wall_ns(accepted: Accepted, frame: bytes, repeat: int, tries: int = 8) -> fl
         started = time.perf_counter_ns()
         syscall.prog_test_run(accepted.fd, frame, repeat=repeat)
         times.append(time.perf_counter_ns() - started)
-    return min(times) / repeat
+    return statistics.median(times) / repeat
 
 
 def cannot(reason: str) -> KernelError:

@@ -87,7 +87,10 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     try:
         with ExitStack() as stack:
             opened = experiment.open(bench, stack)
-            samples, missing = _sample(opened.actions, experiment.seconds * pace), list(opened.missing)
+            samples, missing = (
+                _sample(opened.actions, experiment.seconds * pace, round(MOST_ROUNDS * pace)),
+                list(opened.missing),
+            )
     except KernelError as error:
         samples, missing = {}, _all_missing(experiment, _reason(error))
     except OSError as error:
@@ -95,7 +98,7 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     return conclude(experiment, samples, missing, time.monotonic() - started)
 
 
-def _sample(actions: Sequence[Action], seconds: float) -> dict[str, tuple[float, ...]]:
+def _sample(actions: Sequence[Action], seconds: float, most_rounds: int) -> dict[str, tuple[float, ...]]:
     """Rounds of all actions in turning order; the first action has a twin, the A/A control. The first round warms up."""
     if not actions:
         return {}
@@ -103,7 +106,7 @@ def _sample(actions: Sequence[Action], seconds: float) -> dict[str, tuple[float,
     live: list[Action] = [*actions, lambda: {_CONTROL + name: value for name, value in first().items()}]
     taken: dict[str, list[float]] = {}
     end = time.monotonic() + seconds
-    for round_ in range(MOST_ROUNDS + 1):
+    for round_ in range(max(most_rounds, LEAST_ROUNDS) + 1):
         if round_ > LEAST_ROUNDS and time.monotonic() > end:
             break
         turn = round_ % len(live)
