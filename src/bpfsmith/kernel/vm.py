@@ -35,7 +35,7 @@ _MACHINE = (
 )  # fmt: skip
 _COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off lsm=bpf audit=0 nokaslr cryptomgr.notests tsc=reliable "
-    "rcupdate.rcu_expedited=1 initcall_blacklist=jent_mod_init"
+    "no_timer_check rcupdate.rcu_expedited=1 initcall_blacklist=jent_mod_init"
 )
 _BOOT_SECONDS, _PROGRAM_SECONDS = 90, 20
 _BOOTS = 3

@@ -31,11 +31,12 @@ _OPERATORS = frozenset(("", "=", "+", "-", "*", "/", "|", "&", "^", "++", "--", 
 
 @dataclass(frozen=True)
 class Case:
-    """`reason` is the line of the verifier's words that decided the kind, set once it is known."""
+    """`given` is the text of the program's own file where it was compiled from text."""
 
     program: Program
     rejected: Rejected
     obj: Object | None = None
+    given: str | None = None
 
     @cached_property
     def trace(self) -> Trace:
@@ -84,6 +85,8 @@ class Case:
     def text(self, path: str) -> SourceText | None:
         """The text of a file that the program was compiled from: the file, if it is still what was compiled, else the lines of
         it that the object quotes, each at its place."""
+        if self.given is not None and self.function_span is not None and path == self.function_span.path:
+            return SourceText(path, self.given)
         if path not in self._texts:
             self._texts[path] = _compiled_text(path, _quoted(self.obj, path))
         return self._texts[path]

@@ -29,9 +29,9 @@ class Diagnosis:
     story: Story
 
 
-def diagnose(program: Program, rejected: Rejected, obj: Object | None = None) -> Diagnosis:
-    """Recognises a rejection and finds the place in the source where the change belongs."""
-    case = Case(program, rejected, obj)
+def diagnose(program: Program, rejected: Rejected, obj: Object | None = None, given: str | None = None) -> Diagnosis:
+    """Recognises a rejection and finds the place in the source where the change belongs; `given` is its text, if no file."""
+    case = Case(program, rejected, obj, given)
     found = recognise(case, KINDS)
     if found is None:
         return Diagnosis(case, None, None, Story(Place(last_span(case), "the verifier stops here")))

@@ -438,7 +438,31 @@ def return_value(case: Case, match: Match) -> Story:
     at = found[1] if found else last_span(case)
     if "return" not in case.line_text(at) and "return" in case.line_text(last_span(case)):
         at = last_span(case)
+    if "return" not in case.line_text(at):
+        at = _return_outside(case, match.groupdict().get("want") or "") or at
     return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
+
+
+def _return_outside(case: Case, wanted: str) -> Span | None:
+    """The return statement that gives something else than wanted: a number outside of the range `[0, 1]`, else no number.
+    Compilers join the returns of a function, and their lines are lost."""
+    text, begin = case.source, case.function_span
+    limits = [int(number, 0) for number in re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)]
+    if text is None or begin is None or len(limits) < 2:
+        return None
+    first, last = ctext.function_range(case, begin)
+    others: list[Span] = []
+    for number in range(first, last + 1):
+        found = re.search(r"\breturn\s+(.+?)\s*;", ctext.lines(case, begin)[number - 1])
+        if found is None:
+            continue
+        span = Span(begin.path, number, found.start() + 1, number, found.end() + 1)
+        value = int(found[1], 0) if re.fullmatch(r"-?(?:0x[0-9a-fA-F]+|[1-9]\d*|0)", found[1]) else None
+        if value is not None and not limits[0] <= value <= limits[-1]:
+            return span
+        if value is None:
+            others.append(span)
+    return others[0] if others else None
 
 
 def function(text: str) -> Locator:

@@ -76,7 +76,7 @@ def _search(
         patches = (*so_far, patch)
         if tried.rejected is None:
             return changed, patches, tried
-        following = diagnose(tried.program, tried.rejected, tried.obj)
+        following = diagnose(tried.program, tried.rejected, tried.obj, changed)
         if following.kind is not None and _moved(found, following, changed, text) and len(patches) < MOST_STEPS:
             progress.append((following, changed, patch.cpu or cpu, patches))
     # Breadth before depth: what one change can do is not done with two.
