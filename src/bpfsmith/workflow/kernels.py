@@ -76,7 +76,9 @@ def _reports(subjects: Sequence[Subject], version: str, found: Image, run: Guest
             "guest-died",
             f"kernel {found.release} stopped before all programs were loaded",
             notes=(run.died, f"{len(run.verdicts)} of {len(subjects)} programs had a verdict by then"),
-            help="load the last program by itself; a kernel that a program can stop has a bug",
+            help="load the last program by itself; a kernel that a program can stop has a bug"
+            if run.verdicts
+            else "it was booted three times: try again when the machine has less to do",
         )
     return GuestReports(version, tuple(report for report, _ in each), tuple(told for _, told in each), died)
 
