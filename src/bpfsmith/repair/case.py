@@ -173,7 +173,7 @@ def history(case: Case, name: str, before: int) -> Iterator[tuple[int, Visit, st
 
     Copies, spills, fills and the passing of arguments are followed; of `r1 += r2` it is r1 whose past is told.
     """
-    frame = case.visits[before].frame if before < len(case.visits) else 0
+    frame = case.visits[before].frame if 0 <= before < len(case.visits) else 0
     for index in range(before - 1, -1, -1):
         visit = case.visits[index]
         if visit.frame > frame:

@@ -121,6 +121,7 @@ PROGRAM = (
         (
             r"map '(?P<what>[^']*)' has to have BTF in order to use (?P<call>\w+)",
             r"map '(?P<what>[^']*)' has no valid (?P<call>\w+)",
+            r"map '(?P<what>[^']*)' doesn't have 'struct (?P<call>\w+)'",
         ),
         "the value of map {what} holds no {call}",
         access("{call} needs it in the map's value"),
@@ -140,7 +141,7 @@ PROGRAM = (
     ),
     Kind(
         "verifier-helper-size-unbounded",
-        (r"R(?P<reg>\d+) unbounded memory access, use 'var &= const' or 'if \(var < const\)'",),
+        (r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",),
         "nothing bounds the size given to a helper",
         locate.size_argument,
         "before the call: `if ({name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
@@ -206,7 +207,7 @@ PROGRAM = (
         (
             r"arg#(?P<arg>\d+) expected pointer to (?P<want>.*)",
             r"R(?P<reg>\d+) must be (?:referenced|a rcu pointer|trusted).*",
-            r"arg#(?P<arg>\d+) pointer type (?P<what>.*) must point to",
+            r"(?:arg#|R)(?P<arg>\d+) pointer type (?P<what>.*) must point to",
             r"kernel function (?P<what>\w+) args#(?P<arg>\d+) expected pointer",
             r"R(?P<reg>\d+) is (?P<what>\w+) type expected=",
             r"arg#(?P<arg>\d+) .*(?:does not|doesn't) point",
@@ -229,6 +230,7 @@ PROGRAM = (
         "verifier-sleepable",
         (
             r"helper call might sleep in a non-sleepable prog",
+            r"sleepable helper (?P<what>\w+)#\d+ in non-sleepable prog",
             r"program must be sleepable to call sleepable kfunc (?P<what>\w+)",
             r"(?:kernel func|sleepable helper) (?P<what>\w+)(?:#\d+)? (?:is sleepable within|in) (?:rcu_read_lock|"
             r"non-preemptible|IRQ-disabled|lock)",
@@ -244,6 +246,7 @@ PROGRAM = (
         (
             r"(?P<what>\w+) is not sleepable",
             r"Sleepable programs can only use",
+            r"Sleepable program cannot attach",
             r"Syscall programs can only be sleepable",
             r"Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable",
         ),
@@ -359,7 +362,7 @@ PROGRAM = (
     Kind(
         "verifier-dynptr",
         (
-            r"Expected an initialized dynptr as arg #\d+",
+            r"Expected an initialized dynptr as (?:arg #|R)\d+",
             r"Dynptr has to be an uninitialized dynptr",
             r"cannot overwrite referenced dynptr",
             r"Expected a dynptr of type (?P<what>\w+)",
@@ -379,7 +382,7 @@ PROGRAM = (
     ),
     Kind(
         "verifier-iterator",
-        (r"expected (?:an initialized|uninitialized) iter_(?P<what>\w+) as arg #\d+", r"expected valid iter pointer"),
+        (r"expected (?:an initialized|uninitialized) iter_(?P<what>\w+) as (?:arg #|R)\d+", r"expected valid iter pointer"),
         "an iterator is used in a state that it is not in",
         access("this iterator"),
         "call new, next and destroy in this order, on one variable: the bpf_for macros do",
@@ -468,7 +471,7 @@ PROGRAM = (
         "verifier-global-function",
         (
             r"Caller passes invalid args into func#(?P<number>\d+)",
-            r"arg#(?P<arg>\d+) type (?P<what>.*) is not supported",
+            r"[Aa]rg#(?P<arg>\d+) type (?P<what>.*) is not supported",
             r"arg#(?P<arg>\d+) reference type\('(?P<what>[^']*)'\) size cannot be determined",
             r"Global function (?P<what>\w+)\(\) (?:doesn't return scalar|.*not.*scalar)",
             r"reference type\('.*'\) size",
