@@ -12,14 +12,14 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-struct large { char text[400]; };
+struct large { char text[200]; };
 
 static __attribute__((noinline)) int inner(struct large *outer)
 {
 #ifdef FIXED
 	return outer->text[5];
 #else
-	volatile char buffer[300]; // <-
+	volatile char buffer[400]; // <-
 	buffer[outer->text[3] & 63] = 1;
 	return buffer[7] + outer->text[5];
 #endif

@@ -40,7 +40,7 @@ class ProgramReport:
     `insns` counts the object's, a wide insn once; `xlated_slots` the kernel's image after the verifier, 8 bytes a slot;
     `jited_insns` native instructions. `run_ns` is the least mean of many rounds, the floor still in it; `floor_ns` is that of
     an empty program measured in the same rounds. `kernel` is set where the verdict is not (only) the running kernel's, `cpu`
-    the -mcpu where several were tried.
+    the -mcpu where several were tried. `attached` says how a guest attached the program, and `runs` how often it then ran.
     """
 
     name: str
@@ -63,6 +63,8 @@ class ProgramReport:
     max_states_per_insn: int | None = None
     kernel: str | None = None
     cpu: str | None = None
+    attached: str | None = None
+    runs: int | None = None
 
     def json(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -46,7 +46,7 @@ def test_other_kernels_have_verdicts_of_their_own(
     good = tmp_path / "good.bpf.c"
     good.write_text(FENTRY)
     bad = EXAMPLES / "stack-uninitialised.bpf.c"
-    report = verify([str(good), str(bad)], Toolchain(), kernels=kernels)
+    report = verify([str(good), str(bad)], Toolchain(), kernels=kernels, attach=True)
     verdicts = {(program.kernel, program.name): program.verdict for program in report.programs}
     assert verdicts == {
         ("5.10", "entry"): "accepted",
@@ -64,4 +64,5 @@ def test_other_kernels_have_verdicts_of_their_own(
     assert "// <-" in bad.read_text().split("\n")[told.primary.span.line - 1]
     accepted = [program for program in report.programs if program.verdict == "accepted"]
     assert all(program.processed_insns and program.jited_bytes for program in accepted)
+    assert all((program.runs or 0) > 0 for program in accepted if program.name != "early"), "they are attached, and run"
     assert not list(tmp_path.glob("bpfsmith-*")), "nothing is left behind"

@@ -9,6 +9,7 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_diagnostics, print_json, working
 
 if TYPE_CHECKING:
+    from bpfsmith.workflow.accepting import Judgement
     from bpfsmith.workflow.compiling import Compiled
 
 NAME = "compile"
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     parser.add_argument("--no-optimize", action="store_true", help="keep what clang makes")
     options.add_placing(parser)
+    options.add_kernels(parser, "make what these kernels accept, by a lower -mcpu if need be")
     options.add_toolchain(parser)
     options.add_solver(parser)
 
@@ -39,13 +41,20 @@ def run(args: argparse.Namespace) -> int:
 
     toolchain = options.toolchain(args)
     opened = opened_appnet(args.programs, toolchain)
+    limits, timed, optimized = options.limits(args), not args.no_timing, not args.no_optimize
+    judgement = None
     with working(f"proving {opened.element.name}"):
-        compiled = compile_appnet(
-            opened, toolchain, limits=options.limits(args), timed=not args.no_timing, optimized=not args.no_optimize
-        )
+        if args.kernel:
+            from bpfsmith.workflow.accepting import compile_for
+            from bpfsmith.workflow.kernels import requested
+
+            kernels = requested(args.kernel)
+            compiled, judgement = compile_for(kernels, opened, toolchain, limits=limits, timed=timed, optimized=optimized)
+        else:
+            compiled = compile_appnet(opened, toolchain, limits=limits, timed=timed, optimized=optimized)
     must_be_proved(compiled)
-    print_diagnostics(compiled.diagnostics, args.output_format)
-    report = compile_report(compiled)
+    report = judgement.added_to(compile_report(compiled)) if judgement else compile_report(compiled)
+    print_diagnostics(report.diagnostics, args.output_format)
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
@@ -61,17 +70,19 @@ def run(args: argparse.Namespace) -> int:
     if args.output_format == "json":
         print_json(report)
     else:
-        print_compiled(compiled, args.output_format, written)
+        print_compiled(compiled, judgement, args.output_format, written)
     return report.verdict.exit_code
 
 
-def print_compiled(compiled: Compiled, output_format: str, written: str | None) -> None:
+def print_compiled(compiled: Compiled, judgement: Judgement | None, output_format: str, written: str | None) -> None:
+    from bpfsmith.report import Outcome
     from bpfsmith.workflow.text import compiled_lines
 
-    for line in compiled_lines(compiled, concise=output_format == "concise"):
+    for line in (*compiled_lines(compiled, concise=output_format == "concise"), *(judgement.lines() if judgement else ())):
         print(line)
-    print(
-        f"wrote       {written}"
-        if written
-        else "wrote       nothing: no proof, no output (--allow-unknown writes all the same)"
+    why = (
+        "the verifier does not accept it"
+        if compiled.outcome is Outcome.REJECTED
+        else "no proof, no output (--allow-unknown writes all the same)"
     )
+    print(f"wrote       {written}" if written else f"wrote       nothing: {why}")

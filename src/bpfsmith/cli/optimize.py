@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the searching for --learn")
     parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
+    options.add_kernels(parser, "keep what these kernels accept")
     options.add_toolchain(parser)
 
 
@@ -65,16 +66,30 @@ def run(args: argparse.Namespace) -> int:
     )
     with working(f"optimizing {args.file}") as status:
         update = getattr(status, "update", None)
-        done = optimize_file(args.file, options.toolchain(args), settings, update if update is not None else lambda text: None)
+        progress = update if update is not None else lambda text: None
+        if args.kernel:
+            from bpfsmith.workflow.accepting import optimize_for
+            from bpfsmith.workflow.kernels import requested
+
+            done, judgement = optimize_for(requested(args.kernel), args.file, options.toolchain(args), settings, progress)
+        else:
+            done, judgement = optimize_file(args.file, options.toolchain(args), settings, progress), None
     report = optimize_report(done, settings)
-    written = args.output or f"{PurePath(args.file).name.split('.')[0]}.opt.bpf.o"
-    write_output(written, done.data, inputs=[args.file])
+    if judgement is not None:
+        report = judgement.added_to(report)
+        print_diagnostics(report.diagnostics, args.output_format)
+    written = None
+    if report.verdict.exit_code == 0:
+        written = args.output or f"{PurePath(args.file).name.split('.')[0]}.opt.bpf.o"
+        write_output(written, done.data, inputs=[args.file])
     if args.output_format == "json":
         print_json(report)
     else:
         for line in optimize_lines(done, concise=args.output_format == "concise"):
             print(line)
-        print(f"wrote       {written}")
+        for line in judgement.lines() if judgement is not None else ():
+            print(line)
+        print(f"wrote       {written or 'nothing: not every kernel accepts it'}")
     return report.verdict.exit_code
 
 

@@ -56,3 +56,7 @@ def limits(args: argparse.Namespace) -> Limits:
     from bpfsmith.semantics.solver import Limits
 
     return Limits(solver=args.solver)
+
+
+def add_kernels(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--kernel", metavar="LIST", help=f"{help}, such as 5.10,6.1,6.12,host")

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time", action="store_true", help="measure the time of a run too")
     parser.add_argument("--kernel", metavar="LIST", help="kernels to ask, such as 5.10,6.1,6.12,host (default: host)")
+    parser.add_argument("--attach", action="store_true", help="on the other kernels, attach what is accepted and make it run")
     parser.add_argument("--repair", action="store_true", help="search a change to rejected C that the verifier accepts")
     parser.add_argument("--try-mcpu", action="store_true", help="compile C for each of -mcpu=v1 to v4 and compare")
     parser.add_argument("--profile", action="store_true", help="show the source lines that cost the verifier most")
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             kernels=kernels,
             cpus=("v1", "v2", "v3", "v4") if args.try_mcpu else (),
             profile=args.profile,
+            attach=args.attach,
         )
     print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
     if args.save:

@@ -42,8 +42,10 @@ def prove_equal(
     limits: Limits | None = None,
     replay: bool = True,
     random_runs: int = 0,
+    ignored: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Is the candidate equal to the reference on every input? Maps correspond by name.
+    """Is the candidate equal to the reference on every input? Maps correspond by name; what is left in those that are
+    `ignored` makes no difference.
 
     Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
     the Unknown says what was run.
@@ -55,7 +57,7 @@ def prove_equal(
         found = differential(*sides, runs=EARLY_RUNS)
         return found if isinstance(found, Counterexample) else None
 
-    verdict = _proved(*sides, limits, replay, try_runs if replay else None)
+    verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored)
     if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
         return verdict
     found = differential(*sides, runs=random_runs)
@@ -100,6 +102,7 @@ def _proved(
     limits: Limits | None,
     replay: bool,
     try_runs: Callable[[], Counterexample | None] | None,
+    ignored: frozenset[str] = frozenset(),
 ) -> Verdict:
     kinds = for_section(reference.section).name, for_section(candidate.section).name
     if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
@@ -121,7 +124,7 @@ def _proved(
     t = Terms()
     try:
         ours, theirs = _for_this_kernel(reference, reference_object), _for_this_kernel(candidate, candidate_object)
-        first = of_program(t, ours, "reference")
+        first = replace(of_program(t, ours, "reference"), ignored=ignored)
         second = of_program(t, theirs, "candidate")
     except Ambiguous as reason:
         return Unknown("ambiguous-core-relocation", str(reason))

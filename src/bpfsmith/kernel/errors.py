@@ -24,6 +24,7 @@ def not_permitted(what: str, number: int) -> KernelError:
             "bpf-not-permitted",
             f"the kernel does not let this process {what}",
             notes=(f"bpf(2) failed with {errno_name(number)} and no log",),
-            help="run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; `bpfsmith doctor` says what is missing",
+            help="run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; where the kernel is locked down, "
+            "`bpfsmith verify --kernel 6.12` loads it in a virtual machine",
         )
     )

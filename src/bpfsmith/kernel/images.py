@@ -1,13 +1,16 @@
 """Kernels from Debian's packages, by version ("6.1"): downloaded with apt, unpacked into the cache, never installed.
 
-A release has the directory kernels/<release> with `vmlinuz` and `config`. What is there is used as it is, without a network.
+A release has the directory kernels/<release> with `vmlinuz`, `config` and, where it could be
+unpacked, `vmlinux`. What is there is used as it is, without a network.
 """
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -53,7 +56,41 @@ def _cached(version: str) -> Image | None:
         return None
     newest = max(found, key=lambda path: _numbers(path.name))
     config = newest / "config"
-    return Image(newest.name, newest / "vmlinuz", parse_configuration(config.read_text()) if config.exists() else {})
+    return Image(newest.name, _unpacked(newest), parse_configuration(config.read_text()) if config.exists() else {})
+
+
+def _unpacked(directory: Path) -> Path:
+    """The kernel that boots soonest: an emulated processor takes a second to decompress one. What cannot be unpacked here, with
+    lzma or the command zstd, boots as it is.
+
+    Documentation/arch/x86/boot.rst: payload_offset counts from the end of the real-mode sectors.
+    """
+    unpacked, image = directory / "vmlinux", directory / "vmlinuz"
+    if unpacked.exists():
+        return unpacked
+    data = image.read_bytes()
+    if len(data) < 0x250 or data[0x202:0x206] != b"HdrS":
+        return image
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    start = (data[0x1F1] + 1) * 512 + offset
+    contents = _decompressed(data[start : start + length])
+    if not contents.startswith(b"\x7fELF"):
+        return image
+    (directory / ".vmlinux").write_bytes(contents)
+    (directory / ".vmlinux").replace(unpacked)
+    return unpacked
+
+
+def _decompressed(payload: bytes) -> bytes:
+    """The contents, empty where nothing here can read them; four bytes of size follow the compressed ones."""
+    if payload.startswith(b"\xfd7zXZ\0"):
+        try:
+            return lzma.LZMADecompressor().decompress(payload)
+        except lzma.LZMAError:
+            return b""
+    if payload.startswith(b"\x28\xb5\x2f\xfd") and shutil.which("zstd"):
+        return subprocess.run(["zstd", "-dcq"], input=payload[:-4], capture_output=True, check=False).stdout
+    return b""
 
 
 def _is(release: str, version: str) -> bool:
@@ -69,27 +106,23 @@ def _fetched(version: str) -> Image:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise _not_available(version, "there is no apt-get here: kernels come from Debian's packages")
     environment = _apt(suite)
-    names = _run(
-        ["apt-cache", "search", "--names-only", rf"^linux-(image|binary)-{re.escape(version)}.*cloud-amd64$"], environment
-    )
-    packages = [line.split()[0] for line in names.splitlines() if line.strip()]
-    packages = [name for name in packages if _is(name.split("-", 2)[2], version)]
-    if not packages:
-        raise _not_available(version, f"Debian's {suite} has no package linux-image-{version}..-cloud-amd64")
-    # Newer kernels are split: linux-image only depends on linux-binary, which has the file.
-    newest = max(packages, key=lambda name: (_numbers(name), "binary" in name))
+    packages = _packages(version, suite, environment)
     with tempfile.TemporaryDirectory(prefix="bpfsmith-kernel-") as scratch:
-        _run(["apt-get", "download", "-qq", newest], environment, scratch)
-        package = next(Path(scratch).glob("*.deb"), None)
-        if package is None:
-            raise _not_available(version, f"apt-get downloaded nothing for {newest}")
-        _run(["dpkg-deb", "-x", str(package), scratch], environment)
+        _run(["apt-get", "download", "-qq", *packages], environment, scratch)
+        downloaded = list(Path(scratch).glob("*.deb"))
+        if not downloaded:
+            raise _not_available(version, f"apt-get downloaded nothing for {packages[0]}")
+        for package in downloaded:
+            _run(["dpkg-deb", "-x", str(package), scratch], environment)
         vmlinuz = next((path for path in Path(scratch).rglob("vmlinuz*") if path.is_file()), None)
         if vmlinuz is None:
-            raise _not_available(version, f"{newest} holds no vmlinuz")
+            raise _not_available(version, f"{packages[0]} holds no vmlinuz")
         release = vmlinuz.parent.name if vmlinuz.name == "vmlinuz" else vmlinuz.name.removeprefix("vmlinuz-")
         directory = cache_directory("kernels", release)
-        config = next((path for path in Path(scratch).rglob("config*") if path.is_file()), None)
+        named = (
+            path for path in Path(scratch).rglob("config*") if path.is_file() and path.name in ("config", f"config-{release}")
+        )
+        config = next(named, None)
         if config is not None:
             shutil.copy(config, directory / "config")
         shutil.copy(vmlinuz, directory / ".vmlinuz")
@@ -97,6 +130,23 @@ def _fetched(version: str) -> Image:
     found = _cached(version)
     assert found is not None
     return found
+
+
+def _packages(version: str, suite: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The packages that hold the newest cloud kernel of a version: its image, and its configuration."""
+    names = _run(
+        ["apt-cache", "search", "--names-only", rf"^linux-(image|binary|base)-{re.escape(version)}.*cloud-amd64$"], environment
+    )
+    kinds: dict[str, set[str]] = {}
+    for line in names.splitlines():
+        _, kind, release = line.split()[0].split("-", 2)
+        if _is(release, version):
+            kinds.setdefault(release, set()).add(kind)
+    if not kinds:
+        raise _not_available(version, f"Debian's {suite} has no package linux-image-{version}..-cloud-amd64")
+    newest = max(kinds, key=_numbers)
+    # Since 7.0 they are split: linux-image only depends on linux-binary, with the file, and linux-base, with the rest.
+    return tuple(f"linux-{kind}-{newest}" for kind in (("binary", "base") if "binary" in kinds[newest] else ("image",)))
 
 
 def _apt(suite: str) -> Mapping[str, str]:

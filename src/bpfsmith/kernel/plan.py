@@ -6,7 +6,8 @@
              key and value type ids, name, contents of its only element, frozen
     3 PUT    slot of a map of maps, index, slot of the inner map
     4 PROG   number, type, expected_attach_type, flags, kernel version, slot of the BTF, name, license, insns, fixups,
-             func_info, line_info, core_relos, kind and name of what it attaches to, member of a struct_ops struct
+             func_info, line_info, core_relos, kind and name of what it attaches to, member of a struct_ops struct,
+             way to make it run (guest.h) and the name for that
     5 CLOSE  forget everything
     6 TYPES  send the kernel's BTF
     7 ATTACH number of a program, how (1 by its type, 2 to a symbol), attach type, flags, the symbol
@@ -28,6 +29,7 @@ from bpfsmith.isa.insn import Insn, slot_starts
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import MAP_TYPES
+from bpfsmith.kernel.attachment import Way, attachment
 from bpfsmith.kernel.load import load_flags
 from bpfsmith.kernel.maps import WITHOUT_BTF, adjusted
 from bpfsmith.kernel.symbols import kconfig_values
@@ -57,12 +59,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One program to be loaded under a number, with every map of its file."""
+    """One program to be loaded under a number, with every map of its file; with `attach` it is made to run too."""
 
     number: int
     program: Program
     maps: tuple[MapSpec, ...]
     obj: Object | None
+    attach: bool = False
 
 
 def plan(loads: Sequence[Load], target: Target) -> bytes:
@@ -179,6 +182,7 @@ def _program(item: Load, btf: int, slots: Mapping[str, int], *, relocated: bool)
     else:
         named = named_target(program.section)
         attach = (int(named[0]), named[1], "") if named else (0, "", "")
+    way, where = attachment(program) if item.attach else (Way.NOT_AT_ALL, "")
     return (
         _u32(_PROG, item.number, kind.number, kind.attach_number, load_flags(kind), obj.kernel_version if obj else 0, btf)
         + _bytes(program.name.encode()[:15] + b"\0" if program.name.replace("_", "").isalnum() else b"program\0")
@@ -192,6 +196,8 @@ def _program(item: Load, btf: int, slots: Mapping[str, int], *, relocated: bool)
         + _u32(attach[0])
         + _bytes(attach[1].encode() + b"\0" if attach[1] else b"")
         + _bytes(attach[2].encode() + b"\0" if attach[2] else b"")
+        + _u32(way)
+        + _bytes(where.encode() + b"\0" if where else b"")
     )
 
 

@@ -27,7 +27,7 @@ _FROM = re.compile(r"^from (?P<origin>\d+) to (?P<slot>\d+)(?: \([^)]*\))?:(?: s
 _SOURCE = re.compile(r"^; (?P<text>.*?)(?:\s*@ (?P<file>[^ ]+):(?P<line>\d+))?$")
 _NAME = re.compile(r"(?P<name>R\d+|fp-\d+)(?P<marks>(?:_[a-zA-Z]+)*)=")
 _FRAME = re.compile(r"frame(\d+):")
-_NUMBER = re.compile(r"-?(?:0x[0-9a-f]+|\d+)")
+_NUMBER = re.compile(r"-?(?:0x[0-9a-f]+|0|[1-9]\d*)")  # `fp-8=000020` has zeroed bytes, and is no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def register(text: str) -> Register:
     bare = text.removeprefix("P")
     if _NUMBER.fullmatch(bare):
         return Register("scalar", {}, int(bare, 0), text)
-    if match := re.fullmatch(r"P?(?:inv|scalar|Pscalar)P?(-?(?:0x[0-9a-f]+|\d+))", text):
+    if match := re.fullmatch(r"P?(?:inv|scalar|Pscalar)P?(-?(?:0x[0-9a-f]+|0|[1-9]\d*))", text):
         return Register("scalar", {}, int(match[1], 0), text)
     if re.fullmatch(r"[mzird?0-9D]{8}", text):
         return Register("misc", {}, None, text)

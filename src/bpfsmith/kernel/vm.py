@@ -12,13 +12,14 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 from bpfsmith.diagnostic import Diagnostic, KernelError
+from bpfsmith.kernel.attachment import Way
 from bpfsmith.kernel.cache import cache_directory
 from bpfsmith.kernel.images import Image
 from bpfsmith.kernel.plan import Load, Target, ask_for_types, plan, run
@@ -26,18 +27,36 @@ from bpfsmith.objfile.btf import Btf
 from bpfsmith.objfile.btf_codec import LazyBtf
 from bpfsmith.objfile.object import Object
 
-_LOADER = Path(__file__).with_name("guest_loader.c")
+_LOADER = tuple(Path(__file__).with_name(name) for name in ("guest_loader.c", "guest_attach.c"))
+_LOADER_HEADER = Path(__file__).with_name("guest.h")
 _QEMU = "qemu-system-x86_64"
 _MACHINE = (
     "-M", "q35,usb=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-cx16", "-nodefaults", "-no-user-config",
     "-display", "none", "-no-reboot", "-m", "768", "-smp", "1",
 )  # fmt: skip
+_COMMAND_LINE = (
+    "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off lsm=bpf audit=0 nokaslr cryptomgr.notests tsc=reliable "
+    "no_timer_check rcupdate.rcu_expedited=1 initcall_blacklist=jent_mod_init"
+)
 _BOOT_SECONDS, _PROGRAM_SECONDS = 90, 20
+_BOOTS = 3
 _RECORD = re.compile(
     rb"PROG (?P<number>\d+) (?P<errno>\d+) (?P<load_us>\d+) (?P<xlated>\d+) (?P<jited>\d+) (?P<log>\d+)\n"
     rb"|MISSING (?P<without>\d+) (?P<name>[^\n]*)\n|NOCORE (?P<nocore>\d+)\n|MAP (?P<map>\d+) (?P<map_errno>\d+)\n"
+    rb"|RAN (?P<ran>\d+) (?P<how>\d+) (?P<attach_errno>\d+) (?P<runs>-?\d+) (?P<result>\d+)\n"
     rb"|KERNEL (?P<release>\S+)\n|DONE\n|FAULT (?P<fault>[^\n]*)\n"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of attaching a program: `errno` is 0 where it could be, `runs` the kernel's own count (None: it has none) and
+    `result` what a test run returned."""
+
+    way: Way
+    errno: int
+    runs: int | None
+    result: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,7 @@ class GuestVerdict:
     xlated_bytes: int = 0
     jited_bytes: int = 0
     missing: str = ""
+    ran: Ran | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,12 @@ def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
     qemu = _qemu()
     types = _types(qemu, found) if _leaves_relocations(found) and any(_relocated(item) for item in loads) else None
     steps = plan(loads, Target(found.release, found.configuration, types))
-    return _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
+    guest = GuestRun(found.release, {})
+    for _ in range(_BOOTS):
+        guest = _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
+        if guest.died is None or guest.verdicts:
+            break  # a kernel that dies before it has seen a program, as emulated ones do now and then, is booted again
+    return guest
 
 
 def _qemu() -> str:
@@ -151,17 +176,29 @@ def _types(qemu: str, found: Image) -> Btf | None:
 
 def _boot(qemu: str, found: Image, steps: bytes, seconds: float) -> tuple[bytes, str, bool]:
     """What a guest with this plan said, its console, and whether it had to be stopped."""
-    with tempfile.TemporaryDirectory(prefix="bpfsmith-vm-") as scratch:
-        initrd, answers, console = (Path(scratch) / name for name in ("initrd", "answers", "console"))
-        initrd.write_bytes(cpio({"init": (0o100755, loader().read_bytes()), "plan": (0o100644, steps)}))
+    # Files without a name: nothing stays behind, however this process ends.
+    with _unnamed("initrd") as initrd, _unnamed("console") as console, _unnamed("answers") as answers:
+        initrd.write(cpio({"init": (0o100755, loader().read_bytes()), "plan": (0o100644, steps)}))
+        initrd.flush()
         command = [
-            *_tied(), qemu, *_MACHINE, "-kernel", str(found.vmlinuz), "-initrd", str(initrd),
-            "-serial", f"file:{console}", "-serial", f"file:{answers}",
-            "-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off",
+            *_tied(), qemu, *_MACHINE, "-kernel", str(found.vmlinuz), "-initrd", _path(initrd),
+            "-serial", f"file:{_path(console)}", "-serial", f"file:{_path(answers)}", "-append", _COMMAND_LINE,
         ]  # fmt: skip
-        timed_out = _run_machine(command, seconds)
-        said = answers.read_bytes() if answers.exists() else b""
-        return said, console.read_text(errors="replace") if console.exists() else "", timed_out
+        timed_out = _run_machine(command, seconds, tuple(file.fileno() for file in (initrd, console, answers)))
+        return _contents(answers), _contents(console).decode("utf-8", "replace"), timed_out
+
+
+def _unnamed(name: str) -> BinaryIO:
+    return os.fdopen(os.memfd_create(f"bpfsmith-{name}", 0), "w+b")
+
+
+def _path(file: BinaryIO) -> str:
+    return f"/dev/fd/{file.fileno()}"
+
+
+def _contents(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _tied() -> tuple[str, ...]:
@@ -170,9 +207,10 @@ def _tied() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
 
 
-def _run_machine(command: Sequence[str], seconds: float) -> bool:
-    """Runs qemu to its end; True when it had to be stopped."""
-    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _run_machine(command: Sequence[str], seconds: float, files: tuple[int, ...]) -> bool:
+    """Runs qemu to its end, with these descriptors open; True when it had to be stopped."""
+    null = subprocess.DEVNULL
+    machine = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, pass_fds=files)
     try:
         machine.wait(seconds)
         return False
@@ -212,6 +250,12 @@ def _read(said: bytes, console: str, timed_out: bool, image: Image) -> GuestRun:
         elif match["nocore"]:
             number = int(match["nocore"])
             verdicts[number] = GuestVerdict(number, missing="CO-RE relocations, which kernels apply since 5.17")
+        elif match["ran"]:
+            number, way = int(match["ran"]), Way(int(match["how"]))
+            tested = way in (Way.TEST_RUN, Way.TEST_RUN_BARE) and match["attach_errno"] == b"0"
+            runs = int(match["runs"])
+            ran = Ran(way, int(match["attach_errno"]), runs if runs >= 0 else None, int(match["result"]) if tested else None)
+            verdicts[number] = replace(verdicts[number], ran=ran)
         elif match["map"]:
             maps[int(match["map"])] = int(match["map_errno"])
         elif match["release"]:
@@ -228,7 +272,7 @@ def _read(said: bytes, console: str, timed_out: bool, image: Image) -> GuestRun:
 
 def loader() -> Path:
     """The guest's only program, compiled once into the cache: by the machine's C compiler, or else by the bundled one."""
-    key = hashlib.sha256(_LOADER.read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in (*_LOADER, _LOADER_HEADER))).hexdigest()[:16]
     target = cache_directory("guest") / f"loader-{key}"
     if target.exists():
         return target
@@ -236,7 +280,7 @@ def loader() -> Path:
     said = ""
     for command in _compilers():
         done = subprocess.run(
-            [*command, "-O2", "-s", "-o", str(scratch), str(_LOADER)], capture_output=True, text=True, check=False
+            [*command, "-O2", "-s", "-o", str(scratch), *map(str, _LOADER)], capture_output=True, text=True, check=False
         )
         if done.returncode == 0 and scratch.exists():
             scratch.replace(target)

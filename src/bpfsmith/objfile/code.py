@@ -32,7 +32,7 @@ from bpfsmith.source import Span
 
 SLOT = 8
 ARENA_SECTION = ".addr_space.1"
-"""Where clang puts variables of address space 1, and libbpf finds what lies at the start of the arena."""
+"""Where clang puts variables of address space 1: they lie at the start of the only arena (libbpf, init_arena_map_data)."""
 _CALL = BPF_JMP | BPF_CALL
 
 

@@ -11,10 +11,10 @@ A BTF-defined map is a struct whose members say the parameters by their types al
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bpfsmith.diagnostic import Diagnostic, InputError, Unsupported
+from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.isa.program import MapSpec
 from bpfsmith.isa.tables import MAP_TYPE_NAMES
 from bpfsmith.objfile.btf import POINTER_BYTES, STATIC, Array, Btf, DataSec, Enum, FuncProto, Member, Ptr, Struct, Var
@@ -213,27 +213,41 @@ def _pointed_to(btf: Btf, member: Member, name: str) -> int:
 
 
 def _legacy_maps(elf: ElfFile, section: Section, path: str) -> Iterator[DefinedMap]:
-    """Definitions that lie in the section as bytes; loaders before libbpf 1.0 append fields, which must be zero here."""
+    """Definitions that lie in the section as bytes: a struct bpf_map_def, behind which each loader had fields of its own.
+
+    What they say of pins, names and NUMA nodes is the loader's business. For maps of maps it is the inner map: by its index in
+    the section where two words follow (samples/bpf), by an id of its own where four do (struct bpf_elf_map of iproute2).
+    """
     symbols = [symbol for symbol in elf.defined_in(section) if symbol.kind in ("STT_OBJECT", "STT_NOTYPE")]
     if not symbols:
         return
     stride = len(section.data) // len(symbols)
+    specs: list[MapSpec] = []
+    more: list[tuple[int, ...]] = []
     for symbol in symbols:
         body = section.data[symbol.value : symbol.value + stride]
         if len(body) < 16:
             raise _malformed(symbol.name, f"its {len(body)} bytes are less than a struct bpf_map_def")
         map_type, key_size, value_size, max_entries, flags = _LEGACY.unpack(body[: _LEGACY.size].ljust(_LEGACY.size, b"\0"))
-        if any(body[_LEGACY.size :]):
-            raise Unsupported(
-                Diagnostic(
-                    "malformed-map-definition",
-                    f"the legacy definition of map {symbol.name} in {path} uses fields after map_flags",
-                    notes=(f"bytes 20 to {stride}: {body[_LEGACY.size :].hex()}",),
-                    help="define the map in a .maps section",
-                )
-            )
-        spec = MapSpec(symbol.name, _type_name(symbol.name, map_type), key_size, value_size, max_entries, flags)
-        yield DefinedMap(spec, section.index, symbol.value)
+        specs.append(MapSpec(symbol.name, _type_name(symbol.name, map_type), key_size, value_size, max_entries, flags))
+        more.append(struct.unpack_from(f"<{len(body[_LEGACY.size :]) // 4}I", body, _LEGACY.size) if len(body) > 20 else ())
+    for symbol, spec, words in zip(symbols, specs, more, strict=True):
+        yield DefinedMap(_with_legacy_inner(spec, words, specs, more), section.index, symbol.value)
+
+
+def _with_legacy_inner(
+    spec: MapSpec, words: tuple[int, ...], specs: Sequence[MapSpec], more: Sequence[tuple[int, ...]]
+) -> MapSpec:
+    """A map of maps with its template; others, and one whose template is not there, as they are."""
+    if spec.type not in ("BPF_MAP_TYPE_ARRAY_OF_MAPS", "BPF_MAP_TYPE_HASH_OF_MAPS"):
+        return spec
+    match words:
+        case (index, _) if index < len(specs):
+            return replace(spec, inner=specs[index])
+        case (_, _, inner_id, _):
+            return replace(spec, inner=next((item for item, own in zip(specs, more, strict=True) if own[0] == inner_id), None))
+        case _:
+            return spec
 
 
 def _with_initial_entries(item: DefinedMap, elf: ElfFile, all_maps: list[DefinedMap]) -> DefinedMap:

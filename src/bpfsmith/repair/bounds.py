@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FARTHEST = 0x8000
 """An offset into a packet that every packet pointer may move by, and few packets have."""
+_FAR = ("verifier-packet-offset-unbounded", "verifier-packet-offset-far", "verifier-pointer-range")
 _BARRIER = 'asm volatile("" : "+r"({}));'
 
 
@@ -27,14 +28,28 @@ def index(site: Site) -> Iterator[Patch]:
         length = _length(site, array)
         if length is None:
             continue
+        passed = _size_passed(site)
         for name, edits in _named(site, array, subscript):
-            yield from _checks(site, name, length, edits)
+            if passed:
+                yield from _checks(site, name, f"{length} - ({passed}) + 1", edits)
+            else:
+                yield from _checks(site, name, length, edits)
     added = site.found.story.names.get("index", "")
     limit = _steps(site)
-    if site.found.kind is not None and site.found.kind.id in ("verifier-packet-offset-unbounded", "verifier-pointer-range"):
+    if site.found.kind is not None and site.found.kind.id in _FAR:
         limit = _FARTHEST
     if re.fullmatch(r"[A-Za-z_]\w*", added) and limit is not None:
         yield from _checks(site, added, str(limit), ())
+
+
+def _size_passed(site: Site) -> str | None:
+    """The size that a helper is given behind the address of an element."""
+    last = site.found.case.trace.last
+    number = site.found.match.groupdict().get("reg") if site.found.match else None
+    if last is None or not last.text.startswith("call ") or not number:
+        return None
+    arguments = ctext.arguments(site.found.case, site.span)
+    return arguments[int(number)] if int(number) < len(arguments) else None
 
 
 def _stricter(site: Site) -> Iterator[Patch]:
@@ -63,7 +78,8 @@ def _length(site: Site, array: str) -> str | None:
     last = re.split(r"->|\.", array)[-1]
     is_member = array != last and re.search(rf"\b{last}\s*\[", site.text.replace(array, ""))
     declared = site.function.declared(array) if array == last else None
-    if is_member or (declared and re.search(rf"\b{array}\s*\[", site.lines[declared - 1])):
+    is_global = array == last and re.search(rf"^(?!\s|#).*\b{array}\s*\[[^\]]*\][^()]*[;=]", site.text, re.MULTILINE)
+    if is_member or is_global or (declared and re.search(rf"\b{array}\s*\[", site.lines[declared - 1])):
         return f"sizeof({array}) / sizeof({array}[0])"
     limit = _steps(site)
     return str(limit) if limit is not None else None
@@ -112,6 +128,8 @@ def _checks(site: Site, name: str, length: str, edits: tuple[Edit, ...]) -> Iter
     """Checks and masks of a variable, after what makes it."""
     title = f"a bound on {name} before the access"
     leave = site.function.leave(site.span.line)
+    if ctext.loop_head(site.found.case, site.span) is not None:
+        leave = "break;"
     check = (f"if ((__u64){name} >= {length})", f"\t{leave}")
     signed = (f"if ({name} < 0 || {name} >= (int)({length}))", f"\t{leave}")
     barrier = _BARRIER.format(name)
@@ -166,7 +184,9 @@ def _shrunk(site: Site, arguments: list[str]) -> Iterator[Patch]:
     """A constant size that is too large for the variable before it: the variable's own."""
     for buffer, given in pairwise(arguments):
         name = re.sub(r"^\s*&\s*", "", buffer)
-        if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name) and re.fullmatch(r"\w+|sizeof\s*\(.*\)", given):
+        base = re.split(r"->|\.|\[", name)[0]
+        is_place = re.fullmatch(r"[A-Za-z_]\w*(?:(?:->|\.)\w+)*", name) and (site.function.declared(base) or base != name)
+        if is_place and re.fullmatch(r"\w+|sizeof\s*\(.*\)", given):
             edit = substituted(site.lines, site.span.line, given, f"sizeof({name})")
             if edit and given != f"sizeof({name})":
                 yield Patch("no more bytes than the variable has", (edit,))

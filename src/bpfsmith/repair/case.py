@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,11 +31,12 @@ _OPERATORS = frozenset(("", "=", "+", "-", "*", "/", "|", "&", "^", "++", "--", 
 
 @dataclass(frozen=True)
 class Case:
-    """`reason` is the line of the verifier's words that decided the kind, set once it is known."""
+    """`given` is the text of the program's own file where it was compiled from text."""
 
     program: Program
     rejected: Rejected
     obj: Object | None = None
+    given: str | None = None
 
     @cached_property
     def trace(self) -> Trace:
@@ -75,11 +76,24 @@ class Case:
     def source(self) -> SourceText | None:
         """The text of the file that the program's own lines are in."""
         span = self.function_span
-        return read_text(span.path) if span else None
+        return self.text(span.path) if span else None
+
+    @cached_property
+    def _texts(self) -> dict[str, SourceText | None]:
+        return {}
+
+    def text(self, path: str) -> SourceText | None:
+        """The text of a file that the program was compiled from: the file, if it is still what was compiled, else the lines of
+        it that the object quotes, each at its place."""
+        if self.given is not None and self.function_span is not None and path == self.function_span.path:
+            return SourceText(path, self.given)
+        if path not in self._texts:
+            self._texts[path] = _compiled_text(path, _quoted(self.obj, path))
+        return self._texts[path]
 
     def line_text(self, span: Span | None) -> str:
         """The user's line at a span, empty when it cannot be read."""
-        text = read_text(span.path) if span else None
+        text = self.text(span.path) if span else None
         return (text.line(span.line) or "") if text and span else ""
 
     def expression(self, span: Span | None) -> str:
@@ -117,6 +131,23 @@ def read_text(path: str) -> SourceText | None:
         return None
 
 
+def _quoted(obj: Object | None, path: str) -> dict[int, str]:
+    """The lines of a file that the line information of an object has in full, by number."""
+    if obj is None or obj.btf is None:
+        return {}
+    found = {line: obj.btf.string(info.text_string) for (name, line), info in obj.lines.items() if shown_path(name) == path}
+    return {line: text for line, text in found.items() if text.strip()}
+
+
+def _compiled_text(path: str, quoted: Mapping[int, str]) -> SourceText | None:
+    text = read_text(path)
+    if text is not None and all((text.line(line) or "").strip() == words.strip() for line, words in quoted.items()):
+        return text
+    if not quoted:
+        return text
+    return SourceText(path, "\n".join(quoted.get(line, "") for line in range(1, max(quoted) + 1)))
+
+
 def written(visit: Visit) -> str | None:
     """The register or stack slot that an insn writes: "R3", "fp-8"; a call writes R0."""
     if match := _WRITTEN.match(visit.text):
@@ -142,7 +173,7 @@ def history(case: Case, name: str, before: int) -> Iterator[tuple[int, Visit, st
 
     Copies, spills, fills and the passing of arguments are followed; of `r1 += r2` it is r1 whose past is told.
     """
-    frame = case.visits[before].frame if before < len(case.visits) else 0
+    frame = case.visits[before].frame if 0 <= before < len(case.visits) else 0
     for index in range(before - 1, -1, -1):
         visit = case.visits[index]
         if visit.frame > frame:

@@ -6,9 +6,9 @@ Everything here is a search in the user's file that may find nothing; what it fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from bpfsmith.repair.case import Case, read_text
+from bpfsmith.repair.case import Case
 from bpfsmith.source import Span
 
 _KEYWORDS = frozenset("return if else for while do goto break continue switch case default sizeof typedef".split())
@@ -17,8 +17,10 @@ _RETURN = re.compile(r"\breturn\s+([A-Za-z_0-9]+|-\d+)\s*;|\b(goto\s+\w+|break|c
 
 def lines(case: Case, span: Span | None) -> list[str]:
     """The lines of a span's file, comments and strings blanked."""
-    text = read_text(span.path) if span else case.source
-    return blanked(text.text).split("\n") if text else []
+    text = case.text(span.path) if span else case.source
+    found = blanked(text.text).split("\n") if text else []
+    # An object may know of lines behind the last that it quotes.
+    return found + [""] * (span.line - len(found)) if span and found else found
 
 
 def blanked(text: str) -> str:
@@ -161,6 +163,20 @@ def check_line(case: Case, near: Span | None, name: str) -> Span | None:
     return Span(near.path, nearest, match.start() + 1, nearest, match.end() + 1)
 
 
+def addition_line(case: Case, near: Span | None, name: str) -> Span | None:
+    """The last place before a line where a variable is added to something, in the function around it."""
+    found = lines(case, near)
+    if near is None or not found or not re.fullmatch(r"[A-Za-z_]\w*(?:(?:->|\.)\w+)*", name):
+        return None
+    start, _ = function_range(case, near)
+    adds = re.compile(rf"(?:\+=?|\[)\s*(?:\([^()]*\)\s*)?{re.escape(name)}\b")
+    for number in range(min(near.line, len(found)), start - 1, -1):
+        match = adds.search(found[number - 1])
+        if match:
+            return Span(near.path, number, match.start() + 1, number, match.end() + 1)
+    return None
+
+
 def early_return(case: Case, span: Span | None) -> str:
     """How the function around a place leaves early: the statement of the nearest `if (..)` before it, `return 0;` otherwise."""
     found = lines(case, span)
@@ -236,16 +252,3 @@ def map_type_line(case: Case, definition: Span) -> Span | None:
         if match:
             return Span(definition.path, number, match.start() + 1, number, match.end() + 1)
     return None
-
-
-def local_arrays(case: Case) -> Iterator[tuple[int, Span]]:
-    """The arrays of the file's functions with their lengths."""
-    text = case.source
-    for number, line in enumerate(blanked(text.text).split("\n") if text else [], 1):
-        match = re.match(r"^\s+(?:struct\s+)?\w+(?:\s+\w+)*\s+\**(\w+)\s*\[\s*(\d+)\s*\]", line)
-        if match and text:
-            yield int(match[2]), Span(text.path, number, match.start(1) + 1, number, match.end(1) + 1)
-
-
-def largest_local(case: Case) -> Span | None:
-    return max(local_arrays(case), default=(0, None), key=lambda item: item[0])[1]

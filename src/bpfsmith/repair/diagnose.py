@@ -29,9 +29,9 @@ class Diagnosis:
     story: Story
 
 
-def diagnose(program: Program, rejected: Rejected, obj: Object | None = None) -> Diagnosis:
-    """Recognises a rejection and finds the place in the source where the change belongs."""
-    case = Case(program, rejected, obj)
+def diagnose(program: Program, rejected: Rejected, obj: Object | None = None, given: str | None = None) -> Diagnosis:
+    """Recognises a rejection and finds the place in the source where the change belongs; `given` is its text, if no file."""
+    case = Case(program, rejected, obj, given)
     found = recognise(case, KINDS)
     if found is None:
         return Diagnosis(case, None, None, Story(Place(last_span(case), "the verifier stops here")))
@@ -48,7 +48,9 @@ def diagnostic(found: Diagnosis) -> Diagnostic:
     notes = tuple(f"verifier: {line}" for line in case.words) or (f"bpf(2) failed: {case.rejected.reason}",)
     if kind is None:
         message = f"the kernel's verifier rejects {case.program.name}: {case.rejected.reason}"
-        return Diagnostic("verifier-rejected", message, story.primary.label(), notes=(*notes, *last_state(case)))
+        label = story.primary.label()
+        text = case.text(label.span.path) if label else None
+        return Diagnostic("verifier-rejected", message, label, notes=(*notes, *last_state(case)), source=text)
     words = Words(_names(found))
     primary = story.primary.label()
     shown = Label(primary.span, words.fill(primary.text)) if primary else None
@@ -60,6 +62,7 @@ def diagnostic(found: Diagnosis) -> Diagnostic:
         others=tuple(Label(label.span, words.fill(label.text)) for label in others),
         notes=(*notes, *last_state(case), *story.facts),
         help=words.fill(kind.help),
+        source=case.text(shown.span.path) if shown else None,
     )
 
 

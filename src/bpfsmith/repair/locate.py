@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bpfsmith.kernel.verifier_trace import Register, Visit
-from bpfsmith.repair import ctext
+from bpfsmith.repair import ctext, locals
 from bpfsmith.repair.case import Case, history, origin, written
 from bpfsmith.repair.kind import Locator, Place, Story
 from bpfsmith.source import Span
@@ -43,8 +43,26 @@ def last_span(case: Case) -> Span | None:
     for visit in reversed(case.visits):
         span = case.span(visit)
         if span is not None:
-            return span
+            return _of_access(case, visit, span) if visit is _last(case) else span
     return case.function_span
+
+
+def _of_access(case: Case, visit: Visit, span: Span) -> Span:
+    """The line that follows a pointer: the next one that does, where a load was moved up into a condition and has its line."""
+    follows = re.compile(r"->|\[|\*\s*[A-Za-z_(]")
+    found = ctext.lines(case, span)
+    is_load = re.match(r"^[rw]\d+ = \*\(\w+ \*\)\(r[0-9] ", visit.text)
+    if not is_load or span.line > len(found) or follows.search(found[span.line - 1]):
+        return span
+    if not re.search(r"\b(?:if|while|for|switch)\b", found[span.line - 1]):
+        return span
+    for number in range(span.line + 1, min(span.line + 9, len(found) + 1)):
+        line = found[number - 1]
+        if line.startswith("}"):
+            break
+        if (match := follows.search(line)) and not re.search(r"\bend\b|_end\b", line):
+            return Span(span.path, number, match.start() + 1, number, match.end() + 1)
+    return span
 
 
 def packet(case: Case, match: Match) -> Story:
@@ -57,18 +75,60 @@ def packet(case: Case, match: Match) -> Story:
     variable = match["id"] != "0"
     where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
     # Where the compiler has merged branches the line of the comparison is that of another.
-    if reached and where is not None and re.search(r"end", case.line_text(where)):
+    readable = where is not None and re.search(r"end", case.line_text(where))
+    if reached and readable and _is_check_of(case, where, at):
         return Story(
             Place(where, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
             names={**names, "have": str(reached), "check": "this check"},
         )
     others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
+    if reached and readable:
+        others = (Place(where, f"this check proves {reached} bytes"),)
     added = _variable_addition(case, _register(match)) if variable else None
     if added is not None:
         others = (*others, Place(added, "a variable offset is added here, after which nothing is proved"))
     told = f"only {reached} bytes are proved here, and {need} needed" if reached else "no check against data_end covers this"
     return Story(Place(at, told), others, names={"have": str(reached), **names})
+
+
+def _is_check_of(case: Case, check: Span | None, at: Span | None) -> bool:
+    """Was a check meant for this access: does it name the pointer that is read, was that made before it, or is it the check of
+    the whole packet? A check of the header before is right as it is, and the access wants one of its own."""
+    text = case.line_text(check)
+    base = re.split(r"->|\.|\[", case.expression(at))[0]
+    if base and re.search(rf"\b{re.escape(base)}\b", text):
+        return True
+    declared = ctext.declaration(case, at, base)
+    made = declared is not None and re.search(rf"\b{re.escape(base)}\s*=", case.line_text(declared))
+    if declared and made and check and ctext.function_range(case, check)[0] <= declared.line < check.line:
+        return True
+    words = re.findall(r"(?<![\w.>])[A-Za-z_]\w*", text)
+    names = [name for name in words if not re.search(r"end|^(?:if|void|sizeof|struct)$", name)]
+    assigned = "\n".join(ctext.lines(case, check))
+    return any(re.search(rf"\b{name}\s*=\s*(?:\([^()]*\)\s*)*\w+->data\b", assigned) for name in names)
+
+
+def packet_far(case: Case, match: Match) -> Story:
+    """A packet pointer that was moved so far, perhaps, that a comparison with data_end proves nothing of it."""
+    at, name = last_span(case), _register(match)
+    variable = _index_of(case, name)
+    names = {"name": _base(case.expression(at)) or "the pointer", "index": "the offset", "limit": "65535"}
+    checks = tuple(
+        Place(span, "this check proves nothing: the pointer may be too far off") for span, _ in _packet_checks(case)[-1:]
+    )
+    register = _last(case).before.get(name) if _last(case) else None  # type: ignore[union-attr]
+    if register is not None and register.largest is not None:
+        names["limit"] = str(register.largest + int(match["off"]))
+    if variable is None:
+        return Story(Place(at, "its offset may be too large"), checks, names=names)
+    where, register_name, added = variable
+    loaded = origin(case, register_name, where)
+    names["index"] = ctext.index_name(case, (case.span(added), at), case.span(loaded[1]) if loaded else None) or "the offset"
+    come_from = (Place(case.span(loaded[1]), "it comes from here"),) if loaded else ()
+    # Compilers add constants to the start of the packet first: the line of the addition may be another.
+    place = ctext.addition_line(case, at, names["index"]) or at
+    return Story(Place(place, f"up to {names['limit']} bytes from the start, with this"), (*checks, *come_from), names=names)
 
 
 def _base(expression: str) -> str:
@@ -130,14 +190,17 @@ def index(case: Case, match: Match) -> Story:
     check = _last_check(case, register_name, where)
     loaded = origin(case, register_name, where)
     names["index"] = ctext.index_name(case, (at, case.span(added)), case.span(loaded[1]) if loaded else None) or "the index"
-    others = [Place(case.span(loaded[1]), "its value comes from here, without bounds")] if loaded else []
+    others = [Place(case.span(loaded[1]), "its value comes from here")] if loaded else []
     if check is not None:
         visit, bound = check
         names["bound"] = str(bound)
         return Story(
             Place(case.span(visit), f"this check lets up to {bound} through"), (Place(at, "too far for here"),), names=names
         )
-    return Story(Place(at, "nothing bounds the offset here"), tuple(others), names=names)
+    held = (case.visits[where].before if where < len(case.visits) else {}).get(register_name)
+    largest = held.largest if held is not None and not held.may_be_negative else None
+    told = "nothing bounds the offset here" if largest is None or largest >= 1 << 31 else f"the offset may be {largest} here"
+    return Story(Place(at, told), tuple(others), names=names)
 
 
 def _pointer(case: Case) -> str:
@@ -165,6 +228,11 @@ def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
     return None
 
 
+def is_indexed(case: Case, pointer: str) -> bool:
+    """Was a register added to this pointer on its way?"""
+    return _index_of(case, pointer) is not None
+
+
 def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
     """The last comparison of a value, or of what it was computed from, that bounded it from above."""
     aliases = {name} | {source for _, _, source in history(case, name, before)}
@@ -172,11 +240,12 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
     first = steps[-1][0] if steps else 0
     for where in range(before - 1, first, -1):
         visit = case.visits[where]
-        compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (?:0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
+        compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
         if compared is None or f"R{compared[1]}" not in aliases:
             continue
         bound = visit.after.get(f"R{compared[1]}", _NONE).largest
-        if bound is not None and bound < 1 << 31:
+        limit = None if compared[2][0] in "rw" else int(compared[2], 0)
+        if bound is not None and bound < 1 << 31 and (limit is None or abs(limit - bound) <= 1):
             return visit, bound
     return None
 
@@ -317,6 +386,8 @@ def reference(case: Case, match: Match) -> Story:
     taken = case.span(int(match["slot"])) if match.groupdict().get("slot") else None
     acquired = next((v for v in case.visits if v.slot == int(match["slot"])), None) if taken else None
     variable = ctext.assigned(case, taken) or "the reference"
+    if _callee(acquired).endswith("_dynptr"):  # it is the last argument that is filled
+        variable = (ctext.arguments(case, taken) or [variable])[-1]
     release = _RELEASES.get(_callee(acquired), "its release function")
     branch = _exit_branch(case)
     names = {"name": variable, "call": _callee(acquired), "release": release}
@@ -367,7 +438,31 @@ def return_value(case: Case, match: Match) -> Story:
     at = found[1] if found else last_span(case)
     if "return" not in case.line_text(at) and "return" in case.line_text(last_span(case)):
         at = last_span(case)
+    if "return" not in case.line_text(at):
+        at = _return_outside(case, match.groupdict().get("want") or "") or at
     return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
+
+
+def _return_outside(case: Case, wanted: str) -> Span | None:
+    """The return statement that gives something else than wanted: a number outside of the range `[0, 1]`, else no number.
+    Compilers join the returns of a function, and their lines are lost."""
+    text, begin = case.source, case.function_span
+    limits = [int(number, 0) for number in re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)]
+    if text is None or begin is None or len(limits) < 2:
+        return None
+    first, last = ctext.function_range(case, begin)
+    others: list[Span] = []
+    for number in range(first, last + 1):
+        found = re.search(r"\breturn\s+(.+?)\s*;", ctext.lines(case, begin)[number - 1])
+        if found is None:
+            continue
+        span = Span(begin.path, number, found.start() + 1, number, found.end() + 1)
+        value = int(found[1], 0) if re.fullmatch(r"-?(?:0x[0-9a-fA-F]+|[1-9]\d*|0)", found[1]) else None
+        if value is not None and not limits[0] <= value <= limits[-1]:
+            return span
+        if value is None:
+            others.append(span)
+    return others[0] if others else None
 
 
 def function(text: str) -> Locator:
@@ -434,7 +529,7 @@ def hottest(case: Case) -> list[tuple[int, int]]:
 
 def large_variable(case: Case, match: Match) -> Story:
     """The largest local variable, when the stack is too small."""
-    at = ctext.largest_local(case)
-    return Story(
-        Place(at or case.function_span, "this alone takes most of the stack" if at else "the locals of this do not fit")
-    )
+    found = locals.largest(case.source)
+    if found is None or case.source is None:
+        return Story(Place(case.function_span, "the locals of this do not fit"))
+    return Story(Place(found.span(case.source.path), f"this alone takes about {found.size} bytes of the stack"))

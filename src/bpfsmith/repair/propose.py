@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bpfsmith.repair import bounds, ctext, locate
+from bpfsmith.repair import bounds, ctext, locals, locate
 from bpfsmith.repair.diagnose import Diagnosis
 from bpfsmith.repair.patch import Edit, Patch, substituted
 from bpfsmith.repair.statement import Function
-from bpfsmith.source import Span
+from bpfsmith.source import SourceText, Span
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,32 @@ class Site:
         """The variable at the place of the access."""
         return re.split(r"->|\.|\[", self.found.case.expression(self.span))[0]
 
+    @property
+    def names(self) -> list[str]:
+        """The variable at the place of the access, and the others of its line that are followed as pointers."""
+        line = self.function.code[self.span.line - 1]
+        found = re.findall(r"(?<![\w.>])([A-Za-z_]\w*)\s*(?:->|\[)", line) + re.findall(
+            r"\*\s*(?:\([^()]*\)\s*)?([A-Za-z_]\w*)", line
+        )
+        called = re.search(r"\b(?:__builtin_)?mem\w+\s*\(([^;]*)\)", line)
+        found += re.findall(r"(?<![\w.>&])([A-Za-z_]\w*)\b(?!\s*\()", called[1]) if called else []
+        names = [self.name, *found]
+        return [
+            name
+            for name in dict.fromkeys(names)
+            if name and not name.startswith("__builtin") and self.function.is_pointer(name)
+        ]
+
     def before(self, *text: str, number: int | None = None) -> Edit:
         """Lines put in before the statement around a line, with its indentation."""
-        start, _ = self.function.statement(number or self.span.line)
+        line = number or self.span.line
+        if self.function.loop_body(line):
+            indent = self.function.indent(line)
+            outer = indent[:-1] if indent.endswith("\t") else indent[:-4]
+            _, end = self.function.statement(line)
+            body = (*(indent + item for item in text), *self.lines[line - 1 : end])
+            return Edit(line, (f"{outer}{{", *body, f"{outer}}}"), end - line + 1)
+        start, _ = self.function.statement(line)
         indent = self.function.indent(start)
         return Edit(start, tuple(indent + line for line in text))
 
@@ -70,27 +93,36 @@ def proposals(found: Diagnosis, text: str) -> Iterator[Patch]:
 
 def packet(site: Site) -> Iterator[Patch]:
     """Compare with data_end right before the access."""
-    end = site.function.pointer_to_end()
-    name, match = site.name, site.found.match
+    match = site.found.match
+    end = site.function.start_of_packet() if _is_metadata(site) else site.function.pointer_to_end()
     if end is None or match is None:
         return
-    line = site.lines[site.span.line - 1]
+    line = site.function.code[site.span.line - 1]
     need = int(match["off"]) + int(match["size"])
-    bounds_of: list[str] = []
-    accessed = re.search(rf"\b{re.escape(name)}\s*\[\s*([^\]]+)\]", line)
-    if name and f"{name}->" in line:
-        bounds_of.append(f"(void *)({name} + 1)")
-    if name and accessed:
-        bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
-    if name and not bounds_of:
-        bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
-    elif name:
-        bounds_of.append(f"(void *){name} + {need}")
-    for expression in bounds_of:
-        yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
-    loop = ctext.loop_head(site.found.case, site.span)
-    if loop is not None and name:
-        yield Patch("a check in each round", (site.before(f"if ((void *)({name} + 1) > {end})", "\tbreak;"),))
+    in_loop = ctext.loop_head(site.found.case, site.span) is not None
+    for name in site.names[:3]:
+        bounds_of: list[str] = []
+        accessed = re.search(rf"\b{re.escape(name)}\s*\[\s*([^\]]+)\]", line)
+        if f"{name}->" in line:
+            bounds_of.append(f"(void *)({name} + 1)")
+        if accessed:
+            bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
+        if not bounds_of:
+            bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
+        else:
+            bounds_of.append(f"(void *){name} + {need}")
+        for expression in bounds_of:
+            if in_loop:
+                check = site.before(f"if ({expression} > {end})", "\tbreak;")
+                yield Patch("a check against data_end in each round", (check,))
+            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
+
+
+def _is_metadata(site: Site) -> bool:
+    last = site.found.case.trace.last
+    return last is not None and any(
+        held.kind == "pkt_meta" for name, held in last.before.items() if re.search(rf"\br{name[1:]}\b", last.text)
+    )
 
 
 def packet_check(site: Site) -> Iterator[Patch]:
@@ -117,24 +149,24 @@ _COUNTED_LOOP = re.compile(
 )
 _LOCKS = re.compile(r"(bpf_(?:res_)?spin_lock|bpf_rcu_read_lock|bpf_preempt_disable)\s*(\(.*?\))\s*;")
 _CALL = re.compile(r"\bbpf_\w+\s*\((?:[^()]|\([^()]*\))*\)")
-_LOCAL_ARRAY = re.compile(
-    r"^(\s*)((?:volatile\s+)?(?:struct\s+)?\w+(?:\s+\w+)*?)\s+(\w+)\s*\[([^\]]+)\]\s*(=\s*\{[^;]*\})?\s*;"
-)
 _INLINED = re.compile(r"^static\s+(?:__always_inline\s+inline|inline\s+__always_inline|__always_inline|inline)")
 
 
 def stale(site: Site) -> Iterator[Patch]:
     """Make the packet pointers anew after the call that moved it, and check again."""
-    function, name, context = site.function, site.name, site.function.context
-    if not name or context is None:
+    for name in site.names[:2]:
+        yield from _stale(site, name)
+
+
+def _stale(site: Site, name: str) -> Iterator[Patch]:
+    function, context = site.function, site.function.context
+    if context is None:
         return
     needed = [name]
     lines: list[tuple[str, str]] = []
     for number in range(site.span.line, function.first - 1, -1):
-        match = re.search(
-            r"\b(?:[\w*\s]*[\s*])?([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?:,\s*\*\s*(\w+)\s*=\s*([^=;]+))?;", function.code[number - 1]
-        )
-        for variable, value in ((match[1], match[2]), (match[3], match[4])) if match else ():
+        made = re.findall(r"(?<![\w.>])([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?=[;,])", function.code[number - 1])
+        for variable, value in reversed(made):
             if variable in needed and (variable, value) not in lines:
                 needed += [word for word in re.findall(r"[A-Za-z_]\w*", value) if word not in needed]
                 lines.insert(0, (variable, value))
@@ -193,7 +225,7 @@ def number_pointer(site: Site) -> Iterator[Patch]:
     """Read through bpf_probe_read_kernel (or _user), one member at a time."""
     line = site.lines[site.span.line - 1]
     at = site.span.column - 1
-    chains = re.finditer(r"[A-Za-z_]\w*(?:->\w+(?:\.\w+)*)+", line)
+    chains = re.finditer(r"(?:[A-Za-z_]\w*|\([^()]*\))(?:->\w+(?:\.\w+)*)+", line)
     chain = next((found for found in chains if found.end() > at), None)
     rest = line[at:]
     dereference = re.match(r"\*\s*\(([\w\s]+?)\s*\*\s*\)\s*(\((?:[^()]|\([^()]*\))*\)|\w+)", rest)
@@ -213,6 +245,48 @@ def number_pointer(site: Site) -> Iterator[Patch]:
             if found:
                 value = f"typeof({found[0]}) v_ = 0; {helper}(&v_, sizeof(v_), &{found[0]});"
                 yield from _replaced(site, found[0], f"({{ {value} v_; }})", helper)
+
+
+def by_address(site: Site) -> Iterator[Patch]:
+    """The address of a local variable where its value is passed."""
+    number = site.found.match.groupdict().get("reg") if site.found.match else None
+    arguments = ctext.arguments(site.found.case, site.span)
+    if not number or not 1 <= int(number) <= len(arguments):
+        return
+    given = arguments[int(number) - 1]
+    name = re.sub(r"^\s*\((?:[^()]|\([^()]*\))*\)\s*", "", given).strip()
+    if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name):
+        edit = substituted(site.lines, site.span.line, given, f"&{name}")
+        if edit:
+            yield Patch(f"the address of {name}", (edit,))
+
+
+_CONTEXT_LENGTHS = {
+    "args": 6,
+    "cb": 5,
+    "user_ip6": 4,
+    "msg_src_ip6": 4,
+    "remote_ip6": 4,
+    "local_ip6": 4,
+    "src_ip6": 4,
+    "dst_ip6": 4,
+}
+
+
+def each_field(site: Site) -> Iterator[Patch]:
+    """An array of the context read by a switch over constants."""
+    line = site.lines[site.span.line - 1]
+    for found in re.finditer(r"\b([A-Za-z_]\w*)->(\w+)\s*\[\s*([^\[\]]+?)\s*\]", line):
+        if found[1] != site.function.context or found[3].isdecimal() or found[2] not in _CONTEXT_LENGTHS:
+            continue
+        element = f"{found[1]}->{found[2]}"
+        cases = " ".join(
+            f'case {n}: v_ = {element}[{n}]; asm volatile("" : "+r"(v_)); break;' for n in range(_CONTEXT_LENGTHS[found[2]])
+        )
+        value = f"({{ typeof({element}[0]) v_ = 0; switch ({found[3]}) {{ {cases} }} v_; }})"
+        edit = substituted(site.lines, site.span.line, found[0], value)
+        if edit:
+            yield Patch("each field by a constant index", (edit,))
 
 
 def _replaced(site: Site, old: str, new: str, helper: str) -> Iterator[Patch]:
@@ -281,8 +355,8 @@ def release(site: Site) -> Iterator[Patch]:
     names, primary = site.found.story.names, site.found.story.primary.span
     held = names.get("name", "")
     function = names.get("release", "")
-    call = f"{function}({held}, 0);" if function == "bpf_ringbuf_discard" else f"{function}({held});"
-    if primary is None or not re.fullmatch(r"[\w.>-]+", held) or " " in function:
+    call = f"{function}({held}, 0);" if function.startswith("bpf_ringbuf_discard") else f"{function}({held});"
+    if primary is None or not re.fullmatch(r"&?[\w.>-]+", held) or " " in function:
         return
     yield from _before_return(site, primary, call, "the reference is given back on this path")
 
@@ -389,7 +463,18 @@ def map_type(site: Site) -> Iterator[Patch]:
                 )
             elif "}" in site.lines[number - 1]:
                 break
+    if needed == "PERF_EVENT_ARRAY" and not _has_key(site, primary.line):
+        indent = site.function.indent(primary.line)
+        edits.append(
+            Edit(primary.line + 1, tuple(f"{indent}__uint({which}_size, sizeof(__u32));" for which in ("key", "value")))
+        )
     yield Patch(f"the map is a {needed}", tuple(edits))
+
+
+def _has_key(site: Site, number: int) -> bool:
+    """Does the map whose type stands on a line say what its keys are?"""
+    following = "\n".join(site.lines[number - 1 : number + 8]).split("}")[0]
+    return re.search(r"\bkey(?:_size)?\s*,", following) is not None
 
 
 def writable(site: Site) -> Iterator[Patch]:
@@ -432,6 +517,8 @@ def loops(site: Site) -> Iterator[Patch]:
         if re.search(r"#pragma\s+(?:clang\s+loop\s+)?unroll", line):
             yield Patch("the loop is not unrolled", (Edit(number, (), 1),))
     head = site.found.story.primary.span
+    if head is not None:
+        yield from _limited(site, head.line)
     match = _COUNTED_LOOP.search(site.lines[head.line - 1]) if head else None
     if head is not None and match is not None:
         yield from _open_coded(site, head.line, match)
@@ -441,6 +528,17 @@ def loops(site: Site) -> Iterator[Patch]:
             yield Patch("a function of its own", (Edit(number, (changed,), 1),))
     for cpu in ("v1", "v2", "v4"):
         yield Patch(f"compiled with -mcpu={cpu}", (), cpu)
+
+
+def _limited(site: Site, number: int) -> Iterator[Patch]:
+    """A loop that ends by what it reads, with an end of its own as well."""
+    line = site.lines[number - 1]
+    loop = re.search(r"\bwhile\s*\((.*)\)(\s*\{?\s*)$", line)
+    if loop is None or re.search(r"\}\s*while", line):
+        return
+    for rounds in (256, 64, 16):
+        text = f"for (int rounds_ = 0; rounds_ < {rounds} && ({loop[1]}); rounds_++){loop[2]}"
+        yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (line.replace(loop[0], text),), 1),))
 
 
 _ITERATOR = """\
@@ -470,32 +568,33 @@ def _open_coded(site: Site, number: int, match: re.Match[str]) -> Iterator[Patch
 
 def large(site: Site) -> Iterator[Patch]:
     """The largest local variable in a per-CPU map."""
-    at = ctext.largest_local(site.found.case)
-    if at is None:
+    found = locals.largest(SourceText("", site.text))
+    if found is None:
         return
-    line = site.lines[at.line - 1]
-    match = _LOCAL_ARRAY.match(line)
-    if match is None:
-        return
-    function = Function(site.text, at.line)
-    indent, kind, name, count = match[1], match[2].replace("volatile ", ""), match[3], match[4]
+    function = Function(site.text, found.line)
+    _, end = function.statement(found.line)
+    indent, name, kind = function.indent(found.line), found.name, found.type.replace("volatile ", "")
     top = function.first
     while top > 1 and function.lines[top - 2].strip() and not function.code[top - 2].rstrip().endswith((";", "}")):
         top -= 1
     scratch = (
-        f"struct {name}_scratch {{ {kind} {name}[{count}]; }};", "struct {", "\t__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);",
-        "\t__uint(max_entries, 1);", "\t__type(key, __u32);", f"\t__type(value, struct {name}_scratch);",
-        f'}} {name}_map SEC(".maps");', "",
+        f"struct {name}_scratch {{ {kind} {name}{found.dimensions}; }};", "struct {",
+        "\t__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);", "\t__uint(max_entries, 1);", "\t__type(key, __u32);",
+        f"\t__type(value, struct {name}_scratch);", f'}} {name}_map SEC(".maps");', "",
     )  # fmt: skip
+    declared = " ".join(function.lines[found.line - 1 : end])
+    fields = re.findall(r"\.(\w+)\s*=\s*([^,{}]+?)\s*(?=,|\})", declared)
+    held = f"{name}_held->{name}"
     local = (
         f"{indent}__u32 {name}_key = 0;",
         f"{indent}struct {name}_scratch *{name}_held = bpf_map_lookup_elem(&{name}_map, &{name}_key);",
-        f"{indent}if (!{name}_held)", f"{indent}\t{function.leave(at.line)}",
-        *((f"{indent}__builtin_memset({name}_held, 0, sizeof(*{name}_held));",) if match[5] else ()),
+        f"{indent}if (!{name}_held)", f"{indent}\t{function.leave(found.line)}",
+        *((f"{indent}__builtin_memset({name}_held, 0, sizeof(*{name}_held));",) if "=" in declared else ()),
+        *(f"{indent}{held}.{field} = {value};" for field, value in fields),
     )  # fmt: skip
-    edits = [Edit(top, scratch), Edit(at.line, local, 1)]
-    for number in range(at.line + 1, function.last):
-        changed = re.sub(rf"(?<![\w.>]){name}\b", f"{name}_held->{name}", function.lines[number - 1])
+    edits = [Edit(top, scratch), Edit(found.line, local, end - found.line + 1)]
+    for number in range(end + 1, function.last):
+        changed = re.sub(rf"(?<![\w.>]){name}\b", held, function.lines[number - 1])
         if changed != function.lines[number - 1]:
             edits.append(Edit(number, (changed,), 1))
     yield Patch(f"{name} in a per-CPU map", tuple(edits))
@@ -507,10 +606,14 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-packet-check-too-small": packet_check,
     "verifier-packet-stale-pointer": stale,
     "verifier-packet-offset-unbounded": bounds.index,
+    "verifier-packet-offset-far": bounds.index,
     "verifier-null-unchecked": null,
     "verifier-null-arithmetic": null,
     "verifier-null-argument": null,
     "verifier-null-dereference": null_side,
+    "verifier-argument-type": by_address,
+    "verifier-context-variable": each_field,
+    "verifier-context-modified": each_field,
     "verifier-number-as-pointer": number_pointer,
     "verifier-map-value-negative": bounds.index,
     "verifier-map-value-unbounded": bounds.index,

@@ -100,13 +100,34 @@ class Function:
     def pointer_to_end(self) -> str | None:
         """What holds data_end in this function: a variable, or the expression for it."""
         text = "\n".join(self.code[self.first - 1 : self.last])
-        if match := re.search(rf"({_NAME})\s*=\s*(?:\([^()]*\)\s*)*\(?\s*{_NAME}->data_end", text):
+        if match := re.search(rf"({_NAME})\s*=\s*(?:\([^()]*\)\s*)*\(?\s*{_NAME}->data_end\s*\)*\s*[;,]", text):
             return match[1]
-        if re.search(r"\bdata_end\b", self.header):
-            return "data_end"
+        if match := re.search(r"\*\s*(\w*end\w*)\s*[,)]", self.header):
+            return match[1]
+        if match := re.search(rf"\bstruct\s+({_NAME})\s*\*\s*({_NAME})\s*[,)]", self.header):
+            members = re.search(rf"\bstruct\s+{match[1]}\s*\{{[^}}]*\*\s*(\w*end\w*)\s*;", "\n".join(self.code))
+            if members:
+                return f"{match[2]}->{members[1]}"
         if self.context and re.search(r"xdp_md|__sk_buff|sk_msg_md", self.header):
             return f"(void *)(long){self.context}->data_end"
         return None
+
+    def is_pointer(self, name: str) -> bool:
+        """Is there a declaration of this name as a pointer, in the function or its parameters?"""
+        text = "\n".join((self.header, *self.code[self.first - 1 : self.last]))
+        return re.search(rf"\*\s*(?:const\s+)?{re.escape(name)}\b", text) is not None
+
+    def start_of_packet(self) -> str | None:
+        """What holds data in this function, where the metadata before the packet ends."""
+        text = "\n".join(self.code[self.first - 1 : self.last])
+        if match := re.search(rf"({_NAME})\s*=\s*(?:\([^()]*\)\s*)*\(?\s*{_NAME}->data\s*\)*\s*[;,]", text):
+            return match[1]
+        return f"(void *)(long){self.context}->data" if self.context else None
+
+    def loop_body(self, number: int) -> bool:
+        """Is a line the whole body of a loop, without braces?"""
+        above = next((self.code[n - 1] for n in range(number - 1, self.first - 1, -1) if self.code[n - 1].strip()), "")
+        return bool(re.match(r"\s*(?:for|while)\b.*\)\s*$", above))
 
     def leave(self, number: int) -> str:
         """How this function leaves early near a line: as its nearest condition does, or with its last result."""

@@ -13,6 +13,7 @@ _PACKET = (
     r"invalid access to packet, off=(?P<off>-?\d+) size=(?P<size>\d+), "
     r"R(?P<reg>\d+)\(id=(?P<id>\d+),off=-?\d+,r=(?P<range>\d+)\)"
 )
+_SCALAR_ARGUMENT = r"R(?P<reg>\d+) type=(?:scalar|inv) expected=(?!ringbuf_mem)"
 _SCALAR = r"R(?P<reg>\d+) invalid mem access '(?:scalar|inv)'"
 
 
@@ -27,6 +28,26 @@ def _unranged(case: Case, match: re.Match[str]) -> bool:
 
 def _variable(case: Case, match: re.Match[str]) -> bool:
     return match["id"] != "0"
+
+
+_FARTHEST = 0xFFFF
+"""MAX_PACKET_OFF of kernel/bpf/verifier.c: a comparison with data_end proves nothing of a pointer that may lie beyond."""
+
+
+def _too_far(case: Case, match: re.Match[str]) -> bool:
+    """Is there a check of this very pointer, which proves nothing because its offset may be too large?"""
+    last = case.trace.last
+    register = last.before.get(f"R{match['reg']}") if last else None
+    if register is None or match["id"] == "0" or match["range"] != "0":
+        return False
+    compared = any(
+        held.facts.get("id") == match["id"] and held.kind == "pkt"
+        for visit in case.visits
+        if visit.text.startswith("if ") and any(item.kind == "pkt_end" for item in visit.before.values())
+        for name, held in visit.before.items()
+        if re.search(rf"\br{name[1:]}\b", visit.text)
+    )
+    return compared and (register.largest is None or register.largest + int(match["off"]) > _FARTHEST)
 
 
 def _was_packet(case: Case, match: re.Match[str]) -> bool:
@@ -48,11 +69,18 @@ def _stores(case: Case, match: re.Match[str]) -> bool:
 
 
 def _fixed(case: Case, match: re.Match[str]) -> bool:
-    """Does the pointer of the refused access have no variable part?"""
+    """Does the pointer of the refused access have no variable part, nor had one that was a constant on this path?"""
     last = case.trace.last
     base = re.search(r"\(r(\d+) ", last.text) if last else None
+    if base is not None and locate.is_indexed(case, f"R{base[1]}"):
+        return False
     register = last.before.get(f"R{base[1]}") if last and base else None
     return register is not None and register.kind == "map_value" and not {"umax", "umax_value", "var_off"} & set(register.facts)
+
+
+def _over_512(case: Case, match: re.Match[str]) -> bool:
+    """Is more stack wanted than there is?"""
+    return int(match["size"]) > 512 or "combined" in match[0]
 
 
 def _inside_stack(case: Case, match: re.Match[str]) -> bool:
@@ -62,6 +90,17 @@ def _inside_stack(case: Case, match: re.Match[str]) -> bool:
 
 
 MEMORY = (
+    Kind(
+        "verifier-packet-offset-far",
+        (_PACKET,),
+        "a packet is read at an offset that may be too large for any check to count",
+        locate.packet_far,
+        "bound the offset before it is added, so that the sum stays below 65536: `if ({index} > 1500) return ..;`, or a mask",
+        "A comparison with `data_end` proves bytes of a pointer only while that lies at most 65535 bytes from the start of the"
+        " packet. A length of 16 bits, taken from the packet, is already too much when a constant has been added before: the"
+        " check is there, and the verifier learns nothing from it.",
+        when=_too_far,
+    ),
     Kind(
         "verifier-packet-check-elsewhere",
         (_PACKET,),
@@ -97,7 +136,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-packet-stale-pointer",
-        (_SCALAR,),
+        (_SCALAR, _SCALAR_ARGUMENT),
         "a packet pointer is used after a call that may move the packet",
         locate.stale_packet,
         "after {call}, read ctx->data and ctx->data_end again and repeat the bounds check",
@@ -135,9 +174,12 @@ MEMORY = (
     ),
     Kind(
         "verifier-pointer-end-arithmetic",
-        (r"R(?P<reg>\d+) pointer arithmetic on (?P<what>pkt_end) prohibited",),
-        "arithmetic on data_end",
-        access("data_end is changed here"),
+        (
+            r"R(?P<reg>\d+) pointer arithmetic on (?P<what>pkt_end) prohibited",
+            r"R(?P<reg>\d+) invalid mem access '(?P<what>pkt_end)'",
+        ),
+        "a pointer to the end of the packet is computed with or followed",
+        access("this is data_end"),
         "add to the data pointer instead: `if (data + size > data_end)`",
         "`data_end` can only be compared. `data_end - n` and lengths computed as `data_end - data` in pointer form are"
         " not followed;"
@@ -145,7 +187,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-null-unchecked",
-        (r"R(?P<reg>\d+) invalid mem access '(?P<what>\w*or_null)'",),
+        (r"R(?P<reg>\d+) invalid mem access '(?P<what>\w*or_null\w*)'",),
         "{call} may give NULL, and its result is used unchecked",
         locate.null,
         "before the use: `if (!{name}) {return}`",
@@ -155,7 +197,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-null-arithmetic",
-        (r"R(?P<reg>\d+) pointer arithmetic on (?P<what>\w*or_null) prohibited, null-check it first",),
+        (r"R(?P<reg>\d+) pointer arithmetic on (?P<what>\w*or_null\w*) prohibited, null-check it first",),
         "{call} may give NULL, and its result is computed with before it is checked",
         locate.null,
         "compare before the arithmetic: `if (!{name}) {return}`",
@@ -176,7 +218,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-use-after-release",
-        (_SCALAR,),
+        (_SCALAR, _SCALAR_ARGUMENT),
         "a pointer is used after {call} gave it back",
         locate.released,
         "do everything with `{name}` before {call}",
@@ -287,7 +329,7 @@ MEMORY = (
     ),
     Kind(
         "verifier-context-modified",
-        (r"dereference of modified ctx ptr R(?P<reg>\d+)",),
+        (r"dereference of modified ctx ptr R(?P<reg>\d+)", r"negative offset ctx ptr R(?P<reg>\d+)"),
         "the context pointer was changed before its use",
         access("a constant was added to it"),
         "read the field from the context itself: `ctx->field`",
@@ -360,6 +402,20 @@ MEMORY = (
         "The helper or context that gave this pointer gave it for reading.",
     ),
     Kind(
+        "verifier-stack-too-large",
+        (
+            r"invalid (?:write to|(?:indirect )?read from|indirect access to) stack (?:type )?R\d+ off[= ]-(?P<size>\d+)",
+            r"combined stack size of (?P<calls>\d+) calls is (?P<size>\d+)\. Too large",
+            r"stack size of subprog \d+ is (?P<size>\d+)\. Too large",
+            r"stack size (?P<size>\d+)\(extra \d+\) is too large",
+        ),
+        "the local variables need at least {size} bytes of stack, and there are 512",
+        locate.large_variable,
+        "keep the large variable in a per-CPU array map of one entry instead of on the stack",
+        "All functions on a call chain share 512 bytes (256 for programs with tail calls and subprograms, in some kernels).",
+        when=_over_512,
+    ),
+    Kind(
         "verifier-stack-argument-uninitialised",
         (
             r"invalid (?:indirect )?(?:access to|"
@@ -371,7 +427,8 @@ MEMORY = (
         "initialise all bytes, padding too: `__builtin_memset(&{name}, 0, sizeof({name}));` before its fields are set",
         "All bytes that a helper reads must have been written, those between fields as well: an initialiser `= {{}}`"
         " need not write"
-        " padding. Kernels since 6.3 let privileged programs read such bytes.",
+        " padding. Kernels since 6.3, and updates of older ones where a part of the 8 bytes was written, let privileged"
+        " programs read such bytes.",
         when=_in_call,
         elsewhere="before 6.3, or without CAP_PERFMON",
     ),
@@ -385,7 +442,8 @@ MEMORY = (
         "a local variable is read before it was written",
         locate.stack_argument,
         "give `{name}` a value where it is declared",
-        "Stack bytes must be written on every path before they are read. Kernels since 6.3 let privileged programs read them.",
+        "Stack bytes must be written on every path before they are read. Kernels since 6.3, and updates of older ones where a"
+        " part of the 8 bytes was written, let privileged programs read them.",
         when=_inside_stack,
         elsewhere="before 6.3, or without CAP_PERFMON",
     ),
@@ -418,18 +476,6 @@ MEMORY = (
         "The size given to a helper is larger than the local variable behind the pointer, or an array is accessed past"
         " its end. The"
         " stack has 512 bytes, and nothing lies above it.",
-    ),
-    Kind(
-        "verifier-stack-too-large",
-        (
-            r"combined stack size of (?P<calls>\d+) calls is (?P<size>\d+)\. Too large",
-            r"stack size of subprog \d+ is (?P<size>\d+)\. Too large",
-            r"stack size (?P<size>\d+)\(extra \d+\) is too large",
-        ),
-        "the local variables need {size} bytes of stack, and there are 512",
-        locate.large_variable,
-        "keep the large variable in a per-CPU array map of one entry instead of on the stack",
-        "All functions on a call chain share 512 bytes (256 for programs with tail calls and subprograms, in some kernels).",
     ),
     Kind(
         "verifier-stack-pointer-returned",
@@ -514,6 +560,7 @@ MEMORY = (
             r"R(?P<reg>\d+) pointer arithmetic of \w+ goes out of range",
             r"value (?P<value>-?\d+) makes (?P<what>\w+) pointer be out of bounds",
             r"math between (?P<what>\w+) pointer and (?:register with unbounded min value|-?\d+) is not allowed",
+            r"(?P<what>\w+) pointer offset (?P<value>-?\d+) is not allowed",
         ),
         "a pointer is moved too far",
         locate.index,

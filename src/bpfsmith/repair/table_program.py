@@ -29,7 +29,8 @@ PROGRAM = (
     Kind(
         "verifier-return-range",
         (
-            r"At program exit the register R0 has .*should have been in (?P<want>.*)",
+            r"At (?:program exit|callback return|async callback return|async return) the register R0 has"
+            r" .*should have been in (?P<want>.*)",
             r"At program exit the register R0 has (?P<what>.*)",
             r"At (?:callback|async callback|async) return the register R0 has (?P<what>.*)",
             r"R0 has smin=.* should have been in (?P<want>.*)",
@@ -120,6 +121,7 @@ PROGRAM = (
         (
             r"map '(?P<what>[^']*)' has to have BTF in order to use (?P<call>\w+)",
             r"map '(?P<what>[^']*)' has no valid (?P<call>\w+)",
+            r"map '(?P<what>[^']*)' doesn't have 'struct (?P<call>\w+)'",
         ),
         "the value of map {what} holds no {call}",
         access("{call} needs it in the map's value"),
@@ -139,7 +141,7 @@ PROGRAM = (
     ),
     Kind(
         "verifier-helper-size-unbounded",
-        (r"R(?P<reg>\d+) unbounded memory access, use 'var &= const' or 'if \(var < const\)'",),
+        (r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",),
         "nothing bounds the size given to a helper",
         locate.size_argument,
         "before the call: `if ({name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
@@ -190,6 +192,9 @@ PROGRAM = (
             r"reference has not been acquired before",
             r"release kernel function (?P<what>\w+) expects",
             r"arg#\d+ is (?:neither owning|an unacquired)",
+            r"arg (?P<arg>\d+) is an unacquired reference",
+            r"R(?P<reg>\d+) must have zero offset when passed to release func",
+            r"cannot release unowned const bpf_dynptr",
             r"R(?P<reg>\d+) type=scalar expected=ringbuf_mem",
         ),
         "a reference is given back that is not held",
@@ -202,7 +207,7 @@ PROGRAM = (
         (
             r"arg#(?P<arg>\d+) expected pointer to (?P<want>.*)",
             r"R(?P<reg>\d+) must be (?:referenced|a rcu pointer|trusted).*",
-            r"arg#(?P<arg>\d+) pointer type (?P<what>.*) must point to",
+            r"(?:arg#|R)(?P<arg>\d+) pointer type (?P<what>.*) must point to",
             r"kernel function (?P<what>\w+) args#(?P<arg>\d+) expected pointer",
             r"R(?P<reg>\d+) is (?P<what>\w+) type expected=",
             r"arg#(?P<arg>\d+) .*(?:does not|doesn't) point",
@@ -225,6 +230,7 @@ PROGRAM = (
         "verifier-sleepable",
         (
             r"helper call might sleep in a non-sleepable prog",
+            r"sleepable helper (?P<what>\w+)#\d+ in non-sleepable prog",
             r"program must be sleepable to call sleepable kfunc (?P<what>\w+)",
             r"(?:kernel func|sleepable helper) (?P<what>\w+)(?:#\d+)? (?:is sleepable within|in) (?:rcu_read_lock|"
             r"non-preemptible|IRQ-disabled|lock)",
@@ -240,6 +246,7 @@ PROGRAM = (
         (
             r"(?P<what>\w+) is not sleepable",
             r"Sleepable programs can only use",
+            r"Sleepable program cannot attach",
             r"Syscall programs can only be sleepable",
             r"Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable",
         ),
@@ -291,11 +298,52 @@ PROGRAM = (
             r"function calls are not allowed while holding a lock",
             r"global function calls are not allowed while holding a lock",
             r"calls are not allowed .* while holding",
+            r"BPF_LD_\[ABS\|IND\] cannot be used inside (?P<what>\S+) region",
         ),
         "a call while a lock is held",
         locate.lock,
         "make the call before the lock is taken, or after it was given back",
         "Between bpf_spin_lock and bpf_spin_unlock a program may only access memory: no helper and no function is called.",
+    ),
+    Kind(
+        "verifier-lock-not-held",
+        (
+            r"held lock and object are not in the same allocation",
+            r"bpf_spin_lock at off=(?P<off>-?\d+) must be held for (?P<what>\w+)",
+        ),
+        "a list or tree is changed without its lock",
+        locate.lock,
+        "take the bpf_spin_lock that stands in the same value (or the same object) as the list or tree, and change it inside",
+        "A bpf_list_head or bpf_rb_root belongs to the bpf_spin_lock of the same map value or allocated object: the verifier"
+        " wants that very lock held at each push, pop, add and remove.",
+    ),
+    Kind(
+        "verifier-kernel-object-access",
+        (
+            r"(?P<what>bpf_\w+) cannot be accessed directly by load/store",
+            r"direct access to (?P<what>bpf_\w+) is disallowed",
+            r"kptr (?:access|cannot be accessed).*",
+            r"off=\d+ kptr isn't referenced kptr",
+            r"store to referenced kptr disallowed",
+        ),
+        "an object that the kernel looks after is read or written directly",
+        access("this touches it"),
+        "use the helpers made for it: bpf_spin_lock, bpf_timer_*, bpf_list_*, bpf_rbtree_*, bpf_kptr_xchg for kptrs",
+        "Locks, timers, list heads, tree roots and referenced kptrs that lie in map values belong to the kernel. Copying a"
+        " whole value that holds one counts too: copy field by field. A kptr is read and written whole.",
+    ),
+    Kind(
+        "verifier-object-program-type",
+        (
+            r"tracing progs cannot use (?P<what>\S+) yet",
+            r"socket filter progs cannot use (?P<what>\S+) yet",
+            r"(?P<what>bpf_\w+) cannot be used in .* prog",
+        ),
+        "programs of this type may not use a map with {what}",
+        function("it uses such a map"),
+        "use atomics (__sync_fetch_and_add) or a per-CPU map in this program, and keep {what} in maps of other programs",
+        "A bpf_spin_lock, a timer or a list in a map's value rules the map out for program types that may run where it is not"
+        " safe: kprobes, tracepoints and perf events, and for locks socket filters too.",
     ),
     Kind(
         "verifier-lock-order",
@@ -314,13 +362,16 @@ PROGRAM = (
     Kind(
         "verifier-dynptr",
         (
-            r"Expected an initialized dynptr as arg #\d+",
+            r"Expected an initialized dynptr as (?:arg #|R)\d+",
             r"Dynptr has to be an uninitialized dynptr",
             r"cannot overwrite referenced dynptr",
             r"Expected a dynptr of type (?P<what>\w+)",
             r"cannot pass in dynptr at an offset",
             r"arg#\d+ expected pointer to stack or const struct bpf_dynptr",
             r"potential write to dynptr",
+            r"(?:dereference of modified|negative offset) dynptr_ptr ptr",
+            r"invalid mem access 'dynptr_ptr'",
+            r"Unsupported reg type .* for bpf_dynptr",
         ),
         "a dynptr is used in a state that it is not in",
         access("this dynptr"),
@@ -331,7 +382,7 @@ PROGRAM = (
     ),
     Kind(
         "verifier-iterator",
-        (r"expected (?:an initialized|uninitialized) iter_(?P<what>\w+) as arg #\d+", r"expected valid iter pointer"),
+        (r"expected (?:an initialized|uninitialized) iter_(?P<what>\w+) as (?:arg #|R)\d+", r"expected valid iter pointer"),
         "an iterator is used in a state that it is not in",
         access("this iterator"),
         "call new, next and destroy in this order, on one variable: the bpf_for macros do",
@@ -420,7 +471,7 @@ PROGRAM = (
         "verifier-global-function",
         (
             r"Caller passes invalid args into func#(?P<number>\d+)",
-            r"arg#(?P<arg>\d+) type (?P<what>.*) is not supported",
+            r"[Aa]rg#(?P<arg>\d+) type (?P<what>.*) is not supported",
             r"arg#(?P<arg>\d+) reference type\('(?P<what>[^']*)'\) size cannot be determined",
             r"Global function (?P<what>\w+)\(\) (?:doesn't return scalar|.*not.*scalar)",
             r"reference type\('.*'\) size",

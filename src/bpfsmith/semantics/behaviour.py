@@ -77,6 +77,7 @@ class Behaviour:
     # The state that the behaviour speaks of, by map (hash maps with no fields); None: every byte of every map. What a candidate
     # keeps beside it is its own affair, as the proof is over all of its values.
     observed: Mapping[str, tuple[Field, ...]] | None = None
+    ignored: frozenset[str] = frozenset()  # maps of which nothing is observed: scratch memory of one side
     # Set where a step cannot be kept atomic across CPUs at all: the words that an Equal must then carry.
     concedes_atomicity: str = ""
     # What other steps, which may run at the same time, do to the state (they are proved apart).

@@ -47,10 +47,10 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
     if reference.cookie is not None or candidate.cookie is not None:
         out.append(_cookie(t, reference, candidate))
     observed = reference.observed
-    for name in sorted(reference.data.keys() | candidate.data.keys()):
+    for name in sorted((reference.data.keys() | candidate.data.keys()) - reference.ignored):
         if observed is None or name in observed:
             out += _data(t, name, reference, candidate)
-    for name in sorted(reference.hashes.keys() | candidate.hashes.keys()):
+    for name in sorted((reference.hashes.keys() | candidate.hashes.keys()) - reference.ignored):
         if observed is None or name in observed:
             out += _hash(t, _spec(name, reference, candidate), reference, candidate)
     out += [replace(item, shown=False) for item in _recorded(t, reference, candidate)]

@@ -52,6 +52,8 @@ COLUMNS = (
     Column("load_ms", "load ms"),
     Column("jited_bytes", "jited B", compared=True),
     Column("jited_insns", "jited insns", shown=False),
+    Column("attached", "attached", is_number=False),
+    Column("runs", "runs"),
     Column("run_ns", "run ns"),
     Column("floor_ns", "floor ns"),
     Column("reason", "reason", is_number=False, shown=False),

@@ -38,6 +38,7 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
     plain: tuple[ProgramReport, ...] = ()  # what clang made, where the optimizer made something else of it
     placements: Mapping[str, Placement] = field(default_factory=dict)
+    elsewhere: Outcome = Outcome.EQUAL  # what other kernels make of it, where they were asked
 
     @property
     def verdict(self) -> Verdict:
@@ -52,7 +53,7 @@ class Compiled:
             return Outcome.REJECTED
         match self.verdict:
             case Equal():
-                return Outcome.EQUAL
+                return self.elsewhere
             case Unknown():
                 return Outcome.UNKNOWN
             case _:

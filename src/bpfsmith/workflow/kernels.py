@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.gate.load import bare_report
+from bpfsmith.kernel.errors import errno_name
 from bpfsmith.kernel.images import VERSION, Image, image
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.plan import Load
 from bpfsmith.kernel.verifier_log import error_lines, parse_stats
-from bpfsmith.kernel.vm import GuestRun, GuestVerdict, load_in
+from bpfsmith.kernel.vm import GuestRun, GuestVerdict, Ran, load_in
 from bpfsmith.report import ProgramReport
 from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.subjects import Subject
 
 HOST = "host"
-_AT_ONCE = 2
+_AT_ONCE = max(1, os.cpu_count() or 1)
+"""Guests; each keeps one CPU busy."""
 
 
 def requested(text: str | None) -> tuple[str, ...]:
@@ -36,40 +39,48 @@ def requested(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def on_guests(
-    subjects: Sequence[Subject], versions: Sequence[str]
-) -> Iterator[tuple[str, list[tuple[Subject, ProgramReport]], tuple[Diagnostic, ...]]]:
-    """For each version the reports of all programs, in order, with what there is to say about them.
+@dataclass(frozen=True, slots=True)
+class GuestReports:
+    """What one kernel says of each program, in order, with the diagnostics of each; `died` where it stopped on the way."""
+
+    kernel: str
+    reports: tuple[ProgramReport, ...]
+    diagnostics: tuple[tuple[Diagnostic, ...], ...]
+    died: Diagnostic | None = None
+
+    @property
+    def said(self) -> tuple[Diagnostic, ...]:
+        """All that there is to say."""
+        return ((self.died,) if self.died else ()) + tuple(item for items in self.diagnostics for item in items)
+
+
+def on_guests(subjects: Sequence[Subject], versions: Sequence[str], *, attach: bool = False) -> Iterator[GuestReports]:
+    """The programs before the verifier of each version, one boot each; with `attach` each accepted one is attached there too,
+    and given reasons to run.
 
     KernelError `no-qemu` or `kernel-not-available`.
     """
-    loads = [Load(number, item.program, item.maps, item.opened.obj) for number, item in enumerate(subjects)]
+    loads = [Load(number, item.program, item.maps, item.opened.obj, attach) for number, item in enumerate(subjects)]
     images = [image(version) for version in versions]  # before the first boot: what is not to be had is told at once
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         runs = pool.map(lambda found: load_in(found, loads), images)
         for version, found, run in zip(versions, images, runs, strict=True):
-            yield version, *_reports(subjects, version, found, run)
+            yield _reports(subjects, version, found, run)
 
 
-def _reports(
-    subjects: Sequence[Subject], version: str, found: Image, run: GuestRun
-) -> tuple[list[tuple[Subject, ProgramReport]], tuple[Diagnostic, ...]]:
-    reports: list[tuple[Subject, ProgramReport]] = []
-    said: list[Diagnostic] = []
+def _reports(subjects: Sequence[Subject], version: str, found: Image, run: GuestRun) -> GuestReports:
+    each = [_report(subject, version, run.verdicts.get(number), found.release) for number, subject in enumerate(subjects)]
+    died = None
     if run.died is not None:
-        said.append(
-            Diagnostic(
-                "guest-died",
-                f"kernel {found.release} stopped before all programs were loaded",
-                notes=(run.died, f"{len(run.verdicts)} of {len(subjects)} programs had a verdict by then"),
-                help="load the last program by itself; a kernel that a program can stop has a bug",
-            )
+        died = Diagnostic(
+            "guest-died",
+            f"kernel {found.release} stopped before all programs were loaded",
+            notes=(run.died, f"{len(run.verdicts)} of {len(subjects)} programs had a verdict by then"),
+            help="load the last program by itself; a kernel that a program can stop has a bug"
+            if run.verdicts
+            else "it was booted three times: try again when the machine has less to do",
         )
-    for number, subject in enumerate(subjects):
-        report, problem = _report(subject, version, run.verdicts.get(number), found.release)
-        reports.append((subject, report))
-        said += problem
-    return reports, tuple(said)
+    return GuestReports(version, tuple(report for report, _ in each), tuple(told for _, told in each), died)
 
 
 def _report(
@@ -94,12 +105,23 @@ def _report(
                 peak_states=stats.peak_states if stats else None,
                 max_states_per_insn=stats.max_states_per_insn if stats else None,
                 stack_depth=max(stats.stack_depth) if stats and stats.stack_depth else None,
+                attached=_attached(verdict.ran),
+                runs=verdict.ran.runs if verdict.ran and not verdict.ran.errno else None,
             ),
             (),
         )
     rejected = Rejected(subject.program, verdict.errno, verdict.log, error_lines(verdict.log))
     report = replace(bare, verdict="rejected", reason=rejected.reason)
     return report, (explain_rejection(subject.program, rejected, subject.opened.obj),)
+
+
+def _attached(ran: Ran | None) -> str | None:
+    """How the program was made to run, or the errno with which that failed."""
+    if ran is None:
+        return None
+    if ran.errno:
+        return f"not attached: {errno_name(ran.errno)}"
+    return ran.way.words if ran.result is None else f"{ran.way.words} returned {ran.result}"
 
 
 def _missing(subject: Subject, reason: str) -> Diagnostic:

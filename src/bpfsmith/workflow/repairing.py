@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, Severity, ToolError
@@ -15,7 +18,7 @@ from bpfsmith.repair.diagnose import diagnose
 from bpfsmith.repair.patch import unified
 from bpfsmith.repair.search import Repair, Tried, repair
 from bpfsmith.semantics.solver import Limits
-from bpfsmith.semantics.verdict import Different, Equal, Unknown
+from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.loadable import Choices, loadable
 
@@ -67,9 +70,39 @@ def suggest(
     )
 
 
+PROOF_SECONDS = 10
+"""That the comparison of a program with its changed form may take."""
+
+
+class _TimeUp(Exception):
+    pass
+
+
+def compared(reference: Program, first: Object, candidate: Program, second: Object, seconds: int = PROOF_SECONDS) -> Verdict:
+    """Does a changed program what another does, but for maps that only one of them has? Unknown `time` where `seconds` are not
+    enough to decide it."""
+    own = frozenset(spec.name for spec in first.maps) ^ frozenset(spec.name for spec in second.maps)
+    ask = partial(prove_equal, reference, first, candidate, second, limits=Limits(), replay=False, ignored=own)
+    if threading.current_thread() is not threading.main_thread():  # signals reach only that
+        return ask()
+
+    def stop(number: int, frame: object) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        return ask()
+    except _TimeUp:
+        return Unknown("time", f"{seconds} seconds were not enough")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _behaviour(program: Program, obj: Object, found: Repair) -> str:
     """Does the changed program do what the other did on the inputs where that did something?"""
-    verdict = prove_equal(program, obj, found.tried.program, found.tried.obj, limits=Limits(), replay=False)
+    verdict = compared(program, obj, found.tried.program, found.tried.obj)
     match verdict:
         case Equal(assumptions=assumptions):
             where = f"assumed: {'; '.join(assumptions)}" if assumptions else "on every input"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError, ToolError
 from bpfsmith.isa.program import MapSpec, Program
@@ -39,7 +39,7 @@ def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> It
     for path in paths:
         file, wanted = split_program(path)
         try:
-            opened = open_input(file, toolchain)
+            opened = opened_anyhow(file, toolchain)
             if isinstance(opened, AppnetInput):
                 opened = lowered(opened, toolchain)
             programs = opened.programs if wanted is None else (opened.only(wanted),)
@@ -58,3 +58,19 @@ def subjects(paths: Sequence[str], toolchain: Toolchain, choices: Choices) -> It
         if opened.obj is not None and wanted is None:
             for name, problems in opened.obj.problems.items():
                 yield Unloadable(file, problems, name)
+
+
+def opened_anyhow(file: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
+    """The input; C that needs more stack than there is all the same, so that the verifier's own words can be explained."""
+    try:
+        return open_input(file, toolchain)
+    except InputError as error:
+        if not any("BPF stack limit" in item.message for item in error.diagnostics):
+            raise
+        try:
+            return open_input(file, replace(toolchain, flags=(*toolchain.flags, *_DEEP_STACK)))
+        except ToolError:  # a clang that cannot be told
+            raise error from None
+
+
+_DEEP_STACK = ("-mllvm", "-bpf-stack-size=65536")

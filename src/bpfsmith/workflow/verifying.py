@@ -31,14 +31,23 @@ def verify(
     kernels: Sequence[str] = (HOST,),
     cpus: Sequence[str] = (),
     profile: bool = False,
+    attach: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Loads, without attaching, every program of each file (or the one that FILE:PROGRAM names), on each of `kernels`.
 
-    A program that cannot come before the verifier has the verdict "unloadable"; with `repair` a change to the C is searched for
-    each that is rejected. Raises KernelError `bpf-not-permitted` where nothing can be loaded, and the InputError of the only
-    file.
+    With `attach` what other kernels accept is attached there and runs. A program that cannot come before the verifier has the
+    verdict "unloadable"; with `repair` a change to the C is searched for each that is rejected. Raises KernelError
+    `bpf-not-permitted` where nothing can be loaded, and the InputError of the only file.
     """
+    if attach and not any(kernel != HOST for kernel in kernels):
+        raise InputError(
+            Diagnostic(
+                "bad-command",
+                "--attach makes programs run in virtual machines, and --kernel names none",
+                help="name the kernels: --kernel 6.1,6.12 --attach",
+            )
+        )
     if HOST in kernels:
         must_load("so there is no verifier to ask")
     chosen = choices or Choices({})
@@ -47,6 +56,7 @@ def verify(
     by_kernel: list[tuple[str, Diagnostic]] = []
     suggestions: tuple[Suggestion, ...] = ()
     ready: list[Subject] = []
+    compiled_for: list[str | None] = []
     profiles: dict[str, list[Cost]] = {}
     for cpu, item in _each(paths, toolchain, chosen, cpus):
         if progress is not None:
@@ -58,6 +68,7 @@ def verify(
             diagnostics += item.diagnostics
             continue
         ready.append(item)
+        compiled_for.append(cpu)
         if profile:
             profiles[item.program.name] = costs(item)
         if HOST not in kernels:
@@ -75,9 +86,9 @@ def verify(
     diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
     if others and ready:
-        for kernel, found_there, said in on_guests(ready, others):
-            reports += (report for _, report in found_there)
-            by_kernel += ((kernel, told) for told in said)
+        for guest in on_guests(ready, others, attach=attach):
+            reports += (replace(report, cpu=cpu) for report, cpu in zip(guest.reports, compiled_for, strict=True))
+            by_kernel += ((guest.kernel, told) for told in guest.said)
         diagnostics += gathered(by_kernel)
     details: dict[str, object] = {"repairs": [found.json() for found in suggestions]} if repair else {}
     if profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -14,9 +15,11 @@ from bpfsmith.cli.main import main
 from bpfsmith.diagnostic import InputError, KernelError
 from bpfsmith.isa.asm import assemble
 from bpfsmith.kernel import vm
+from bpfsmith.kernel.attachment import Way, attachment
 from bpfsmith.kernel.images import Image, image
 from bpfsmith.kernel.plan import Load, Target, plan
 from bpfsmith.kernel.symbols import parse_configuration, version_code
+from bpfsmith.kernel.vm import Ran
 from bpfsmith.workflow.kernels import requested
 
 IMAGE = Image("6.1.0-1-cloud-amd64", Path("/nonexistent"), {})
@@ -41,6 +44,48 @@ def test_the_words_of_a_guest_are_read_with_their_logs() -> None:
     assert (run.verdicts[0].errno, run.verdicts[1].xlated_bytes, run.verdicts[1].jited_bytes) == (13, 16, 40)
     assert run.verdicts[2].missing == "bpf_new"
     assert set(run.verdicts) == {0, 1, 2}
+
+
+def test_what_ran_in_a_guest_belongs_to_its_program() -> None:
+    said = b"KERNEL 6.1.5\nPROG 0 0 10 16 40 0\n\nRAN 0 1 0 12 0\nPROG 1 0 10 16 40 0\n\nRAN 1 14 0 1 2\n"
+    run = read(said + b"PROG 2 0 10 16 40 0\n\nRAN 2 2 2 -1 4294967295\nDONE\n")
+    assert [run.verdicts[number].ran for number in range(3)] == [
+        Ran(Way.RAW_TRACEPOINT, 0, 12, None),
+        Ran(Way.TEST_RUN, 0, 1, 2),
+        Ran(Way.TRACEPOINT, 2, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "way", "name"),
+    [
+        ("fentry/vfs_read", Way.RAW_TRACEPOINT, ""),
+        ("lsm.s/file_open", Way.RAW_TRACEPOINT, ""),
+        ("raw_tp/sys_enter", Way.RAW_TRACEPOINT, "sys_enter"),
+        ("tp/syscalls/sys_enter_openat", Way.TRACEPOINT, "syscalls/sys_enter_openat"),
+        ("kretprobe/vfs_read", Way.KRETPROBE, "vfs_read"),
+        ("ksyscall/openat", Way.KPROBE, "__x64_sys_openat"),
+        ("kprobe.multi/tcp_*", Way.NOT_AT_ALL, ""),
+        ("uprobe//bin/sh:main", Way.NOT_AT_ALL, ""),
+        ("xdp", Way.DEVICE, ""),
+        ("tc", Way.TEST_RUN, ""),
+        ("tcx/egress", Way.DEVICE, ""),
+        ("cgroup/connect4", Way.CGROUP, ""),
+        ("iter/task", Way.ITERATOR, ""),
+        ("sk_msg", Way.NOT_AT_ALL, ""),
+    ],
+)
+def test_each_type_has_its_way_to_run(section: str, way: Way, name: str) -> None:
+    (program,) = assemble(f".section {section}\nr0 = 0\nexit\n", "t.s")
+    assert attachment(program) == (way, name)
+
+
+def test_ways_are_numbered_as_the_guest_numbers_them() -> None:
+    header = Path(vm.__file__).with_name("guest.h").read_text()
+    body = re.search(r"enum how \{(.*?)\}", header, re.DOTALL)
+    assert body is not None
+    names = [name.removeprefix("BY_") for name in re.findall(r"\w+", body[1])]
+    assert names == [way.name for way in Way]
 
 
 @pytest.mark.parametrize("cut", [0, 10, 30, 45])
@@ -133,7 +178,8 @@ def test_a_guest_that_dies_has_its_own_exit_status_and_leaves_nothing(
     # The second -serial is where a guest speaks: it says its name and a first verdict, and then no more.
     said = "KERNEL 6.1.0\\nPROG 0 0 5 16 30 0\\n\\nPROG 1 0 5 16"
     fake.write_text(
-        f"#!/bin/sh\nfor a; do case $a in file:*answers) printf '{said}' > ${{a#file:}};; esac; done\n{last_words}\n"
+        "#!/bin/sh\nn=0\nfor a; do case $a in file:*) n=$((n+1)); "
+        f"[ $n = 2 ] && printf '{said}' > ${{a#file:}};; esac; done\n{last_words}\n"
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bpfsmith.isa.asm import assemble
+from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.verifier_log import error_lines
 from bpfsmith.kernel.verifier_trace import parse_trace, register, registers_of
+from bpfsmith.repair.diagnose import diagnose
 
 OLD = """\
 ; int f(struct xdp_md *ctx)
@@ -99,3 +102,23 @@ def test_a_complaint_without_newline_is_found() -> None:
     assert error_lines("3: (85) call bpf_tail_call#12\nexpected prog array map for tail callverification time 51 usec\n") == (
         "expected prog array map for tail call",
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("R2 unbounded size, use 'var &= const' or 'if (var < const)'", "helper-size-unbounded"),  # 5.10
+        ("Arg#0 type PTR in first() is not supported yet.", "global-function"),
+        ("map 'total' doesn't have 'struct bpf_spin_lock'", "map-needs-btf"),
+        ("Expected an initialized dynptr as R1", "dynptr"),  # 7.2
+        ("expected an initialized iter_num as R1", "iterator"),
+        ("R1 pointer type STRUCT task_struct must point to scalar, or struct with scalar", "kfunc-argument"),
+        ("Sleepable program cannot attach to non-faultable tracepoint sched_switch", "sleepable-attach"),
+        ("sleepable helper bpf_copy_from_user#148 in non-sleepable prog", "sleepable"),
+    ],
+)
+def test_the_words_of_the_oldest_and_the_newest_kernel_are_of_a_kind(words: str, kind: str) -> None:
+    (program,) = assemble(".section tc\nr0 = 0\nexit\n", "t.s")
+    found = diagnose(program, Rejected(program, 22, words + "\n", (words,)))
+    assert found.kind is not None
+    assert found.kind.example == kind

@@ -240,6 +240,40 @@ def test_legacy_maps_are_read_from_their_struct() -> None:
     assert [(i.symbol, i.src_reg) for i in obj.program("f").insns if i.is_wide] == [("b", BPF_PSEUDO_MAP_FD)]
 
 
+def test_what_other_loaders_append_to_legacy_maps_names_inner_maps_and_nothing_else() -> None:
+    elf = """
+    struct bpf_elf_map { u32 type, size_key, size_value, max_elem, flags, id, pinning, inner_id, inner_idx; };
+    struct bpf_elf_map SEC("maps")
+        pinned = { .type = 1, .size_key = 4, .size_value = 8, .max_elem = 32, .pinning = 2, .id = 7 };
+    struct bpf_elf_map SEC("maps")
+        outer = { .type = 12, .size_key = 4, .size_value = 4, .max_elem = 2, .id = 9, .inner_id = 7 };
+    SEC("xdp") int f(struct xdp_md *c) { u32 k = 0; return !bpf_map_lookup_elem(&outer, &k); }
+    """
+    samples = """
+    struct bpf_map_def { u32 type, key_size, value_size, max_entries, map_flags, inner_map_idx, numa_node; };
+    struct bpf_map_def SEC("maps")
+        a_inner = { .type = 2, .key_size = 4, .value_size = 8, .max_entries = 5, .numa_node = 1 };
+    struct bpf_map_def SEC("maps")
+        b_outer = { .type = 13, .key_size = 4, .value_size = 4, .max_entries = 9, .inner_map_idx = 0 };
+    SEC("xdp") int f(struct xdp_md *c) { u32 k = 0; return !bpf_map_lookup_elem(&b_outer, &k); }
+    """
+    first, second = read_object(compile_c(elf)), read_object(compile_c(samples))
+    assert first.map("pinned").max_entries == 32
+    assert first.map("outer").inner == first.map("pinned")
+    assert second.map("b_outer").inner == second.map("a_inner")
+
+
+def test_globals_of_an_arena_lie_in_the_arena() -> None:
+    source = """
+    struct { __uint(type, 33); __uint(map_flags, 1 << 10); __uint(max_entries, 8); } arena SEC(".maps");
+    int __attribute__((address_space(1))) first, second;
+    SEC("syscall") int f(void *c) { first = 4; second = 5; return *(volatile long *)&arena; }
+    """
+    program = read_object(compile_c(source)).program("f")
+    wide = {(insn.symbol, insn.src_reg, insn.imm >> 32) for insn in program.insns if insn.is_wide}
+    assert wide == {("arena", BPF_PSEUDO_MAP_VALUE, 0), ("arena", BPF_PSEUDO_MAP_VALUE, 4), ("arena", BPF_PSEUDO_MAP_FD, 0)}
+
+
 def test_core_relocations_are_data() -> None:
     source = """
     struct task { int pid; struct { int deep; } in; } __attribute__((preserve_access_index));
