@@ -21,7 +21,8 @@ Action = Callable[[], Mapping[str, float]]
 class Case:
     """One thing that is measured. `study` is the study's value in the experiment's unit, None where it has none.
 
-    `floor` names the case that is taken off, sample by sample; a case with `is_floor` is not reported by itself.
+    `floor` names the case that is taken off, sample by sample; a case with `is_floor` is not reported by itself. What `waits`
+    for one instruction after the other is not expected to slow down when others use the core (`speed.put_right`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Case:
     study: float | None = None
     floor: str | None = None
     is_floor: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

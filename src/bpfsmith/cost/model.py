@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from bpfsmith.cost.profile import Profile
 from bpfsmith.cost.steps import Call, Step
 from bpfsmith.ir import ops
-from bpfsmith.ir.ops import AluKind, Op, Operand, Reg
+from bpfsmith.ir.ops import AluKind, Operand
+from bpfsmith.ir.registers import defines, uses
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.tables import HELPERS
 
@@ -92,7 +93,8 @@ class Model:
         for index, step in enumerate(steps):
             following = steps[index + 1] if index + 1 < len(steps) else None
             cost = self._cost(program, step, following, guesses)
-            start = max([front, *(ready[item] for item in _reads(step.op))])
+            calls = isinstance(step.op, ops.CallSubprogram)  # arguments stay where they are, each as ready as it was
+            start = max([front, *(ready[item] for item in uses(step.op) if not calls)])
             if len(window) >= _WINDOW:
                 start = max(start, window[len(window) - _WINDOW])
             front = max(front + cost.slots, start - _WINDOW * self.slot)
@@ -104,7 +106,7 @@ class Model:
                     memory[step.address] = done
                 case _:
                     pass
-            for item in _writes(step.op):
+            for item in defines(step.op) if not calls else ():
                 ready[item] = done
             retired = max(retired, done)
             window.append(retired)
@@ -335,44 +337,3 @@ def _on_line(x: float, points: Sequence[tuple[float, float]]) -> float:
     ahead = next((index for index, (end, _) in enumerate(points) if x <= end), len(points) - 1)
     (x0, y0), (x1, y1) = points[ahead - 1], points[ahead]
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-
-
-def _reads(op: Op) -> tuple[int, ...]:
-    match op:
-        case ops.Alu(kind=AluKind.MOV, src=src):
-            return (src,) if isinstance(src, int) else ()
-        case ops.Alu(dst=dst, src=src):
-            return (dst, src) if isinstance(src, int) else (dst,)
-        case ops.Negate(dst=dst) | ops.ByteOrder(dst=dst):
-            return (dst,)
-        case ops.MoveSigned(src=src):
-            return (src,)
-        case ops.Load(base=base):
-            return (base,)
-        case ops.Store(base=base, src=src):
-            return (base, src) if isinstance(src, int) else (base,)
-        case ops.Atomic(base=base, src=src):
-            return (base, src)
-        case ops.CallHelper() | ops.CallKfunc():
-            return (1, 2, 3, 4, 5)
-        case ops.Branch(left=left, right=right):
-            return (left, right) if isinstance(right, int) else (left,)
-        case ops.Exit():
-            return (0,)
-        case _:
-            return ()
-
-
-def _writes(op: Op) -> tuple[Reg | int, ...]:
-    match op:
-        case (
-            ops.Alu(dst=dst) | ops.Negate(dst=dst) | ops.ByteOrder(dst=dst) | ops.MoveSigned(dst=dst) | ops.Load(dst=dst)
-            | ops.LoadImm(dst=dst) | ops.LoadMap(dst=dst) | ops.LoadMapValue(dst=dst) | ops.LoadFunction(dst=dst)
-        ):  # fmt: skip
-            return (dst,)
-        case ops.Atomic(src=src, fetch=True):
-            return (src,)
-        case ops.CallHelper() | ops.CallKfunc() | ops.LoadSkb():
-            return (0, 1, 2, 3, 4, 5)
-        case _:
-            return ()

@@ -1,7 +1,8 @@
 """The cost profile: what `measure` found, as a versioned JSON file that decisions are made from.
 
-    {"format": "bpfsmith-cost-profile", "version": 1, "provenance": {...}, "experiments": {"maps.kinds": {"unit": "ns", "cases":
-    {"array": {"value": 2.0, "low": 1.9, "high": 2.1, "spread": 0.1, "samples": 61, "study": 3.9}, ..}, ..}, ..}}
+    {"format": "bpfsmith-cost-profile", "version": 2, "provenance": {...}, "speed": {...}, "fit": {...}, "experiments":
+    {"maps.kinds": {"unit": "ns", "cases": {"array": {"value": 2.0, "low": 1.9, "high": 2.1, "spread": 0.1, "samples": 61,
+    "study": 3.9}, ..}, ..}, ..}}
 
 `value` is the median with the floor taken off, `low` and `high` bound it with 99 % confidence, `spread` is the distance of the
 quartiles. A case that could not be measured stands under `missing` with the reason.
@@ -14,17 +15,18 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bpfsmith import __version__
-from bpfsmith.cost.measure import Result
+from bpfsmith.cost.measure import Measurement, Result
+from bpfsmith.cost.speed import Speed
 from bpfsmith.diagnostic import Diagnostic, InputError
 
-FORMAT, VERSION = "bpfsmith-cost-profile", 1
+FORMAT, VERSION = "bpfsmith-cost-profile", 2
 DEFAULT_PATH = Path(__file__).parent / "default_profile.json"
 
 
@@ -106,10 +108,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Profile:
-    """Measured costs by experiment and case, and the fit; `path` is the file it was read from, empty for one just made."""
+    """Measured costs by experiment and case, the speed that they are true for, and the fit; `path` is the file it was read
+    from, empty for one just made."""
 
     provenance: Provenance
     experiments: Mapping[str, Section]
+    speed: Speed
     fit: Fit = field(default_factory=Fit)
     path: str = field(default="", compare=False)
 
@@ -130,9 +134,10 @@ class Profile:
         return here.origin == "shipped" or (here.kernel, here.cpu) != (platform.release(), cpu_model())
 
 
-def from_results(results: Iterable[Result], load: float) -> Profile:
+def from_measurement(measurement: Measurement, load: float) -> Profile:
     """The profile of a measurement that has just been made here."""
-    return Profile(provenance(load), {result.experiment.id: _section(result) for result in results})
+    sections = {result.experiment.id: _section(result) for result in measurement.results}
+    return Profile(provenance(load), sections, _rounded_speed(measurement.speed))
 
 
 def provenance(load: float) -> Provenance:
@@ -190,6 +195,10 @@ def _finite(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
+def _rounded_speed(speed: Speed) -> Speed:
+    return Speed(_rounded(speed.clock_ghz), _rounded(speed.width), tuple(map(_rounded, speed.slowdowns)))
+
+
 def _rounded(value: float) -> float:
     """Four digits are more than any of these numbers is worth."""
     if not math.isfinite(value):
@@ -203,6 +212,7 @@ def to_json(profile: Profile) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "provenance": asdict(profile.provenance),
+        "speed": asdict(profile.speed),
         "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }
@@ -245,4 +255,5 @@ def _parsed(body: Any, path: str) -> Profile:
                 raise bad_profile(path, f"{name}, {case}: its values are not numbers")
         findings = tuple(Said(**said) for said in raw["findings"])
         sections[name] = Section(**{**raw, "cases": cases, "findings": findings, "missing": dict(raw["missing"])})
-    return Profile(Provenance(**body["provenance"]), sections, Fit(**body["fit"]), path)
+    speed = Speed(**{**body["speed"], "slowdowns": tuple(body["speed"]["slowdowns"])})
+    return Profile(Provenance(**body["provenance"]), sections, speed, Fit(**body["fit"]), path)

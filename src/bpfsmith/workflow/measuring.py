@@ -11,7 +11,7 @@ from bpfsmith.cost.experiments import TABLES, of_tables
 from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
 from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
-from bpfsmith.cost.profile import Profile, Quantity, Section, from_results
+from bpfsmith.cost.profile import Profile, Quantity, Section, from_measurement
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.report import Outcome, Report
 from bpfsmith.workflow.verifying import must_load
@@ -61,7 +61,7 @@ def measured(tables: Sequence[str], *, cpu: int | None, pace: float, say: Callab
         )
     load = os.getloadavg()[0]
     with Bench(cpu, say) as bench:
-        profile = from_results(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
+        profile = from_measurement(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
         if "insns" in tables:
             say("fitting the prediction")
             profile = with_fit(profile, bench.object(TRAIN_FILE))
@@ -72,6 +72,7 @@ def profile_report(profile: Profile) -> Report:
     """The envelope; `profile` holds what the file holds."""
     body = {
         "provenance": asdict(profile.provenance),
+        "speed": asdict(profile.speed),
         "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }

@@ -56,7 +56,7 @@ def _open(bench: Bench, stack: ExitStack) -> Opened:
     actions: list[Action] = []
     missing: list[Missing] = []
     for name, (_, body, before) in {"floor": ("", "", ""), **_CLASSES}.items():
-        copies = _copies(name)
+        copies = LATENCY_COPIES if _waits(name) else COPIES
         (program,) = assemble(".section tc\n" + _text(body, before, copies), f"{name}.s")
         maps = stack.enter_context(open_maps(program))
         outcome = load(program, maps)
@@ -67,8 +67,8 @@ def _open(bench: Bench, stack: ExitStack) -> Opened:
     return Opened(tuple(actions), tuple(missing))
 
 
-def _copies(name: str) -> int:
-    return LATENCY_COPIES if name.endswith("_latency") else COPIES
+def _waits(name: str) -> bool:
+    return name.endswith("_latency")
 
 
 def _sampler(case: str, accepted: Accepted, copies: int) -> Action:
@@ -86,9 +86,9 @@ EXPERIMENTS = (
         "insns", "insns", "", "instructions by class, straight-line code", "ns",
         (
             Case("floor", "the program without them", is_floor=True),
-            Case("floor_latency", "the same, over more copies", is_floor=True),
+            Case("floor_latency", "the same, over more copies", is_floor=True, waits=True),
             *(
-                Case(name, title, None, "floor_latency" if _copies(name) == LATENCY_COPIES else "floor")
+                Case(name, title, None, "floor_latency" if _waits(name) else "floor", waits=_waits(name))
                 for name, (title, _, _) in _CLASSES.items()
             ),
         ),

@@ -1,0 +1,91 @@
+"""Samples put right to one speed: what the machine did is taken out, what a program takes is not."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from contextlib import ExitStack
+
+import pytest
+
+from bpfsmith.cost.bench import Bench
+from bpfsmith.cost.experiment import Case, Experiment, Opened
+from bpfsmith.cost.measure import conclude, sample
+from bpfsmith.cost.speed import Reading, put_right, slowdown, speed_of
+
+ALONE, SHARED = Reading(3.0, 3.7), Reading(3.0, 1.9)
+SLOWER = Reading(2.6, 3.7)
+
+
+def moments(seed: int, count: int = 61) -> list[Reading]:
+    draw = random.Random(seed)
+    return [draw.choice((ALONE, ALONE, SHARED, SLOWER)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_what_the_machine_did_is_taken_out(power: float) -> None:
+    """However much of the core a program uses, its samples agree afterwards, at what it takes in a typical moment."""
+    for seed in range(20):
+        readings, draw = moments(seed), random.Random(seed)
+        samples = [100 * slowdown(now, ALONE, power) * draw.gauss(1, 0.01) for now in readings]
+        right = put_right(samples, readings, ALONE)
+        assert statistics.median(right) == pytest.approx(100, rel=0.02)
+        q1, _, q3 = statistics.quantiles(right, n=4)
+        assert q3 - q1 < 3
+
+
+def test_a_difference_between_programs_stays() -> None:
+    """One that takes 15 % more in the same moments takes 15 % more afterwards."""
+    readings = moments(1)
+    samples = [100 * slowdown(now, ALONE, 0.8) for now in readings]
+    more = put_right([1.15 * item for item in samples], readings, ALONE)
+    assert statistics.median(more) / statistics.median(put_right(samples, readings, ALONE)) == pytest.approx(1.15)
+
+
+@pytest.mark.parametrize(("expected", "left"), [(1.0, 100.0), (0.0, 100 * 3.7 / 1.9)])
+def test_where_nothing_moved_what_is_expected_counts(expected: float, left: float) -> None:
+    """A whole experiment beside a neighbour: a program is put right by the core's width, what waits is not."""
+    samples = [100 * 3.7 / 1.9] * 20
+    assert statistics.median(put_right(samples, [SHARED] * 20, ALONE, expected)) == pytest.approx(left)
+
+
+def test_the_typical_speed_is_the_median() -> None:
+    """And slowdowns run from the fastest moment to the slowest."""
+    speed = speed_of([ALONE] * 60 + [SHARED] * 40)
+    assert speed.reading == ALONE
+    assert list(speed.slowdowns) == sorted(speed.slowdowns)
+    assert speed.slowdowns[0] == pytest.approx(1.0)
+    assert speed.slowdowns[-1] == pytest.approx(3.7 / 1.9)
+
+
+def experiment(actions: dict[str, float], order: list[str], *, odd: str = "") -> tuple[Experiment, Opened]:
+    def opened(bench: Bench, stack: ExitStack) -> Opened:
+        raise AssertionError
+
+    def action(name: str) -> dict[str, float]:
+        order.append(name)
+        return {} if name == odd and len(order) % 2 else {name: actions[name]}
+
+    cases = tuple(Case(name, name) for name in actions)
+    made = Opened(tuple(lambda name=name: action(name) for name in actions))  # type: ignore[misc]
+    return Experiment("x", "x", "", "x", "ns", cases, opened), made
+
+
+def test_rounds_interleave() -> None:
+    """Each is sampled once in every round, the control as well, in an order that turns; the first round only warms up."""
+    order: list[str] = []
+    taken = sample(*experiment({"a": 1.0, "b": 2.0, "c": 3.0}, order), lambda: ALONE, 0.0001)
+    assert {len(values) for values in taken.samples.values()} == {15}
+    rounds = [order[at : at + 4] for at in range(0, len(order), 4)]
+    assert all(sorted(item) == ["a", "a", "b", "c"] for item in rounds)
+    assert len({tuple(item) for item in rounds}) == 4
+
+
+def test_a_sample_that_is_lacking_is_no_sample() -> None:
+    """A case that says nothing in some rounds has the median of the others, and rounds stay side by side."""
+    order: list[str] = []
+    taken = sample(*experiment({"a": 1.0, "b": 2.0}, order, odd="b"), lambda: ALONE, 0.0001)
+    assert len(taken.samples["b"]) == len(taken.samples["a"]) == len(taken.readings["b"])
+    result = conclude(taken)
+    assert [item.estimate.value for item in result.measured] == [1.0, 2.0]
+    assert result.measured[1].estimate.samples < 15
