@@ -8,6 +8,7 @@ of the JIT counted per class instead of decoded.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from bpfsmith.cost.profile import Profile
 from bpfsmith.cost.steps import Call, Step
 from bpfsmith.ir import ops
-from bpfsmith.ir.ops import AluKind, Operand
+from bpfsmith.ir.ops import AluKind, Op, Operand
 from bpfsmith.ir.registers import defines, uses
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.tables import HELPERS
@@ -84,19 +85,23 @@ class Model:
     def cost(self, program: Program, steps: Sequence[Step]) -> PathCost:
         """What a run of these steps takes above an empty program."""
         guesses: dict[str, None] = {}
+        known: dict[object, tuple[_Cost, tuple[int, ...], tuple[int, ...]]] = {}  # of instructions that come again, in loops
         ready = [0.0] * 11
         memory: dict[object, float] = {}
         front = retired = 0.0
         window: list[float] = []
         per_insn: dict[tuple[str, int], float] = {}
         before = 0.0
-        for index, step in enumerate(steps):
-            following = steps[index + 1] if index + 1 < len(steps) else None
-            cost = self._cost(program, step, following, guesses)
-            calls = isinstance(step.op, ops.CallSubprogram)  # arguments stay where they are, each as ready as it was
-            start = max([front, *(ready[item] for item in uses(step.op) if not calls)])
+        for step, following in itertools.zip_longest(steps, steps[1:]):
+            where = step.function, step.insn_idx
+            taken = following is not None and following.insn_idx != step.insn_idx + 1
+            if (found := known.get((where, taken, step.call))) is None:
+                found = self._cost(program, step, taken, guesses), _reads(step.op), _writes(step.op)
+                known[where, taken, step.call] = found
+            cost, reads, writes = found
+            start = max([front, *(ready[item] for item in reads)])
             if len(window) >= _WINDOW:
-                start = max(start, window[len(window) - _WINDOW])
+                start = max(start, window[-_WINDOW])
             front = max(front + cost.slots, start - _WINDOW * self.slot)
             done = start + cost.latency
             match step.op:
@@ -106,12 +111,11 @@ class Model:
                     memory[step.address] = done
                 case _:
                     pass
-            for item in defines(step.op) if not calls else ():
+            for item in writes:
                 ready[item] = done
             retired = max(retired, done)
             window.append(retired)
             now = self._elapsed(front, retired)
-            where = step.function, step.insn_idx
             per_insn[where] = per_insn.get(where, 0.0) + max(now - before, 0.0)
             before = max(before, now)
         entry = self.fit.enter_ns if steps else 0.0
@@ -123,7 +127,7 @@ class Model:
     def _elapsed(self, front: float, retired: float) -> float:
         return front + (1 - self.fit.hidden) * max(retired - front, 0.0)
 
-    def _cost(self, program: Program, step: Step, following: Step | None, guesses: dict[str, None]) -> _Cost:
+    def _cost(self, program: Program, step: Step, taken: bool, guesses: dict[str, None]) -> _Cost:
         match step.op:
             case ops.Alu(kind=kind, width=width, src=src):
                 return self._alu(kind, width, src)
@@ -146,7 +150,6 @@ class Model:
             case ops.CallSubprogram():
                 return _Cost(self.subprogram, 0.0)
             case ops.Branch():
-                taken = following is not None and following.insn_idx != step.insn_idx + 1
                 return _Cost(self.taken if taken else self.slot, self.cycle)
             case ops.Jump() | ops.MayGoto():
                 return _Cost(self.taken, 0.0)
@@ -337,3 +340,12 @@ def _on_line(x: float, points: Sequence[tuple[float, float]]) -> float:
     ahead = next((index for index, (end, _) in enumerate(points) if x <= end), len(points) - 1)
     (x0, y0), (x1, y1) = points[ahead - 1], points[ahead]
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+
+
+def _reads(op: Op) -> tuple[int, ...]:
+    """What an instruction waits for. A call into the program moves no arguments: each is as ready as it was."""
+    return () if isinstance(op, ops.CallSubprogram) else uses(op)
+
+
+def _writes(op: Op) -> tuple[int, ...]:
+    return () if isinstance(op, ops.CallSubprogram) else defines(op)

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -93,7 +94,8 @@ class Fit:
     something waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work,
     `enter_ns` what entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple
     instruction, `taken_uops` how many of those a branch that is taken is worth, `div_share` the part of a division's latency
-    in which no other one starts. `error` is the median error on the programs of the fit, as a share.
+    in which no other one starts. `unseen` are measured by predicted times, the least first, of the programs of the fit when
+    each is predicted by a fit to others.
     """
 
     hidden: float = 1.0
@@ -103,7 +105,12 @@ class Fit:
     uop_cycles: float = 0.35
     taken_uops: float = 3.0
     div_share: float = 0.2
-    error: float | None = None
+    unseen: tuple[float, ...] = ()
+
+    @property
+    def error(self) -> float | None:
+        """The median error on programs that a fit had not seen, as a share; None without a fit."""
+        return statistics.median(abs(1 - 1 / ratio) for ratio in self.unseen) if self.unseen else None
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,16 @@ class Profile:
         """The median of a case, or `otherwise` where it was not measured; never less than nothing."""
         found = self.find(experiment, case)
         return otherwise if found is None else max(found.value, 0.0)
+
+    @property
+    def likely_factors(self) -> tuple[float, float] | None:
+        """Between which multiples of its prediction 8 of 10 times lie that a program takes on that machine: what the fit is off
+        on programs it had not seen, in all the moments of the measurement. None without a fit."""
+        products = [ratio * slowdown for ratio in self.fit.unseen for slowdown in self.speed.slowdowns]
+        if len(products) < 2:
+            return None
+        cuts = statistics.quantiles(products, n=10, method="inclusive")
+        return cuts[0], cuts[-1]
 
     @property
     def elsewhere(self) -> bool:
@@ -256,4 +273,6 @@ def _parsed(body: Any, path: str) -> Profile:
         findings = tuple(Said(**said) for said in raw["findings"])
         sections[name] = Section(**{**raw, "cases": cases, "findings": findings, "missing": dict(raw["missing"])})
     speed = Speed(**{**body["speed"], "slowdowns": tuple(body["speed"]["slowdowns"])})
-    return Profile(Provenance(**body["provenance"]), sections, speed, Fit(**body["fit"]), path)
+    return Profile(
+        Provenance(**body["provenance"]), sections, speed, Fit(**{**body["fit"], "unseen": tuple(body["fit"]["unseen"])}), path
+    )

@@ -12,6 +12,8 @@ from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
 from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
 from bpfsmith.cost.profile import Profile, Quantity, Section, from_measurement
+from bpfsmith.cost.speed import Speed
+from bpfsmith.cost.terminal import section_chart
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.report import Outcome, Report
 from bpfsmith.workflow.verifying import must_load
@@ -79,19 +81,27 @@ def profile_report(profile: Profile) -> Report:
     return Report("measure", Outcome.DONE, details=body)
 
 
-def profile_lines(profile: Profile, concise: bool = False) -> Iterator[str]:
-    """Every experiment with bars, then what the study's findings depend on and whether they hold here."""
+def profile_lines(profile: Profile, concise: bool = False, charts: bool = False) -> Iterator[str]:
+    """Every experiment with bars, and curves with `charts`; then what the study's findings depend on, and if they hold here."""
     where = profile.provenance
     if where.origin == "shipped":
         yield "this profile is shipped with bpfsmith: it was measured on another machine"
     yield f"{where.cpu or where.machine}, {where.cpus} CPUs, kernel {where.kernel}, {where.measured_at}, load {where.load}"
+    yield _speed_line(profile.speed)
     for section in profile.experiments.values():
         if not concise:
             yield ""
             yield from section_lines(section)
+            yield from section_chart(section) if charts else ()
     yield ""
     yield from finding_lines(profile)
     yield from _missing_lines(profile)
+
+
+def _speed_line(speed: Speed) -> str:
+    fast, slow = speed.slowdowns[0], speed.slowdowns[-1]
+    moved = f"9 of 10 moments took {fast:.2f} to {slow:.2f} times as long; values are put right to the median"
+    return f"{speed.clock_ghz:.2f} GHz, {speed.width:.1f} simple instructions a cycle; {moved}"
 
 
 def section_lines(section: Section) -> Iterator[str]:
@@ -106,15 +116,15 @@ def section_lines(section: Section) -> Iterator[str]:
         for item in section.cases.values():
             study = number(item.study) if item.study is not None else "-"
             numbers = f"{number(item.value):>10} {number(item.spread):>8} {study:>8}"
-            noisy = " noisy" if is_noisy(item) else ""
+            noisy = " noisy" if is_noisy(item, section.unit) else ""
             yield f"  {item.title:44} {numbers}  {bar(item.value, largest)}{noisy}".rstrip()
     if section.note:
         yield f"  note: {section.note}"
 
 
-def is_noisy(item: Quantity) -> bool:
-    """Are the quartiles further apart than a tenth of the median, and than what a clock can tell?"""
-    return item.spread > max(0.1 * abs(item.value), 1)
+def is_noisy(item: Quantity, unit: str) -> bool:
+    """Are the quartiles further apart than a tenth of the median, and than the one ns that a clock can tell?"""
+    return item.spread > max(0.1 * abs(item.value), 1 if unit == "ns" else 0)
 
 
 def number(value: float) -> str:
@@ -144,8 +154,8 @@ def finding_lines(profile: Profile) -> Iterator[str]:
         yield f"{text:72} {said.component:20} {word}{ratio}{because}"
     counts = [sum(said.holds is state for _, said in found) for state in (True, False, None)]
     yield f"{counts[0]} hold, {counts[1]} do not, {counts[2]} are not resolved"
-    cases = [item for section in profile.experiments.values() for item in section.cases.values()]
-    noisy = sum(map(is_noisy, cases))
+    cases = [(item, section.unit) for section in profile.experiments.values() for item in section.cases.values()]
+    noisy = sum(is_noisy(item, unit) for item, unit in cases)
     if noisy:
         yield f"{noisy} of {len(cases)} cases are noisy: on a quieter machine, or with --pace 3, more would resolve"
 
