@@ -64,7 +64,7 @@ def main() -> int:
         row = (item.path.cost.ns, item.measured.value, item.error, item.put_right.value, item.error_put_right)
         print(f"{item.name:18} {len(item.path.path.steps):5}", end=" ")
         print("{:9.1f} {:9.1f} {:6.0%} {:9.1f} {:6.0%}".format(*row), f"{item.put_right.spread:6.1f}")
-    print(f"{len(checks)} programs; the machine is {found.slowdown:.2f} times as slow as when the profile was made")
+    print(f"{len(checks)} programs; they ran {found.slowdown:.2f} times as slow as on a core to itself")
     for words, of in (("as measured", lambda item: item.measured.value), ("put right", lambda item: item.put_right.value)):
         print(f"{words:12}", *_summary(checks, of), sep="  ")
     with Path(args.csv).open("w", newline="") as out:

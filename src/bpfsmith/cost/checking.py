@@ -88,11 +88,11 @@ def check(
     seconds = max(SECONDS, _SECONDS_EACH * len(programs))
     experiment = Experiment("check", "", "", "programs as they are", "ns", cases, opened, seconds=seconds)
     taken = take(experiment, bench)
-    typical = model.profile.speed.reading
-    results = (conclude(taken), conclude(taken, typical))
+    own = model.profile.speed.reading
+    results = (conclude(taken), conclude(taken, own))
     as_it_was, put_right = ({item.case.name: item.estimate for item in result.measured} for result in results)
     checks = []
     for name, (program, _) in named.items():
         path = predict(program, model, packet=packet, maps={**(maps or {}), **found[name]}).likely
         checks.append(Check(program.name, path, as_it_was[name], put_right[name]))
-    return Checks(tuple(checks), statistics.median(slowdown(moment, typical) for moment in taken.moments))
+    return Checks(tuple(checks), statistics.median(slowdown(moment, own) for moment in taken.moments))

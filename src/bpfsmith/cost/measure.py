@@ -87,7 +87,7 @@ class Taken:
 def measure(
     experiments: Sequence[Experiment], bench: Bench, *, pace: float = 1.0, say: Progress = lambda text: None
 ) -> Measurement:
-    """Run experiments one after the other, and put all of them right to the speed that was typical over the whole of it.
+    """Run experiments one after the other, and put all of them right to the speed of a core to itself.
 
     `pace` stretches (or shortens) the time that each may take. An experiment that cannot be done here is a result without
     values and with the reason.
@@ -164,18 +164,18 @@ def _pad(lists: dict[str, list[T]], name: str, length: int, filling: T) -> list[
     return found
 
 
-def conclude(taken: Taken, typical: Reading | None = None) -> Result:
-    """What the samples of one experiment say, put right to the `typical` speed, or as they came."""
+def conclude(taken: Taken, own: Reading | None = None) -> Result:
+    """What the samples of one experiment say, put right to the speed `own`, or as they came."""
     experiment = taken.experiment
     cases = {case.name: case for case in experiment.cases}
     samples = {
-        name: _put_right(experiment, cases.get(name.removeprefix(_CONTROL)), values, taken.readings[name], typical)
-        if typical is not None
+        name: _put_right(experiment, cases.get(name.removeprefix(_CONTROL)), values, taken.readings[name], own)
+        if own is not None
         else values
         for name, values in taken.samples.items()
     }
     twins = [name.removeprefix(_CONTROL) for name in samples if name.startswith(_CONTROL)]
-    control = next((name for name in twins if min(samples[name]) > 0), None)
+    control = next((name for name in twins if not any(value <= 0 for value in samples[name])), None)
     noise = noise_of(samples[control], samples[_CONTROL + control]) if control is not None else 0.0
     net = {}
     for case in experiment.cases:
@@ -197,13 +197,13 @@ def conclude(taken: Taken, typical: Reading | None = None) -> Result:
 
 
 def _put_right(
-    experiment: Experiment, case: Case | None, values: Sequence[float], readings: Sequence[Reading], typical: Reading
+    experiment: Experiment, case: Case | None, values: Sequence[float], readings: Sequence[Reading], own: Reading
 ) -> tuple[float, ...]:
     expected = 0.0 if case is not None and case.waits else 1.0
     if experiment.higher_is_better:
         times = [1 / value if value else math.nan for value in values]
-        return tuple(1 / value for value in put_right(times, readings, typical, expected))
-    return tuple(put_right(values, readings, typical, expected))
+        return tuple(1 / value for value in put_right(times, readings, own, expected))
+    return tuple(put_right(values, readings, own, expected))
 
 
 def _finding(ordering: Ordering, net: Mapping[str, tuple[float, ...]], noise: float, experiment: Experiment) -> Finding:

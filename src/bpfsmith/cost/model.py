@@ -25,6 +25,7 @@ BPF_TAIL_CALL = 12
 _WINDOW = 224  # instructions that a core of this decade looks ahead (Skylake's reorder buffer)
 _LOAD_CYCLES = 5  # from the first-level cache, Skylake
 _CACHE_LINE = 64
+_WORD = 4
 _BASE_KEY_BYTES = 4  # of the maps that the profile's walks look up
 _MANY_KEYS = 100_000
 
@@ -75,6 +76,7 @@ class Model:
         self.shift = insns.value("insns", "shift_latency", self.cycle)
         self.swap = insns.value("insns", "swap_latency", self.cycle)
         self.forward = insns.value("insns", "forward_latency", 5 * self.cycle)
+        self.stall = insns.value("insns", "stall_latency", 13 * self.cycle) - self.forward
         self.taken = self.slot * self.fit.taken_uops
         self.atomic = insns.value("helpers", "atomic_fetch_add", 20 * self.cycle)
         self.subprogram = insns.value("helpers", "subprogram_call", 5 * self.cycle)
@@ -87,12 +89,13 @@ class Model:
         guesses: dict[str, None] = {}
         known: dict[object, tuple[_Cost, tuple[int, ...], tuple[int, ...]]] = {}  # of instructions that come again, in loops
         ready = [0.0] * 11
-        memory: dict[object, float] = {}
+        memory: dict[tuple[object, object, int], float] = {}
+        narrow: dict[tuple[object, object, int], int] = {}  # stores of less than a word, and when
         front = retired = 0.0
         window: list[float] = []
         per_insn: dict[tuple[str, int], float] = {}
         before = 0.0
-        for step, following in itertools.zip_longest(steps, steps[1:]):
+        for index, (step, following) in enumerate(itertools.zip_longest(steps, steps[1:])):
             where = step.function, step.insn_idx
             taken = following is not None and following.insn_idx != step.insn_idx + 1
             if (found := known.get((where, taken, step.call))) is None:
@@ -104,11 +107,16 @@ class Model:
                 start = max(start, window[-_WINDOW])
             front = max(front + cost.slots, start - _WINDOW * self.slot)
             done = start + cost.latency
+            if step.call is not None and self._stalls(program, step.call, narrow, index):
+                front, done = front + self.stall, done + self.stall
             match step.op:
                 case ops.Load() if step.address is not None and step.address in memory:
                     done = max(done, memory[step.address] + self.forward)
-                case ops.Store() if step.address is not None:
+                case ops.Store(size=size) if step.address is not None:
                     memory[step.address] = done
+                    narrow.pop(step.address, None)
+                    if size < _WORD:
+                        narrow[step.address] = index
                 case _:
                     pass
             for item in writes:
@@ -123,6 +131,16 @@ class Model:
             first = steps[0].function, steps[0].insn_idx
             per_insn[first] = per_insn.get(first, 0.0) + entry
         return PathCost(before + entry, per_insn, tuple(guesses))
+
+    def _stalls(self, program: Program, call: Call, narrow: Mapping[tuple[object, object, int], int], index: int) -> bool:
+        """Does a map read its key by words of which halves were stored a moment ago? Such a load cannot be forwarded: it waits
+        until the stores have left the store buffer. Hashes read 32 bits at a time (jhash2)."""
+        spec = next((spec for spec in program.maps if spec.name == call.map), None)
+        if spec is None or call.key is None or "HASH" not in spec.type:
+            return False
+        kind, region, start = call.key
+        near = ((kind, region, start + offset) for offset in range(spec.key_size))
+        return any(index - narrow[address] < _WINDOW for address in near if address in narrow)
 
     def _elapsed(self, front: float, retired: float) -> float:
         return front + (1 - self.fit.hidden) * max(retired - front, 0.0)

@@ -84,7 +84,7 @@ class State:
         )
 
 
-def address_of(state: State, op: Op) -> Hashable | None:
+def address_of(state: State, op: Op) -> tuple[Hashable, Hashable, int] | None:
     match op:
         case ops.Load(base=base, offset=offset) | ops.Store(base=base, offset=offset) | ops.Atomic(base=base, offset=offset):
             pointer = state.registers[base]

@@ -175,7 +175,9 @@ class _Walk:
     def _call(self, state: State) -> Call:
         arguments = state.registers[1 : ARGUMENTS + 1]
         named = next((str(item.region) for item in arguments if isinstance(item, Pointer) and item.kind == "map"), None)
-        return Call(named, tuple(item if isinstance(item, int) else None for item in arguments))
+        key = arguments[1]
+        at = (key.kind, key.region, key.offset) if isinstance(key, Pointer) and key.offset is not None else None
+        return Call(named, tuple(item if isinstance(item, int) else None for item in arguments), key=at)
 
     def _helper(self, state: State, number: int) -> None:
         arguments = state.registers[1 : ARGUMENTS + 1]

@@ -24,27 +24,34 @@ from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 
 _CYCLES = 2_000 * 3  # a 64-bit multiplication takes 3 cycles on x86 since Nehalem, and on Zen
-_INSNS = 1_000 * 30
-_TRIES = 3
+_INSNS = 30_000
+_BODY = 120  # so long that where the loop's branch happens to lie makes no difference; with 30 it is a tenth
+_TRIES = 4
 _FRAME = bytes(60)
+_BLUR = 0.12
+"""Widths closer than this (as logarithms) are one: so far the yardstick moves by itself, and a neighbour takes a half."""
 _LEAST_MOVE = 0.02
-_GRID = tuple(n / 10 for n in range(13))
+_GRID = tuple(n / 10 for n in range(16))
+_LEAST_STEADY = 10
 _PRIOR = 0.02
 """By how much a power must bring the quartiles of the logarithms together, for each 1 that it lies off what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A moment's clock, and how many simple instructions a cycle the core had for us."""
+    """A moment's clock, and how many simple instructions a cycle the core had for us; or those of a while between two moments,
+    which is not `steady` when they differ."""
 
     clock_ghz: float
     width: float
+    steady: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What all values of a measurement are put right to: the medians of its readings. `slowdowns` are quantiles, evenly spaced
-    and from the fastest moment on, of how long a program takes relative to that (1.3: three tenths longer)."""
+    """What all values of a measurement are put right to: its median clock, and the width of the tenth of its moments in which
+    the core was most its own. `slowdowns` are quantiles, evenly spaced and from the fastest moment on, of how long a program
+    took relative to that (1.3: three tenths longer)."""
 
     clock_ghz: float
     width: float
@@ -60,7 +67,7 @@ class Yardsticks:
 
     def __init__(self, stack: ExitStack) -> None:
         self._chain = _loaded(stack, "chain", ["r1 *= r2"] * 20, 100)
-        self._side = _loaded(stack, "side", [f"r{n} += 1" for n in range(1, 6)] * 6, 1_000)
+        self._side = _loaded(stack, "side", [f"r{n} += 1" for n in range(1, 6)] * (_BODY // 5), _INSNS // _BODY)
 
     def read(self) -> Reading:
         """A few microseconds of each."""
@@ -68,8 +75,8 @@ class Yardsticks:
         return Reading(clock, _INSNS / self._ns(self._side) / clock)
 
     def _ns(self, program: Accepted) -> float:
-        times = [float(syscall.prog_test_run(program.fd, _FRAME).return_value) for _ in range(_TRIES)]
-        return max(statistics.median(times), 1.0)
+        # The least: the first run is one with cold caches, and an interrupt is no part of the work.
+        return max(float(min(syscall.prog_test_run(program.fd, _FRAME).return_value for _ in range(_TRIES))), 1.0)
 
 
 def _loaded(stack: ExitStack, name: str, body: Sequence[str], turns: int) -> Accepted:
@@ -83,34 +90,43 @@ def _loaded(stack: ExitStack, name: str, body: Sequence[str], turns: int) -> Acc
 
 def between(before: Reading, after: Reading) -> Reading:
     """The speed of what ran between two readings."""
-    return Reading((before.clock_ghz + after.clock_ghz) / 2, 2 / (1 / before.width + 1 / after.width))
+    clock, width = (before.clock_ghz + after.clock_ghz) / 2, 2 / (1 / before.width + 1 / after.width)
+    return Reading(clock, width, abs(math.log(slowdown(before, after))) < _BLUR)
 
 
 def speed_of(readings: Sequence[Reading]) -> Speed:
-    """The typical speed among readings, and how far moments lie from it."""
+    """The speed of a core to itself, as far as these readings tell, and how far moments lie from it."""
     clock = statistics.median(item.clock_ghz for item in readings)
-    width = statistics.median(item.width for item in readings)
-    typical = Reading(clock, width)
-    slowdowns = [slowdown(item, typical) for item in readings]
+    width = sorted(item.width for item in readings)[round(0.9 * (len(readings) - 1))]
+    own = Reading(clock, width)
+    slowdowns = [slowdown(item, own) for item in readings]
     cuts = statistics.quantiles(slowdowns, n=20, method="inclusive") if len(slowdowns) > 1 else slowdowns
     return Speed(clock, width, tuple(sorted(cuts)))  # sorted: interpolating rounds
 
 
-def slowdown(now: Reading, typical: Reading, power: float = 1.0) -> float:
-    """How much longer than at the typical speed something takes now that uses the core's width to this power."""
-    return typical.clock_ghz / now.clock_ghz * math.pow(typical.width / now.width, power)
+def slowdown(now: Reading, own: Reading, power: float = 1.0) -> float:
+    """How much longer than on a core to itself something takes now that uses the core's width to this power."""
+    narrower = own.width / now.width
+    if abs(math.log(narrower)) < _BLUR:
+        narrower = 1.0
+    return own.clock_ghz / now.clock_ghz * math.pow(narrower, power)
 
 
-def put_right(samples: Sequence[float], readings: Sequence[Reading], typical: Reading, expected: float = 1.0) -> list[float]:
-    """Times as they would be at the typical speed. `expected` is the power of the width where the samples do not tell: 1 for
-    programs, 0 for what waits for one instruction after the other."""
-    power = _power(samples, readings, typical, expected)
-    return [sample / slowdown(now, typical, power) for sample, now in zip(samples, readings, strict=True)]
+def put_right(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float = 1.0) -> list[float]:
+    """Times as they would be on a core to itself; NaN for those during which it changed, where enough others are left.
+
+    `expected` is the power of the width where the samples do not tell: 1 for programs, 0 for what waits for one instruction
+    after the other.
+    """
+    if sum(now.steady for now in readings) >= max(_LEAST_STEADY, len(readings) / 3):
+        samples = [sample if now.steady else math.nan for sample, now in zip(samples, readings, strict=True)]
+    power = _power(samples, readings, own, expected)
+    return [sample / slowdown(now, own, power) for sample, now in zip(samples, readings, strict=True)]
 
 
-def _power(samples: Sequence[float], readings: Sequence[Reading], typical: Reading, expected: float) -> float:
+def _power(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float) -> float:
     pairs = [
-        (math.log(sample / slowdown(now, typical, 0.0)), math.log(typical.width / now.width))
+        (math.log(sample / slowdown(now, own, 0.0)), math.log(slowdown(now, own) / slowdown(now, own, 0.0)))
         for sample, now in zip(samples, readings, strict=True)
         if sample > 0  # and no NaN
     ]

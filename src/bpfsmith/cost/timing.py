@@ -15,7 +15,8 @@ from bpfsmith.kernel.load import Accepted, Rejected, load
 from bpfsmith.kernel.maps import MapSet, open_maps
 from bpfsmith.objfile.object import Object
 
-REPEAT = 4_000
+REPEAT, XDP_REPEAT = 2_000, 4_000
+"""Runs in a test run: few, so that the machine's speed seldom changes within a sample; with XDP most of that is waiting."""
 _COPIES = 5
 _EMPTY = {"BPF_PROG_TYPE_XDP": "pass_xdp", "BPF_PROG_TYPE_SCHED_CLS": "pass_tcx", "BPF_PROG_TYPE_SOCKET_FILTER": "pass_socket"}
 """Programs of net.bpf.c that do nothing, by type: those whose test run repeats on a packet, and is timed."""
@@ -62,5 +63,5 @@ def _loaded(stack: ExitStack, program: Program, maps: MapSet) -> list[Accepted]:
 
 def _timed(case: str, copies: Sequence[Accepted], packet: bytes) -> Action:
     if copies[0].program_type.name == "BPF_PROG_TYPE_XDP":  # see wall_ns
-        return lambda: {case: statistics.median(testrun.run(copy, packet, REPEAT).duration_ns for copy in copies)}
-    return lambda: {case: statistics.median(wall_ns(copy, packet, REPEAT, tries=4) for copy in copies)}
+        return lambda: {case: statistics.median(testrun.run(copy, packet, XDP_REPEAT).duration_ns for copy in copies)}
+    return lambda: {case: statistics.median(wall_ns(copy, packet, REPEAT, tries=3) for copy in copies)}

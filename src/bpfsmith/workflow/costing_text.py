@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,9 +89,12 @@ def _path_lines(prediction: Prediction, profile: Profile) -> Iterator[str]:
 def _trust(profile: Profile) -> str:
     if profile.fit.error is None:
         return "how far off that may be is not known: the profile lacks the table insns"
-    slowest = profile.speed.slowdowns[-1]
-    moments = f"; in 1 of 20 moments there it takes {slowest:.1f} times as long" if slowest > _UNEVEN else ""
-    return f"at {profile.speed.clock_ghz:.2f} GHz; programs that the fit had not seen were {profile.fit.error:.0%} off{moments}"
+    half, slowest = statistics.median(profile.speed.slowdowns), profile.speed.slowdowns[-1]
+    moments = (
+        f"; there half of the moments took {half:.2f} times as long or more, 1 of 20 {slowest:.2f}" if slowest > _UNEVEN else ""
+    )
+    core = f"at {profile.speed.clock_ghz:.2f} GHz, the core to itself"
+    return f"{core}; programs that the fit had not seen were {profile.fit.error:.0%} off{moments}"
 
 
 def _check_lines(check: Check, slowdown: float) -> Iterator[str]:
@@ -99,8 +103,8 @@ def _check_lines(check: Check, slowdown: float) -> Iterator[str]:
     rounds = f"median of {measured.samples} rounds, quartiles {number(measured.spread)} apart"
     yield f"checked in the kernel's test run: {number(measured.value)} ns ({rounds})"
     yield f"  predicted for that packet {number(path.cost.ns)} ns ({path.outcome}): {check.error:.0%} off"
-    there = f"at that speed {number(check.put_right.value)} ns: {check.error_put_right:.0%} off"
-    yield f"  the machine is {slowdown:.2f} times as slow as when the profile was made; {there}"
+    there = f"put right to that {number(check.put_right.value)} ns: {check.error_put_right:.0%} off"
+    yield f"  it ran {slowdown:.2f} times as slow as the core to itself that the profile is true for; {there}"
 
 
 def _hook_line(program: Program, profile: Profile) -> Iterator[str]:

@@ -100,7 +100,7 @@ def profile_lines(profile: Profile, concise: bool = False, charts: bool = False)
 
 def _speed_line(speed: Speed) -> str:
     fast, slow = speed.slowdowns[0], speed.slowdowns[-1]
-    moved = f"9 of 10 moments took {fast:.2f} to {slow:.2f} times as long; values are put right to the median"
+    moved = f"9 of 10 moments took {fast:.2f} to {slow:.2f} times as long; values are put right to a core to itself"
     return f"{speed.clock_ghz:.2f} GHz, {speed.width:.1f} simple instructions a cycle; {moved}"
 
 
