@@ -22,7 +22,7 @@ from bpfsmith.cost.sampling import (
     estimate,
     noise_of,
 )
-from bpfsmith.cost.speed import Reading, Speed, between, put_right, speed_of
+from bpfsmith.cost.speed import Reading, Speed, between, power_of, put_right, speed_of
 from bpfsmith.diagnostic import KernelError
 
 LEAST_ROUNDS, MOST_ROUNDS = 15, 61
@@ -168,19 +168,18 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
     """What the samples of one experiment say, put right to the speed `own`, or as they came."""
     experiment = taken.experiment
     cases = {case.name: case for case in experiment.cases}
-    samples = {
-        name: _put_right(experiment, cases.get(name.removeprefix(_CONTROL)), values, taken.readings[name], own)
-        if own is not None
-        else values
-        for name, values in taken.samples.items()
-    }
-    twins = [name.removeprefix(_CONTROL) for name in samples if name.startswith(_CONTROL)]
-    control = next((name for name in twins if not any(value <= 0 for value in samples[name])), None)
-    noise = noise_of(samples[control], samples[_CONTROL + control]) if control is not None else 0.0
-    net = {}
-    for case in experiment.cases:
-        if case.name in samples and (case.floor is None or case.floor in samples):
-            net[case.name] = above(samples[case.name], samples[case.floor]) if case.floor else samples[case.name]
+    net, controls = {}, []
+    for name in taken.samples:
+        case = cases[name.removeprefix(_CONTROL)]
+        if case.floor is not None and case.floor not in taken.samples:
+            continue
+        power = _power(taken, name, case, own) if own is not None else 1.0
+        values = _at_speed(taken, name, power, own)
+        if name == case.name:  # its floor is put right as it is itself, or there would be something left of nothing
+            net[name] = above(values, _at_speed(taken, case.floor, power, own)) if case.floor else values
+        elif not any(value <= 0 for value in values):
+            controls.append((_at_speed(taken, case.name, power, own), values))
+    noise = noise_of(*controls[0]) if controls else 0.0
     gone = {item.case for item in taken.missing}
     missing = (
         *taken.missing,
@@ -192,18 +191,25 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
         if case.name in net and not case.is_floor and any(not math.isnan(value) for value in net[case.name])
     )
     findings = tuple(_finding(ordering, net, noise, experiment) for ordering in experiment.orderings)
-    rounds = max((len(values) for values in samples.values()), default=0)
+    rounds = max((len(values) for values in taken.samples.values()), default=0)
     return Result(experiment, measured, findings, missing, noise, rounds)
 
 
-def _put_right(
-    experiment: Experiment, case: Case | None, values: Sequence[float], readings: Sequence[Reading], own: Reading
-) -> tuple[float, ...]:
-    expected = 0.0 if case is not None and case.waits else 1.0
-    if experiment.higher_is_better:
-        times = [1 / value if value else math.nan for value in values]
-        return tuple(1 / value for value in put_right(times, readings, own, expected))
-    return tuple(put_right(values, readings, own, expected))
+def _power(taken: Taken, name: str, case: Case, own: Reading) -> float:
+    times = taken.samples[name]
+    if taken.experiment.higher_is_better:
+        times = tuple(1 / value if value else math.nan for value in times)
+    return power_of(times, taken.readings[name], own, 0.0 if case.waits else 1.0)
+
+
+def _at_speed(taken: Taken, name: str, power: float, own: Reading | None) -> tuple[float, ...]:
+    values, readings = taken.samples[name], taken.readings[name]
+    if own is None:
+        return values
+    if taken.experiment.higher_is_better:
+        rates = put_right([1 / value if value else math.nan for value in values], readings, own, power)
+        return tuple(1 / rate for rate in rates)
+    return put_right(values, readings, own, power)
 
 
 def _finding(ordering: Ordering, net: Mapping[str, tuple[float, ...]], noise: float, experiment: Experiment) -> Finding:

@@ -112,23 +112,23 @@ def slowdown(now: Reading, own: Reading, power: float = 1.0) -> float:
     return own.clock_ghz / now.clock_ghz * math.pow(narrower, power)
 
 
-def put_right(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float = 1.0) -> list[float]:
-    """Times as they would be on a core to itself; NaN for those during which it changed, where enough others are left.
-
-    `expected` is the power of the width where the samples do not tell: 1 for programs, 0 for what waits for one instruction
-    after the other.
-    """
-    if sum(now.steady for now in readings) >= max(_LEAST_STEADY, len(readings) / 3):
-        samples = [sample if now.steady else math.nan for sample, now in zip(samples, readings, strict=True)]
-    power = _power(samples, readings, own, expected)
-    return [sample / slowdown(now, own, power) for sample, now in zip(samples, readings, strict=True)]
+def put_right(samples: Sequence[float], readings: Sequence[Reading], own: Reading, power: float = 1.0) -> tuple[float, ...]:
+    """Times as they would be on a core to itself, for what slows down with this power of the width. NaN for those during which
+    the speed changed, where enough others are left."""
+    enough = sum(now.steady for now in readings) >= max(_LEAST_STEADY, len(readings) / 3)
+    return tuple(
+        math.nan if enough and not now.steady else sample / slowdown(now, own, power)
+        for sample, now in zip(samples, readings, strict=True)
+    )
 
 
-def _power(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float) -> float:
+def power_of(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float = 1.0) -> float:
+    """The power of the width that leaves the least spread among these times; where they do not tell the `expected` one: 1 for
+    programs, 0 for what waits for one instruction after the other."""
     pairs = [
         (math.log(sample / slowdown(now, own, 0.0)), math.log(slowdown(now, own) / slowdown(now, own, 0.0)))
         for sample, now in zip(samples, readings, strict=True)
-        if sample > 0  # and no NaN
+        if sample > 0 and now.steady  # and no NaN
     ]
     if len(pairs) < 8 or _spread([width for _, width in pairs]) < _LEAST_MOVE:
         return expected

@@ -10,8 +10,8 @@ import pytest
 
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiment import Case, Experiment, Opened
-from bpfsmith.cost.measure import conclude, sample
-from bpfsmith.cost.speed import Reading, put_right, slowdown, speed_of
+from bpfsmith.cost.measure import Taken, conclude, sample
+from bpfsmith.cost.speed import Reading, between, power_of, put_right, slowdown, speed_of
 
 ALONE, SHARED = Reading(3.0, 3.7), Reading(3.0, 1.9)
 SLOWER = Reading(2.6, 3.7)
@@ -28,7 +28,7 @@ def test_what_the_machine_did_is_taken_out(power: float) -> None:
     for seed in range(20):
         readings, draw = moments(seed), random.Random(seed)
         samples = [100 * slowdown(now, ALONE, power) * draw.gauss(1, 0.01) for now in readings]
-        right = put_right(samples, readings, ALONE)
+        right = [v for v in put_right(samples, readings, ALONE, power_of(samples, readings, ALONE)) if v == v]
         assert statistics.median(right) == pytest.approx(100, rel=0.02)
         q1, _, q3 = statistics.quantiles(right, n=4)
         assert q3 - q1 < 3
@@ -38,15 +38,45 @@ def test_a_difference_between_programs_stays() -> None:
     """One that takes 15 % more in the same moments takes 15 % more afterwards."""
     readings = moments(1)
     samples = [100 * slowdown(now, ALONE, 0.8) for now in readings]
-    more = put_right([1.15 * item for item in samples], readings, ALONE)
-    assert statistics.median(more) / statistics.median(put_right(samples, readings, ALONE)) == pytest.approx(1.15)
+    more = [1.15 * item for item in samples]
+    left, right = (put_right(times, readings, ALONE, power_of(times, readings, ALONE)) for times in (more, samples))
+    assert statistics.median(left) / statistics.median(right) == pytest.approx(1.15)
 
 
 @pytest.mark.parametrize(("expected", "left"), [(1.0, 100.0), (0.0, 100 * 3.7 / 1.9)])
 def test_where_nothing_moved_what_is_expected_counts(expected: float, left: float) -> None:
     """A whole experiment beside a neighbour: a program is put right by the core's width, what waits is not."""
     samples = [100 * 3.7 / 1.9] * 20
-    assert statistics.median(put_right(samples, [SHARED] * 20, ALONE, expected)) == pytest.approx(left)
+    power = power_of(samples, [SHARED] * 20, ALONE, expected)
+    assert statistics.median(put_right(samples, [SHARED] * 20, ALONE, power)) == pytest.approx(left)
+
+
+def test_samples_during_which_the_speed_changed_are_dropped() -> None:
+    """A neighbour that came in the middle of a sample says nothing of the sample; with few others it is better than nothing."""
+    changed = between(ALONE, SHARED)
+    assert not changed.steady
+    assert between(ALONE, ALONE).steady
+    right = put_right([100.0] * 12 + [150.0] * 5, [ALONE] * 12 + [changed] * 5, ALONE)
+    assert [value for value in right if value == value] == pytest.approx([100.0] * 12)
+    assert all(value == value for value in put_right([150.0] * 5, [changed] * 5, ALONE))
+
+
+def test_nothing_is_left_of_an_empty_program() -> None:
+    """What takes as long as its floor takes nothing above it, whatever the machine did, and however it is put right."""
+    readings = moments(3)
+    draw = random.Random(3)
+    values = [30 * slowdown(now, ALONE, 0.6) * draw.gauss(1, 0.01) for now in readings]
+    again = [30 * slowdown(now, ALONE, 0.6) * draw.gauss(1, 0.01) for now in readings]
+    cases = (Case("floor", "floor", is_floor=True), Case("empty", "empty", None, "floor"))
+
+    def opened(bench: Bench, stack: ExitStack) -> Opened:
+        raise AssertionError
+
+    taken = Taken(
+        Experiment("x", "x", "", "x", "ns", cases, opened), {"floor": tuple(values), "empty": tuple(again)},
+        {"floor": tuple(readings), "empty": tuple(readings)}, tuple(readings), (),
+    )  # fmt: skip
+    assert conclude(taken, ALONE).measured[0].estimate.value == pytest.approx(0, abs=0.3)
 
 
 def test_the_speed_is_that_of_a_core_to_itself() -> None:
