@@ -69,6 +69,10 @@ def test_more_keys_cost_more() -> None:
         (("measure", "--table", "nonsense"), "unknown-table"),
         (("measure", "--show", "--plot", "x.gif"), "unknown-file-type"),
         (("measure", "--pace", "0"), "bad-command"),
+        (("measure", "-o", "missing/profile.json"), "unwritable-output"),
+        (("cost", CACHE, "--rate", "5"), "bad-command"),
+        (("cost", CACHE, "--service-ns", "5"), "bad-command"),
+        (("cost", ROOT / "benchmarks/held_out/filters.bpf.c:accounting", "--hits", "0.5"), "bad-command"),
     ],
 )
 def test_bad_input_is_said(arguments: tuple[str | Path, ...], id: str, tmp_path: Path) -> None:
@@ -88,6 +92,13 @@ def test_the_shipped_profile_is_shown() -> None:
     report = bpfsmith("measure", "--show", "--output-format", "json").envelope
     shipped = json.loads((ROOT / "src/bpfsmith/cost/default_profile.json").read_text())
     assert report["experiments"] == shipped["experiments"]
+
+
+def test_a_table_of_a_profile_is_shown() -> None:
+    """And nothing else of it."""
+    shown = bpfsmith("measure", "--show", "--table", "copy").out
+    assert "Table 6" in shown
+    assert "Table 3" not in shown
 
 
 def test_pictures_are_drawn_in_the_terminal() -> None:

@@ -75,6 +75,19 @@ class Question:
             if value is not None and not least <= value <= most:
                 help_text = f"give a number from {least:g} to {most:g}"
                 raise InputError(Diagnostic("bad-command", f"{name} {value:g} makes no sense", help=help_text))
+        advises = self.workload is not None or self.hits is not None
+        for name, given in (
+            ("--baseline-ns", self.baseline_ns is not None),
+            ("--service-ns", self.service_ns),
+            ("--saves-ns", self.saved_ns),
+            ("--rate", self.per_second is not None),
+        ):
+            if given and not advises:
+                raise InputError(
+                    Diagnostic(
+                        "bad-command", f"{name} is for advice, and there is no workload", help="give --workload or --hits"
+                    )
+                )
         if self.workload is not None and self.hits is not None:
             raise InputError(
                 Diagnostic("bad-command", "--workload and --hits say the same thing twice", help="give one of them")
@@ -160,10 +173,18 @@ def costs_of(question: Question, profile: Profile, program: Program, workload: W
     if workload.fast_ns is not None:
         trivial = profile.value(*_TRIVIAL, 9.0)
         fast = _needed(profile, "hooks.echo", hook.echo) + max(workload.fast_ns - trivial, 0.0)
-    slow = workload.slow_ns or 0.0
-    if hook.passing is not None:
-        slow += max(_needed(profile, "hooks.echo", hook.passing) - _needed(profile, "hooks.echo", hook.baseline), 0.0)
-    return Costs(baseline, fast, slow, question.saved_ns, workload.program_ns)
+    adds = _hook_ns(profile, hook)
+    return Costs(baseline, fast, (workload.slow_ns or 0.0) + adds, question.saved_ns, workload.program_ns, adds)
+
+
+def _hook_ns(profile: Profile, hook: Hook) -> float:
+    """What an empty program at the hook adds to a request that passes: measured by itself, and as what it adds to round trips,
+    where the client's device needs a program too (native XDP on veth). The difference of round trips is blurred, so that it
+    counts only where it is more."""
+    adds = profile.value("hooks.prepare", hook.echo, 0.0)
+    if hook.passing is None:
+        return adds
+    return max(_needed(profile, "hooks.echo", hook.passing) - _needed(profile, "hooks.echo", hook.baseline), adds)
 
 
 def _needed(profile: Profile, experiment: str, case: str) -> float:
@@ -210,6 +231,7 @@ def cost_report(costed: list[Costed]) -> Report:
         }[advice.verdict]  # fmt: skip
         details["advice"] = {
             **asdict(advice), "relative": advice.relative(advice.hits), "headline": advice.headline,
+            "dearest_answer_ns": advice.dearest_answer_ns,
             "workload": asdict(advised.workload),
         }  # fmt: skip
     return Report("cost", outcome, programs=programs, details=details)

@@ -83,18 +83,18 @@ def _path_lines(prediction: Prediction, profile: Profile) -> Iterator[str]:
     likely, cheapest, dearest = (item.cost.ns for item in (prediction.likely, prediction.cheapest, prediction.dearest))
     cycles = f" ({number(likely * profile.speed.clock_ghz)} cycles)"
     yield f"  likely {number(likely)} ns{cycles}, cheapest {number(cheapest)}, dearest {number(dearest)}"
-    yield f"  {_trust(profile)}"
+    yield from _trust(profile)
 
 
-def _trust(profile: Profile) -> str:
+def _trust(profile: Profile) -> Iterator[str]:
     if profile.fit.error is None:
-        return "how far off that may be is not known: the profile lacks the table insns"
+        yield "  how far off that may be is not known: the profile lacks the table insns"
+        return
+    core = f"at {profile.speed.clock_ghz:.2f} GHz with the core to itself"
+    yield f"  {core}; programs that the fit had not seen were {profile.fit.error:.0%} off"
     half, slowest = statistics.median(profile.speed.slowdowns), profile.speed.slowdowns[-1]
-    moments = (
-        f"; there half of the moments took {half:.2f} times as long or more, 1 of 20 {slowest:.2f}" if slowest > _UNEVEN else ""
-    )
-    core = f"at {profile.speed.clock_ghz:.2f} GHz, the core to itself"
-    return f"{core}; programs that the fit had not seen were {profile.fit.error:.0%} off{moments}"
+    if slowest > _UNEVEN:
+        yield f"  neighbours on the core slowed that machine: {half:.2f} times in the median moment, {slowest:.2f} in 1 of 20"
 
 
 def _check_lines(check: Check, slowdown: float) -> Iterator[str]:
@@ -181,8 +181,12 @@ def advice_lines(advice: Advice, workload: Workload) -> Iterator[str]:
         if advice.break_even is not None:
             low, high = (f"{value:.0%}" if value is not None else "never" for value in (advice.low, advice.high))
             yield f"  break-even at {advice.break_even:.0%}; from {low} to {high} if the predicted costs are off by 20 %"
+        if (most := advice.dearest_answer_ns) is not None:
+            yield f"  at {advice.hits:.0%} of hits it pays while an answer in the kernel takes less than {number(most)} ns"
     yield f"  requests that pass take {advice.rho_slow:+.1%}"
-    yield f"  neighbours: {number(costs.program_ns)} ns of a CPU for each request, ahead of any process"
+    total = number(costs.program_ns + costs.hook_ns)
+    parts = f"{number(costs.program_ns)} in the program, {number(costs.hook_ns)} for its hook"
+    yield f"  neighbours: {total} ns of a CPU for each request, ahead of any process ({parts})"
 
 
 def neighbour_line(advice: Advice, per_second: float) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from bpfsmith.cost.bench import Bench
-from bpfsmith.cost.experiments import TABLES, of_tables
+from bpfsmith.cost.experiments import TABLES
+from bpfsmith.cost.experiments import of_tables as experiments_of
 from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
 from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
@@ -63,11 +64,16 @@ def measured(tables: Sequence[str], *, cpu: int | None, pace: float, say: Callab
         )
     load = os.getloadavg()[0]
     with Bench(cpu, say) as bench:
-        profile = from_measurement(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
+        profile = from_measurement(measure(experiments_of(tuple(tables)), bench, pace=pace, say=say), load)
         if "insns" in tables:
             say("fitting the prediction")
             profile = with_fit(profile, bench.object(TRAIN_FILE))
     return profile
+
+
+def of_tables(profile: Profile, tables: Sequence[str]) -> Profile:
+    """What a profile has of these tables."""
+    return replace(profile, experiments={n: item for n, item in profile.experiments.items() if item.table in tables})
 
 
 def profile_report(profile: Profile) -> Report:
