@@ -67,6 +67,8 @@ def main() -> int:
     print(f"{len(checks)} programs; they ran {found.slowdown:.2f} times as slow as on a core to itself")
     for words, of in (("as measured", lambda item: item.measured.value), ("put right", lambda item: item.put_right.value)):
         print(f"{words:12}", *_summary(checks, of), sep="  ")
+    within = [_within(item.measured.value / max(item.path.cost.ns, 1), profile.likely_factors) for item in checks]
+    print(f"{sum(within)} of {len(checks)} as measured lie where 8 of 10 are said to")
     with Path(args.csv).open("w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(("program", "insns_run", "predicted_ns", "measured_ns", "put_right_ns", "spread_ns", "error"))
@@ -74,6 +76,10 @@ def main() -> int:
             measured = item.measured.value, item.put_right.value, item.put_right.spread
             writer.writerow((item.name, len(item.path.path.steps), item.path.cost.ns, *measured, item.error))
     return 0
+
+
+def _within(ratio: float, factors: tuple[float, float] | None) -> bool:
+    return factors is not None and factors[0] <= ratio <= factors[1]
 
 
 def _summary(checks: Sequence[Check], measured: Callable[[Check], float]) -> list[str]:

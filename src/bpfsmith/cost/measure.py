@@ -22,7 +22,7 @@ from bpfsmith.cost.sampling import (
     estimate,
     noise_of,
 )
-from bpfsmith.cost.speed import Reading, Speed, between, power_of, put_right, speed_of
+from bpfsmith.cost.speed import Reading, Speed, between, kept, power_of, put_right, speed_of
 from bpfsmith.diagnostic import KernelError
 
 LEAST_ROUNDS, MOST_ROUNDS = 15, 61
@@ -168,7 +168,8 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
     """What the samples of one experiment say, put right to the speed `own`, or as they came."""
     experiment = taken.experiment
     cases = {case.name: case for case in experiment.cases}
-    net, controls = {}, []
+    net: dict[str, tuple[float, ...]] = {}
+    controls = []
     for name in taken.samples:
         case = cases[name.removeprefix(_CONTROL)]
         if case.floor is not None and case.floor not in taken.samples:
@@ -185,14 +186,17 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
         *taken.missing,
         *(Missing(c.name, "no sample came back") for c in experiment.cases if c.name not in net and c.name not in gone),
     )
+    left = {name: kept(values, taken.readings[name]) if own is not None else _there(values) for name, values in net.items()}
     measured = tuple(
-        Measured(case, estimate([value for value in net[case.name] if not math.isnan(value)]))
-        for case in experiment.cases
-        if case.name in net and not case.is_floor and any(not math.isnan(value) for value in net[case.name])
+        Measured(case, estimate(left[case.name])) for case in experiment.cases if not case.is_floor and left.get(case.name)
     )
     findings = tuple(_finding(ordering, net, noise, experiment) for ordering in experiment.orderings)
     rounds = max((len(values) for values in taken.samples.values()), default=0)
     return Result(experiment, measured, findings, missing, noise, rounds)
+
+
+def _there(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def _power(taken: Taken, name: str, case: Case, own: Reading) -> float:

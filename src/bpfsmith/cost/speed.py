@@ -113,13 +113,15 @@ def slowdown(now: Reading, own: Reading, power: float = 1.0) -> float:
 
 
 def put_right(samples: Sequence[float], readings: Sequence[Reading], own: Reading, power: float = 1.0) -> tuple[float, ...]:
-    """Times as they would be on a core to itself, for what slows down with this power of the width. NaN for those during which
-    the speed changed, where enough others are left."""
-    enough = sum(now.steady for now in readings) >= max(_LEAST_STEADY, len(readings) / 3)
-    return tuple(
-        math.nan if enough and not now.steady else sample / slowdown(now, own, power)
-        for sample, now in zip(samples, readings, strict=True)
-    )
+    """Times as they would be on a core to itself, for what slows down with this power of the width."""
+    return tuple(sample / slowdown(now, own, power) for sample, now in zip(samples, readings, strict=True))
+
+
+def kept(samples: Sequence[float], readings: Sequence[Reading]) -> list[float]:
+    """The samples that an estimate is made from: those during which the speed stayed, where they are enough; never NaN."""
+    there = [(sample, now.steady) for sample, now in zip(samples, readings, strict=True) if not math.isnan(sample)]
+    steady = [sample for sample, stayed in there if stayed]
+    return steady if len(steady) >= max(_LEAST_STEADY, len(there) / 3) else [sample for sample, _ in there]
 
 
 def power_of(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float = 1.0) -> float:
