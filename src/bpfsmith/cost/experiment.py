@@ -63,10 +63,16 @@ class Opened:
     missing: tuple[Missing, ...] = ()
 
 
+THROUGH_THE_KERNEL = 0.65
+"""The power of round trips and streams, as those were on a machine where a neighbour came and went (0.6 to 0.7)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One table or figure. `open` sets it up; everything it makes goes when the stack ends.
 
+    `width_power` says how it slows down when others use the core, where its own samples do not tell (`speed.power_of`):
+    programs by the whole of what they leave, paths through the kernel, which wait for memory more, by two thirds.
     `seconds` is how long its rounds may take. `higher_is_better` for rates: an ordering's `less` then has the higher rate.
     """
 
@@ -81,3 +87,4 @@ class Experiment:
     note: str = ""
     seconds: float = 4.0
     higher_is_better: bool = False
+    width_power: float = 1.0

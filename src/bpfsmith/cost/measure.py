@@ -165,9 +165,33 @@ def _pad(lists: dict[str, list[T]], name: str, length: int, filling: T) -> list[
 
 
 def conclude(taken: Taken, own: Reading | None = None) -> Result:
-    """What the samples of one experiment say, put right to the speed `own`, or as they came."""
+    """What the samples of one experiment say, put right to the speed `own`, or as they came.
+
+    An ordering holds or does not where samples put right and samples as they came agree on it: the same rounds have both of
+    what is compared, so that speed hardly matters, and what putting right adds or takes must not decide.
+    """
     experiment = taken.experiment
-    cases = {case.name: case for case in experiment.cases}
+    net, noise = _net(taken, own)
+    gone = {item.case for item in taken.missing}
+    missing = (
+        *taken.missing,
+        *(Missing(c.name, "no sample came back") for c in experiment.cases if c.name not in net and c.name not in gone),
+    )
+    left = {name: kept(values, taken.readings[name]) if own is not None else _there(values) for name, values in net.items()}
+    measured = tuple(
+        Measured(case, estimate(left[case.name])) for case in experiment.cases if not case.is_floor and left.get(case.name)
+    )
+    findings = tuple(_finding(ordering, net, noise, experiment) for ordering in experiment.orderings)
+    if own is not None:
+        raw, raw_noise = _net(taken, None)
+        findings = tuple(_agreed(item, _finding(item.ordering, raw, raw_noise, experiment)) for item in findings)
+    rounds = max((len(values) for values in taken.samples.values()), default=0)
+    return Result(experiment, measured, findings, missing, noise, rounds)
+
+
+def _net(taken: Taken, own: Reading | None) -> tuple[dict[str, tuple[float, ...]], float]:
+    """Every case with its floor taken off, and what the control differs by."""
+    cases = {case.name: case for case in taken.experiment.cases}
     net: dict[str, tuple[float, ...]] = {}
     controls = []
     for name in taken.samples:
@@ -180,19 +204,15 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
             net[name] = above(values, _at_speed(taken, case.floor, power, own)) if case.floor else values
         elif not any(value <= 0 for value in values):
             controls.append((_at_speed(taken, case.name, power, own), values))
-    noise = noise_of(*controls[0]) if controls else 0.0
-    gone = {item.case for item in taken.missing}
-    missing = (
-        *taken.missing,
-        *(Missing(c.name, "no sample came back") for c in experiment.cases if c.name not in net and c.name not in gone),
-    )
-    left = {name: kept(values, taken.readings[name]) if own is not None else _there(values) for name, values in net.items()}
-    measured = tuple(
-        Measured(case, estimate(left[case.name])) for case in experiment.cases if not case.is_floor and left.get(case.name)
-    )
-    findings = tuple(_finding(ordering, net, noise, experiment) for ordering in experiment.orderings)
-    rounds = max((len(values) for values in taken.samples.values()), default=0)
-    return Result(experiment, measured, findings, missing, noise, rounds)
+    return net, noise_of(*controls[0]) if controls else 0.0
+
+
+def _agreed(finding: Finding, raw: Finding) -> Finding:
+    if finding.holds == raw.holds:
+        return finding
+    if finding.holds is None:
+        return finding
+    return Finding(finding.ordering, None, finding.ratio, raw.reason or "samples as they came and put right disagree")
 
 
 def _there(values: Sequence[float]) -> list[float]:
@@ -203,7 +223,7 @@ def _power(taken: Taken, name: str, case: Case, own: Reading) -> float:
     times = taken.samples[name]
     if taken.experiment.higher_is_better:
         times = tuple(1 / value if value else math.nan for value in times)
-    return power_of(times, taken.readings[name], own, 0.0 if case.waits else 1.0)
+    return power_of(times, taken.readings[name], own, 0.0 if case.waits else taken.experiment.width_power)
 
 
 def _at_speed(taken: Taken, name: str, power: float, own: Reading | None) -> tuple[float, ...]:

@@ -31,9 +31,9 @@ _FRAME = bytes(60)
 _BLUR = 0.12
 """Widths closer than this (as logarithms) are one: so far the yardstick moves by itself, and a neighbour takes a half."""
 _LEAST_MOVE = 0.02
-_GRID = tuple(n / 10 for n in range(16))
+_GRID = tuple(n / 50 for n in range(76))
 _LEAST_STEADY = 10
-_PRIOR = 0.02
+_PRIOR = 0.05
 """By how much a power must bring the quartiles of the logarithms together, for each 1 that it lies off what was expected."""
 
 
@@ -125,8 +125,8 @@ def kept(samples: Sequence[float], readings: Sequence[Reading]) -> list[float]:
 
 
 def power_of(samples: Sequence[float], readings: Sequence[Reading], own: Reading, expected: float = 1.0) -> float:
-    """The power of the width that leaves the least spread among these times; where they do not tell the `expected` one: 1 for
-    programs, 0 for what waits for one instruction after the other."""
+    """The power of the width that leaves the least spread among these times; where they do not tell the `expected` one
+    (`Experiment.width_power`)."""
     pairs = [
         (math.log(sample / slowdown(now, own, 0.0)), math.log(slowdown(now, own) / slowdown(now, own, 0.0)))
         for sample, now in zip(samples, readings, strict=True)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from bpfsmith.cost.bench import Bench
-from bpfsmith.cost.experiment import Case, Experiment, Opened
+from bpfsmith.cost.experiment import Case, Experiment, Opened, Ordering
 from bpfsmith.cost.measure import Taken, conclude, sample
 from bpfsmith.cost.speed import Reading, between, kept, power_of, put_right, slowdown, speed_of
 
@@ -119,3 +119,18 @@ def test_a_sample_that_is_lacking_is_no_sample() -> None:
     result = conclude(taken)
     assert [item.estimate.value for item in result.measured] == [1.0, 2.0]
     assert result.measured[1].estimate.samples < 15
+
+
+def test_putting_right_does_not_make_an_ordering() -> None:
+    """Two things that take the same in the same rounds stay undecided, also where one of them is put right by too much."""
+    readings = [SHARED if n % 2 else ALONE for n in range(40)]
+    same = tuple(100.0 * slowdown(now, ALONE, 0.5) * (1 + 0.001 * (n % 7)) for n, now in enumerate(readings))
+    cases = (Case("a", "a"), Case("b", "b", waits=True))
+
+    def opened(bench: Bench, stack: ExitStack) -> Opened:
+        raise AssertionError
+
+    subject = Experiment("x", "x", "", "x", "ns", cases, opened, (Ordering("a", "b", "", ""),))
+    shared = [SHARED] * 40  # nothing tells the power: a is put right, b is not
+    taken = Taken(subject, {"a": same, "b": same}, {"a": tuple(shared), "b": tuple(shared)}, tuple(readings), ())
+    assert conclude(taken, ALONE).findings[0].holds is None
