@@ -26,7 +26,7 @@ from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
 from bpfsmith.cost.model import Model
 from bpfsmith.cost.predict import predict
-from bpfsmith.cost.profile import from_results, load_profile
+from bpfsmith.cost.profile import from_measurement, load_profile
 from bpfsmith.cost.sampling import estimate
 from bpfsmith.cost.workload import of_share
 from bpfsmith.kernel import links, syscall
@@ -94,7 +94,7 @@ def main() -> int:
             wanted = [item for item in EXPERIMENTS if item.id == "hooks.echo"]
             wanted += of_tables(("maps", "chain", "helpers", "insns"))
             results = measure(wanted, bench, say=lambda text: print(text, file=sys.stderr))
-            profile = with_fit(from_results(results, os.getloadavg()[0]), bench.object(TRAIN_FILE))
+            profile = with_fit(from_measurement(results, os.getloadavg()[0]), bench.object(TRAIN_FILE))
         print(f"{'hashed':>7} {'rho_fast':>9} {'rho_slow':>9} {'predicted':>10} {'measured':>9} {'points':>7}  ratios")
         for digest in DIGESTS:
             obj = read_object(Compiler.default().compile(CACHE, flags=(f"-DDIGEST={digest}",)))

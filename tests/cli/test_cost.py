@@ -69,6 +69,10 @@ def test_more_keys_cost_more() -> None:
         (("measure", "--table", "nonsense"), "unknown-table"),
         (("measure", "--show", "--plot", "x.gif"), "unknown-file-type"),
         (("measure", "--pace", "0"), "bad-command"),
+        (("measure", "-o", "missing/profile.json"), "unwritable-output"),
+        (("cost", CACHE, "--rate", "5"), "bad-command"),
+        (("cost", CACHE, "--service-ns", "5"), "bad-command"),
+        (("cost", ROOT / "benchmarks/held_out/filters.bpf.c:accounting", "--hits", "0.5"), "bad-command"),
     ],
 )
 def test_bad_input_is_said(arguments: tuple[str | Path, ...], id: str, tmp_path: Path) -> None:
@@ -88,3 +92,35 @@ def test_the_shipped_profile_is_shown() -> None:
     report = bpfsmith("measure", "--show", "--output-format", "json").envelope
     shipped = json.loads((ROOT / "src/bpfsmith/cost/default_profile.json").read_text())
     assert report["experiments"] == shipped["experiments"]
+
+
+def test_a_table_of_a_profile_is_shown() -> None:
+    """And nothing else of it."""
+    shown = bpfsmith("measure", "--show", "--table", "copy").out
+    assert "Table 6" in shown
+    assert "Table 3" not in shown
+
+
+def test_pictures_are_drawn_in_the_terminal() -> None:
+    """Without a file name: curves of the profile, and the break-even with where the workload stands."""
+    curves = bpfsmith("measure", "--show", "--plot").out
+    assert "⠤o⠤ array" in curves
+    even = bpfsmith("cost", CACHE, "--hits", "0.61", "--plot").out
+    assert "this workload, 61%" in even
+    assert "break-even" in even
+
+
+@pytest.mark.kernel
+def test_a_prediction_is_checked_by_running(tmp_path: Path) -> None:
+    """What is measured stands beside what is predicted, and the error is that of these two numbers."""
+    report = bpfsmith("cost", CACHE, "--check", "--output-format", "json").envelope
+    check = report["checks"]["cache"]
+    assert check["outcome"] == "XDP_PASS"  # the packet is for another port
+    assert check["rounds"] >= 15
+    assert check["error"] == pytest.approx(abs(check["predicted_ns"] - check["measured_ns"]) / max(check["measured_ns"], 1))
+    assert 0 < check["slowdown"] < 20
+    probe = tmp_path / "probe.s"
+    probe.write_text(".section raw_tp\nr0 = 0\nexit\n")
+    refused = bpfsmith("cost", probe, "--check")
+    assert refused.status == 2
+    assert "raw_tp programs are not timed" in refused.err

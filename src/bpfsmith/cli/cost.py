@@ -10,6 +10,7 @@ from bpfsmith.cli.output import print_json
 NAME = "cost"
 HELP = "predict what a program costs by path and line, and say whether offloading pays"
 EXAMPLE = "bpfsmith cost cache.bpf.c --workload counters.json"
+TERMINAL = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,29 +31,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service-ns", type=float, default=0.0, metavar="NS", help="the server's own work for a request")
     parser.add_argument("--saves-ns", type=float, default=0.0, metavar="NS", help="what pre-processing saves the server")
     parser.add_argument("--rate", type=float, metavar="N", help="requests a second, for the effect on neighbours")
-    parser.add_argument("--plot", metavar="FILE", help="write the break-even as a picture, .svg or .png")
+    parser.add_argument("--check", action="store_true", help="run it in the kernel too (as root), and say how far off that is")
+    parser.add_argument(
+        "--plot", metavar="FILE", nargs="?", const=TERMINAL,
+        help="draw the break-even: in the terminal, or into FILE, .svg or .png",
+    )  # fmt: skip
     options.add_toolchain(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.cost.plot import advice_picture, check_suffix
+    from bpfsmith.cost.terminal import advice_chart
     from bpfsmith.diagnostic import Diagnostic, InputError
-    from bpfsmith.workflow.costing import Question, cost, cost_lines, cost_report, neighbour_line
+    from bpfsmith.workflow.costing import Question, cost, cost_report
+    from bpfsmith.workflow.costing_text import cost_lines, neighbour_line
     from bpfsmith.workflow.inputs import write_output
 
+    file = args.plot if args.plot != TERMINAL else None
     if args.plot:
-        check_suffix(args.plot)
+        if file:
+            check_suffix(file)
         if args.workload is None and args.hits is None:
             help_text = "give --workload or --hits; `bpfsmith measure --show --plot` draws the profile"
             raise InputError(Diagnostic("bad-command", "--plot draws a break-even, and there is no workload", help=help_text))
     question = Question(
         profile=args.profile, keys=args.keys, skew=args.skew, packet=args.packet, maps=args.maps, workload=args.workload,
         hits=args.hits, baseline_ns=args.baseline_ns, service_ns=args.service_ns, saved_ns=args.saves_ns, per_second=args.rate,
+        check_by_running=args.check,
     )  # fmt: skip
     costed = cost(args.file, question, options.toolchain(args))
     advice = next((item.advice for item in costed if item.advice is not None), None)
-    if args.plot and advice is not None:
-        write_output(args.plot, advice_picture(advice, args.plot), inputs=[args.file])
+    if file and advice is not None:
+        write_output(file, advice_picture(advice, file), inputs=[args.file])
     report = cost_report(costed)
     if args.output_format == "json":
         print_json(report)
@@ -64,4 +74,7 @@ def run(args: argparse.Namespace) -> int:
             print(line)
     if advice is not None and args.rate is not None:
         print(neighbour_line(advice, args.rate))
+    if advice is not None and args.plot == TERMINAL:
+        for line in advice_chart(advice):
+            print(line)
     return report.verdict.exit_code

@@ -9,6 +9,7 @@ from bpfsmith.cli.output import print_json, progress
 NAME = "measure"
 HELP = "measure what hooks, maps and calls cost on this machine"
 EXAMPLE = "bpfsmith measure --table maps,user -o profile.json"
+TERMINAL = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="JSON", help="write the cost profile to this file")
     parser.add_argument(
-        "--plot", metavar="FILE", help="write a picture too: .svg or .png; of the shipped or another profile with --show"
-    )
+        "--plot", metavar="FILE", nargs="?", const=TERMINAL,
+        help="draw curves: in the terminal, or into FILE, .svg or .png; with --show those of the shipped or another profile",
+    )  # fmt: skip
     parser.add_argument(
-        "--show", metavar="JSON", nargs="?", const="", help="measure nothing: show this profile, or the shipped one"
+        "--show",
+        metavar="JSON",
+        nargs="?",
+        const="",
+        help="measure nothing: show this profile, or the shipped one (or what --table names of it)",
     )
     parser.add_argument("--cpu", type=int, metavar="N", help="the CPU that everything runs on (default: the last one)")
     parser.add_argument(
@@ -37,24 +43,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.cost.plot import check_suffix, picture
     from bpfsmith.cost.profile import load_profile, to_json
-    from bpfsmith.workflow.inputs import write_output
-    from bpfsmith.workflow.measuring import measured, pace_of, profile_lines, profile_report, tables_of
+    from bpfsmith.workflow.inputs import check_writable, write_output
+    from bpfsmith.workflow.measuring import measured, of_tables, pace_of, profile_lines, profile_report, tables_of
 
-    if args.plot:
-        check_suffix(args.plot)
+    file = args.plot if args.plot != TERMINAL else None
+    if file:
+        check_suffix(file)
+    for path in (args.output, file):
+        if path:
+            check_writable(path)
+    tables = tables_of(args.table)
     if args.show is not None:
-        profile = load_profile(args.show or None)
+        profile = of_tables(load_profile(args.show or None), tables)
     else:
         with progress() as say:
-            profile = measured(tables_of(args.table), cpu=args.cpu, pace=pace_of(args.pace), say=say)
+            profile = measured(tables, cpu=args.cpu, pace=pace_of(args.pace), say=say)
     if args.output:
         write_output(args.output, to_json(profile))
-    if args.plot:
-        write_output(args.plot, picture(profile, args.plot))
+    if file:
+        write_output(file, picture(profile, file))
     report = profile_report(profile)
     if args.output_format == "json":
         print_json(report)
     else:
-        for line in profile_lines(profile, concise=args.output_format == "concise"):
+        for line in profile_lines(profile, concise=args.output_format == "concise", charts=args.plot == TERMINAL):
             print(line)
     return report.verdict.exit_code

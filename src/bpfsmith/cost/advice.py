@@ -33,13 +33,14 @@ class Verdict(StrEnum):
 class Costs:
     """ns a request: `baseline_ns` without offload, `fast_ns` answered in the kernel (None where no path answers), `slow_ns`
     for what the program and its hook add to a request that passes. `saved_ns` is what pre-processing saves the process.
-    `program_ns` is the mean time in the program itself, over the workload."""
+    `program_ns` is the mean time in the program itself, over the workload, `hook_ns` what its hook adds to that."""
 
     baseline_ns: float
     fast_ns: float | None
     slow_ns: float
     saved_ns: float = 0.0
     program_ns: float = 0.0
+    hook_ns: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,28 @@ class Advice:
         if self.kind is Kind.PREPROCESSING:
             gain = -self.rho_slow
             return f"{self.verdict}: each request takes {abs(gain):.1%} {'less' if gain > 0 else 'more'}"
+        if self.break_even is None and self.low is not None:
+            if_less = f"or from {self.low:.0%} on if costs are {MARGIN:.0%} less than predicted"
+            return f"{self.verdict}: it pays at no share of requests that hit, {if_less}"
         if self.break_even is None:
             return f"{self.verdict}: it does not pay at any share of requests that hit"
+        if self.break_even == 0:
+            return f"{self.verdict}: pays at any share of requests that hit; you have {self.hits:.0%}"
         have = f"pays while at least {self.break_even:.0%} of requests hit; you have {self.hits:.0%}"
         return f"{self.verdict}: {have}"
 
+    @property
+    def dearest_answer_ns(self) -> float | None:
+        """How long an answer in the kernel may take for the offload to pay at this workload; None where nothing is answered, or
+        where what passes has lost it all already."""
+        if self.kind is Kind.PREPROCESSING or self.hits == 0:
+            return None
+        rho = (1 - (1 - self.hits) * (1 + self.rho_slow)) / self.hits
+        return rho * self.costs.baseline_ns if rho > 0 else None
+
     def neighbours(self, per_second: float) -> float:
-        """The share of a CPU that the program takes, ahead of any process, at so many requests a second."""
-        return per_second * self.costs.program_ns / 1e9
+        """The share of a CPU that the program and its hook take, ahead of any process, at so many requests a second."""
+        return per_second * (self.costs.program_ns + self.costs.hook_ns) / 1e9
 
 
 def break_even(rho_fast: float, rho_slow: float) -> float | None:

@@ -17,6 +17,7 @@ from typing import Self
 
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_native
+from bpfsmith.cost.speed import Reading, Yardsticks
 from bpfsmith.diagnostic import Diagnostic, KernelError
 from bpfsmith.kernel import syscall
 from bpfsmith.kernel.load import Accepted, Rejected, load
@@ -107,6 +108,7 @@ class Bench:
         self._objects: dict[tuple[str, tuple[str, ...]], Object] = {}
         self._executable: Path | None = None
         self._copies = 0
+        self._yardsticks: Yardsticks | None = None
 
     def __enter__(self) -> Self:
         self._scratch = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="bpfsmith-")))
@@ -121,6 +123,12 @@ class Bench:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._resources.close()
+
+    def reading(self) -> Reading:
+        """How fast the measuring CPU is now."""
+        if self._yardsticks is None:
+            self._yardsticks = Yardsticks(self._resources)
+        return self._yardsticks.read()
 
     def object(self, file: str, flags: Sequence[str] = ()) -> Object:
         """A file of `programs`, compiled."""

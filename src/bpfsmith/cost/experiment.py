@@ -21,7 +21,8 @@ Action = Callable[[], Mapping[str, float]]
 class Case:
     """One thing that is measured. `study` is the study's value in the experiment's unit, None where it has none.
 
-    `floor` names the case that is taken off, sample by sample; a case with `is_floor` is not reported by itself.
+    `floor` names the case that is taken off, sample by sample; a case with `is_floor` is not reported by itself. What `waits`
+    for one instruction after the other is not expected to slow down when others use the core (`speed.put_right`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Case:
     study: float | None = None
     floor: str | None = None
     is_floor: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,16 @@ class Opened:
     missing: tuple[Missing, ...] = ()
 
 
+THROUGH_THE_KERNEL = 0.65
+"""The power of round trips and streams, as those were on a machine where a neighbour came and went (0.6 to 0.7)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One table or figure. `open` sets it up; everything it makes goes when the stack ends.
 
+    `width_power` says how it slows down when others use the core, where its own samples do not tell (`speed.power_of`):
+    programs by the whole of what they leave, paths through the kernel, which wait for memory more, by two thirds.
     `seconds` is how long its rounds may take. `higher_is_better` for rates: an ordering's `less` then has the higher rate.
     """
 
@@ -79,3 +87,4 @@ class Experiment:
     note: str = ""
     seconds: float = 4.0
     higher_is_better: bool = False
+    width_power: float = 1.0

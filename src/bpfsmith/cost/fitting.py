@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
 
 from bpfsmith.cost.experiments.train import PACKET, PROGRAMS
 from bpfsmith.cost.model import Model
@@ -27,6 +28,8 @@ _GRID: Mapping[str, tuple[float, ...]] = {
 }
 _LEAST_NS = 1.0
 _LEAST_RUNS = 10
+_FOLDS = 6
+_MOST_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,48 @@ def with_fit(profile: Profile, obj: Object) -> Profile:
 
 
 def fitted(profile: Profile, runs: Sequence[Run]) -> Fit:
-    """The fit with the least error, found by going through each number's grid in turn, three times over."""
-    best: dict[str, float] = {name: values[0] for name, values in _GRID.items()}
-    least = _off(profile, runs, best)
-    for name in itertools.chain.from_iterable(itertools.repeat(tuple(_GRID), 3)):
-        for value in _GRID[name]:
-            tried = {**best, name: value}
-            if (off := _off(profile, runs, tried)) < least:
-                best, least = tried, off
-    model = Model(replace(profile, fit=Fit(**best)))
-    off = statistics.median(error(model.cost(run.program, run.steps).ns, run.measured_ns) for run in runs)
-    return Fit(**best, error=round(off, 4))
+    """The fit with the least error; and how far off such fits are on programs that they have not seen: each is predicted by a
+    fit to the others, a few of them left out at a time."""
+
+    @cache  # searches that leave out others pass the same places
+    def predicted(values: tuple[float, ...]) -> tuple[float, ...]:
+        model = Model(replace(profile, fit=_fit(values)))
+        return tuple(model.cost(run.program, run.steps).ns for run in runs)
+
+    def off(values: tuple[float, ...], kept: Collection[int]) -> float:
+        errors = [
+            min(error(ns, run.measured_ns), 1.0)
+            for n, (ns, run) in enumerate(zip(predicted(values), runs, strict=True))
+            if n in kept
+        ]
+        return statistics.mean(errors) + statistics.median(errors)
+
+    everything = range(len(runs))
+    unseen = []
+    for fold in range(_FOLDS):
+        left_out = everything[fold::_FOLDS]
+        kept = set(everything) - set(left_out)
+        found = predicted(_search(partial(off, kept=kept)))
+        unseen += [max(runs[n].measured_ns, _LEAST_NS) / max(found[n], _LEAST_NS) for n in left_out]
+    best = _fit(_search(partial(off, kept=everything)))
+    return replace(best, unseen=tuple(round(ratio, 3) for ratio in sorted(unseen)))
 
 
-def _off(profile: Profile, runs: Sequence[Run], values: Mapping[str, float]) -> float:
-    model = Model(replace(profile, fit=Fit(**values)))
-    errors = [min(error(model.cost(run.program, run.steps).ns, run.measured_ns), 1.0) for run in runs]
-    return statistics.mean(errors) + statistics.median(errors)
+def _fit(values: Sequence[float]) -> Fit:
+    named: dict[str, Any] = dict(zip(_GRID, values, strict=True))
+    return Fit(**named)
+
+
+def _search(off: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
+    """Goes through each number's grid in turn, until a whole turn brings nothing."""
+    best = tuple(values[0] for values in _GRID.values())
+    least = off(best)
+    for _ in range(_MOST_TURNS):
+        before = least
+        for index, values in enumerate(_GRID.values()):
+            for tried in [(*best[:index], value, *best[index + 1 :]) for value in values]:
+                if (found := off(tried)) < least:
+                    best, least = tried, found
+        if least == before:
+            break
+    return best

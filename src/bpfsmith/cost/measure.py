@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 
 from bpfsmith.cost.bench import Bench
-from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Ordering
+from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.sampling import (
     Comparison,
     Estimate,
@@ -21,6 +22,7 @@ from bpfsmith.cost.sampling import (
     estimate,
     noise_of,
 )
+from bpfsmith.cost.speed import Reading, Speed, between, kept, power_of, put_right, speed_of
 from bpfsmith.diagnostic import KernelError
 
 LEAST_ROUNDS, MOST_ROUNDS = 15, 61
@@ -29,6 +31,7 @@ SIMILAR = 0.25
 """Two things are alike when they differ by no more than a quarter: where keys fall in a hash is luck."""
 
 Progress = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,90 +62,178 @@ class Result:
     missing: tuple[Missing, ...]
     noise: float
     rounds: int
-    seconds: float
-    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
 
-    def value(self, case: str) -> float | None:
-        """The median of a case, None where it was not measured."""
-        return next((item.estimate.value for item in self.measured if item.case.name == case), None)
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Experiments that ran one after the other, and the speed that their values were put right to."""
+
+    results: tuple[Result, ...]
+    speed: Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An experiment's samples as they came, NaN where a round has none, each with the speed of its moment; and `moments`, every
+    reading once."""
+
+    experiment: Experiment
+    samples: Mapping[str, tuple[float, ...]]
+    readings: Mapping[str, tuple[Reading, ...]]
+    moments: tuple[Reading, ...]
+    missing: tuple[Missing, ...]
 
 
 def measure(
     experiments: Sequence[Experiment], bench: Bench, *, pace: float = 1.0, say: Progress = lambda text: None
-) -> list[Result]:
-    """Run experiments one after the other. `pace` stretches (or shortens) the time that each may take.
+) -> Measurement:
+    """Run experiments one after the other, and put all of them right to the speed of a core to itself.
 
-    An experiment that cannot be done here is a result without values and with the reason.
+    `pace` stretches (or shortens) the time that each may take. An experiment that cannot be done here is a result without
+    values and with the reason.
     """
-    results = []
+    taken = []
     for number, experiment in enumerate(experiments, 1):
         say(f"{number}/{len(experiments)} {experiment.title}")
-        results.append(run_experiment(experiment, bench, pace))
-    return results
+        taken.append(_taken_or_missing(experiment, bench, pace))
+    speed = speed_of([moment for item in taken for moment in item.moments] or [bench.reading()])
+    return Measurement(tuple(conclude(item, speed.reading) for item in taken), speed)
 
 
 def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> Result:
-    """Set up, sample in rounds until the time is used up, tear down, conclude."""
-    started = time.monotonic()
+    """One experiment, by itself."""
+    return measure([experiment], bench, pace=pace).results[0]
+
+
+def take(experiment: Experiment, bench: Bench, pace: float = 1.0) -> Taken:
+    """Set up, sample in rounds until the time is used up, tear down. KernelError or OSError where something is refused."""
+    with ExitStack() as stack:
+        opened = experiment.open(bench, stack)
+        return sample(experiment, opened, bench.reading, pace)
+
+
+def _taken_or_missing(experiment: Experiment, bench: Bench, pace: float) -> Taken:
     try:
-        with ExitStack() as stack:
-            opened = experiment.open(bench, stack)
-            samples, missing = (
-                _sample(opened.actions, experiment.seconds * pace, round(MOST_ROUNDS * pace)),
-                list(opened.missing),
-            )
+        return take(experiment, bench, pace)
     except KernelError as error:
-        samples, missing = {}, _all_missing(experiment, _reason(error))
+        reason = _reason(error)
     except OSError as error:
-        samples, missing = {}, _all_missing(experiment, _errno_words(error))
-    return conclude(experiment, samples, missing, time.monotonic() - started)
+        reason = _errno_words(error)
+    missing = tuple(Missing(case.name, reason) for case in experiment.cases if not case.is_floor)
+    return Taken(experiment, {}, {}, (), missing)
 
 
-def _sample(actions: Sequence[Action], seconds: float, most_rounds: int) -> dict[str, tuple[float, ...]]:
-    """Rounds of all actions in turning order; the first action has a twin, the A/A control. The first round warms up."""
-    if not actions:
-        return {}
-    first = actions[0]
-    live: list[Action] = [*actions, lambda: {_CONTROL + name: value for name, value in first().items()}]
-    taken: dict[str, list[float]] = {}
-    end = time.monotonic() + seconds
-    for round_ in range(max(most_rounds, LEAST_ROUNDS) + 1):
+def sample(experiment: Experiment, opened: Opened, reading: Callable[[], Reading], pace: float) -> Taken:
+    """Rounds of all actions in turning order, the speed read before and after each; the first action has a twin, the A/A
+    control. The first round warms up."""
+    if not opened.actions:
+        return Taken(experiment, {}, {}, (), opened.missing)
+    first = opened.actions[0]
+    live: list[Action] = [*opened.actions, lambda: {_CONTROL + name: value for name, value in first().items()}]
+    samples: dict[str, list[float]] = {}
+    readings: dict[str, list[Reading]] = {}
+    moments = [reading()]
+    end = time.monotonic() + experiment.seconds * pace
+    for round_ in range(max(round(MOST_ROUNDS * pace), LEAST_ROUNDS) + 1):
         if round_ > LEAST_ROUNDS and time.monotonic() > end:
             break
         turn = round_ % len(live)
         for action in live[turn:] + live[:turn]:
-            for name, value in action().items():
-                if round_:
-                    taken.setdefault(name, [math.nan] * (round_ - 1)).append(value)
-        for values in taken.values():
-            values.extend([math.nan] * (round_ - len(values)))
-    return {name: tuple(values) for name, values in taken.items()}
+            values = action()
+            moments.append(reading())
+            beside = between(*moments[-2:])
+            for name, value in values.items() if round_ else ():
+                _pad(samples, name, round_ - 1, math.nan).append(value)
+                _pad(readings, name, round_ - 1, beside).append(beside)
+        for name in samples:
+            _pad(samples, name, round_, math.nan)
+            _pad(readings, name, round_, moments[-1])
+    return Taken(
+        experiment,
+        {name: tuple(values) for name, values in samples.items()},
+        {name: tuple(values) for name, values in readings.items()},
+        tuple(moments),
+        opened.missing,
+    )
 
 
-def conclude(
-    experiment: Experiment, samples: Mapping[str, tuple[float, ...]], missing: Iterable[Missing], seconds: float
-) -> Result:
-    """What the samples of one experiment say."""
-    twins = [name.removeprefix(_CONTROL) for name in samples if name.startswith(_CONTROL)]
-    control = next((name for name in twins if min(samples[name]) > 0), None)
-    noise = noise_of(samples[control], samples[_CONTROL + control]) if control is not None else 0.0
-    net = {}
-    for case in experiment.cases:
-        if case.name in samples and (case.floor is None or case.floor in samples):
-            net[case.name] = above(samples[case.name], samples[case.floor]) if case.floor else samples[case.name]
-    gone = {item.case for item in missing}
-    missing = [
-        *missing,
+def _pad(lists: dict[str, list[T]], name: str, length: int, filling: T) -> list[T]:
+    """The list of that name, made so long."""
+    found = lists.setdefault(name, [])
+    found.extend([filling] * (length - len(found)))
+    return found
+
+
+def conclude(taken: Taken, own: Reading | None = None) -> Result:
+    """What the samples of one experiment say, put right to the speed `own`, or as they came.
+
+    An ordering holds or does not where samples put right and samples as they came agree on it: the same rounds have both of
+    what is compared, so that speed hardly matters, and what putting right adds or takes must not decide.
+    """
+    experiment = taken.experiment
+    net, noise = _net(taken, own)
+    gone = {item.case for item in taken.missing}
+    missing = (
+        *taken.missing,
         *(Missing(c.name, "no sample came back") for c in experiment.cases if c.name not in net and c.name not in gone),
-    ]
+    )
+    left = {name: kept(values, taken.readings[name]) if own is not None else _there(values) for name, values in net.items()}
     measured = tuple(
-        Measured(case, estimate([value for value in net[case.name] if not math.isnan(value)]))
-        for case in experiment.cases
-        if case.name in net and not case.is_floor and any(not math.isnan(value) for value in net[case.name])
+        Measured(case, estimate(left[case.name])) for case in experiment.cases if not case.is_floor and left.get(case.name)
     )
     findings = tuple(_finding(ordering, net, noise, experiment) for ordering in experiment.orderings)
-    rounds = max((len(values) for values in samples.values()), default=0)
-    return Result(experiment, measured, findings, tuple(missing), noise, rounds, seconds, net)
+    if own is not None:
+        raw, raw_noise = _net(taken, None)
+        findings = tuple(_agreed(item, _finding(item.ordering, raw, raw_noise, experiment)) for item in findings)
+    rounds = max((len(values) for values in taken.samples.values()), default=0)
+    return Result(experiment, measured, findings, missing, noise, rounds)
+
+
+def _net(taken: Taken, own: Reading | None) -> tuple[dict[str, tuple[float, ...]], float]:
+    """Every case with its floor taken off, and what the control differs by."""
+    cases = {case.name: case for case in taken.experiment.cases}
+    net: dict[str, tuple[float, ...]] = {}
+    controls = []
+    for name in taken.samples:
+        case = cases[name.removeprefix(_CONTROL)]
+        if case.floor is not None and case.floor not in taken.samples:
+            continue
+        power = _power(taken, name, case, own) if own is not None else 1.0
+        values = _at_speed(taken, name, power, own)
+        if name == case.name:  # its floor is put right as it is itself, or there would be something left of nothing
+            net[name] = above(values, _at_speed(taken, case.floor, power, own)) if case.floor else values
+        elif not any(value <= 0 for value in values):
+            controls.append((_at_speed(taken, case.name, power, own), values))
+    return net, noise_of(*controls[0]) if controls else 0.0
+
+
+def _agreed(finding: Finding, raw: Finding) -> Finding:
+    if finding.holds == raw.holds:
+        return finding
+    if finding.holds is None:
+        return finding
+    return Finding(finding.ordering, None, finding.ratio, raw.reason or "samples as they came and put right disagree")
+
+
+def _there(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
+def _power(taken: Taken, name: str, case: Case, own: Reading) -> float:
+    times = taken.samples[name]
+    if taken.experiment.higher_is_better:
+        times = tuple(1 / value if value else math.nan for value in times)
+    return power_of(times, taken.readings[name], own, 0.0 if case.waits else taken.experiment.width_power)
+
+
+def _at_speed(taken: Taken, name: str, power: float, own: Reading | None) -> tuple[float, ...]:
+    values, readings = taken.samples[name], taken.readings[name]
+    if own is None:
+        return values
+    if taken.experiment.higher_is_better:
+        rates = put_right([1 / value if value else math.nan for value in values], readings, own, power)
+        return tuple(1 / rate for rate in rates)
+    return put_right(values, readings, own, power)
 
 
 def _finding(ordering: Ordering, net: Mapping[str, tuple[float, ...]], noise: float, experiment: Experiment) -> Finding:
@@ -171,10 +262,6 @@ def _similar(ordering: Ordering, found: Comparison) -> Finding:
     if found.high < 1 - SIMILAR or found.low > 1 + SIMILAR:
         return Finding(ordering, False, found.ratio)
     return Finding(ordering, None, found.ratio, f"the ratio lies between {found.low:.3g} and {found.high:.3g}")
-
-
-def _all_missing(experiment: Experiment, reason: str) -> list[Missing]:
-    return [Missing(case.name, reason) for case in experiment.cases if not case.is_floor]
 
 
 def _reason(error: KernelError) -> str:

@@ -8,6 +8,7 @@ of the JIT counted per class instead of decoded.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from bpfsmith.cost.profile import Profile
 from bpfsmith.cost.steps import Call, Step
 from bpfsmith.ir import ops
-from bpfsmith.ir.ops import AluKind, Op, Operand, Reg
+from bpfsmith.ir.ops import AluKind, Op, Operand
+from bpfsmith.ir.registers import defines, uses
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.tables import HELPERS
 
@@ -23,6 +25,7 @@ BPF_TAIL_CALL = 12
 _WINDOW = 224  # instructions that a core of this decade looks ahead (Skylake's reorder buffer)
 _LOAD_CYCLES = 5  # from the first-level cache, Skylake
 _CACHE_LINE = 64
+_WORD = 4
 _BASE_KEY_BYTES = 4  # of the maps that the profile's walks look up
 _MANY_KEYS = 100_000
 
@@ -73,6 +76,7 @@ class Model:
         self.shift = insns.value("insns", "shift_latency", self.cycle)
         self.swap = insns.value("insns", "swap_latency", self.cycle)
         self.forward = insns.value("insns", "forward_latency", 5 * self.cycle)
+        self.stall = insns.value("insns", "stall_latency", 13 * self.cycle) - self.forward
         self.taken = self.slot * self.fit.taken_uops
         self.atomic = insns.value("helpers", "atomic_fetch_add", 20 * self.cycle)
         self.subprogram = insns.value("helpers", "subprogram_call", 5 * self.cycle)
@@ -83,33 +87,43 @@ class Model:
     def cost(self, program: Program, steps: Sequence[Step]) -> PathCost:
         """What a run of these steps takes above an empty program."""
         guesses: dict[str, None] = {}
+        known: dict[object, tuple[_Cost, tuple[int, ...], tuple[int, ...]]] = {}  # of instructions that come again, in loops
         ready = [0.0] * 11
-        memory: dict[object, float] = {}
+        memory: dict[tuple[object, object, int], float] = {}
+        narrow: dict[tuple[object, object, int], int] = {}  # stores of less than a word, and when
         front = retired = 0.0
         window: list[float] = []
         per_insn: dict[tuple[str, int], float] = {}
         before = 0.0
-        for index, step in enumerate(steps):
-            following = steps[index + 1] if index + 1 < len(steps) else None
-            cost = self._cost(program, step, following, guesses)
-            start = max([front, *(ready[item] for item in _reads(step.op))])
+        for index, (step, following) in enumerate(itertools.zip_longest(steps, steps[1:])):
+            where = step.function, step.insn_idx
+            taken = following is not None and following.insn_idx != step.insn_idx + 1
+            if (found := known.get((where, taken, step.call))) is None:
+                found = self._cost(program, step, taken, guesses), _reads(step.op), _writes(step.op)
+                known[where, taken, step.call] = found
+            cost, reads, writes = found
+            start = max([front, *(ready[item] for item in reads)])
             if len(window) >= _WINDOW:
-                start = max(start, window[len(window) - _WINDOW])
+                start = max(start, window[-_WINDOW])
             front = max(front + cost.slots, start - _WINDOW * self.slot)
             done = start + cost.latency
+            if step.call is not None and self._stalls(program, step.call, narrow, index):
+                front, done = front + self.stall, done + self.stall
             match step.op:
                 case ops.Load() if step.address is not None and step.address in memory:
                     done = max(done, memory[step.address] + self.forward)
-                case ops.Store() if step.address is not None:
+                case ops.Store(size=size) if step.address is not None:
                     memory[step.address] = done
+                    narrow.pop(step.address, None)
+                    if size < _WORD:
+                        narrow[step.address] = index
                 case _:
                     pass
-            for item in _writes(step.op):
+            for item in writes:
                 ready[item] = done
             retired = max(retired, done)
             window.append(retired)
             now = self._elapsed(front, retired)
-            where = step.function, step.insn_idx
             per_insn[where] = per_insn.get(where, 0.0) + max(now - before, 0.0)
             before = max(before, now)
         entry = self.fit.enter_ns if steps else 0.0
@@ -118,10 +132,20 @@ class Model:
             per_insn[first] = per_insn.get(first, 0.0) + entry
         return PathCost(before + entry, per_insn, tuple(guesses))
 
+    def _stalls(self, program: Program, call: Call, narrow: Mapping[tuple[object, object, int], int], index: int) -> bool:
+        """Does a map read its key by words of which halves were stored a moment ago? Such a load cannot be forwarded: it waits
+        until the stores have left the store buffer. Hashes read 32 bits at a time (jhash2)."""
+        spec = next((spec for spec in program.maps if spec.name == call.map), None)
+        if spec is None or call.key is None or "HASH" not in spec.type:
+            return False
+        kind, region, start = call.key
+        near = ((kind, region, start + offset) for offset in range(spec.key_size))
+        return any(index - narrow[address] < _WINDOW for address in near if address in narrow)
+
     def _elapsed(self, front: float, retired: float) -> float:
         return front + (1 - self.fit.hidden) * max(retired - front, 0.0)
 
-    def _cost(self, program: Program, step: Step, following: Step | None, guesses: dict[str, None]) -> _Cost:
+    def _cost(self, program: Program, step: Step, taken: bool, guesses: dict[str, None]) -> _Cost:
         match step.op:
             case ops.Alu(kind=kind, width=width, src=src):
                 return self._alu(kind, width, src)
@@ -144,7 +168,6 @@ class Model:
             case ops.CallSubprogram():
                 return _Cost(self.subprogram, 0.0)
             case ops.Branch():
-                taken = following is not None and following.insn_idx != step.insn_idx + 1
                 return _Cost(self.taken if taken else self.slot, self.cycle)
             case ops.Jump() | ops.MayGoto():
                 return _Cost(self.taken, 0.0)
@@ -338,41 +361,9 @@ def _on_line(x: float, points: Sequence[tuple[float, float]]) -> float:
 
 
 def _reads(op: Op) -> tuple[int, ...]:
-    match op:
-        case ops.Alu(kind=AluKind.MOV, src=src):
-            return (src,) if isinstance(src, int) else ()
-        case ops.Alu(dst=dst, src=src):
-            return (dst, src) if isinstance(src, int) else (dst,)
-        case ops.Negate(dst=dst) | ops.ByteOrder(dst=dst):
-            return (dst,)
-        case ops.MoveSigned(src=src):
-            return (src,)
-        case ops.Load(base=base):
-            return (base,)
-        case ops.Store(base=base, src=src):
-            return (base, src) if isinstance(src, int) else (base,)
-        case ops.Atomic(base=base, src=src):
-            return (base, src)
-        case ops.CallHelper() | ops.CallKfunc():
-            return (1, 2, 3, 4, 5)
-        case ops.Branch(left=left, right=right):
-            return (left, right) if isinstance(right, int) else (left,)
-        case ops.Exit():
-            return (0,)
-        case _:
-            return ()
+    """What an instruction waits for. A call into the program moves no arguments: each is as ready as it was."""
+    return () if isinstance(op, ops.CallSubprogram) else uses(op)
 
 
-def _writes(op: Op) -> tuple[Reg | int, ...]:
-    match op:
-        case (
-            ops.Alu(dst=dst) | ops.Negate(dst=dst) | ops.ByteOrder(dst=dst) | ops.MoveSigned(dst=dst) | ops.Load(dst=dst)
-            | ops.LoadImm(dst=dst) | ops.LoadMap(dst=dst) | ops.LoadMapValue(dst=dst) | ops.LoadFunction(dst=dst)
-        ):  # fmt: skip
-            return (dst,)
-        case ops.Atomic(src=src, fetch=True):
-            return (src,)
-        case ops.CallHelper() | ops.CallKfunc() | ops.LoadSkb():
-            return (0, 1, 2, 3, 4, 5)
-        case _:
-            return ()
+def _writes(op: Op) -> tuple[int, ...]:
+    return () if isinstance(op, ops.CallSubprogram) else defines(op)

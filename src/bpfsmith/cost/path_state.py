@@ -23,13 +23,15 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Path:
     """One way through a program. `result` is r0's low 32 bits, None where it is not a constant; `tail_call` says that the path
-    leaves through a tail call. `notes` tell what was assumed on the way."""
+    leaves through a tail call, `redirects` that it returns what a redirecting helper does. `notes` tell what was assumed on
+    the way."""
 
     steps: tuple[Step, ...]
     decisions: tuple[Decision, ...]
     result: int | None
     tail_call: bool = False
     notes: tuple[str, ...] = ()
+    redirects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class State:
         )
 
 
-def address_of(state: State, op: Op) -> Hashable | None:
+def address_of(state: State, op: Op) -> tuple[Hashable, Hashable, int] | None:
     match op:
         case ops.Load(base=base, offset=offset) | ops.Store(base=base, offset=offset) | ops.Atomic(base=base, offset=offset):
             pointer = state.registers[base]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 
+from bpfsmith.cost.path_memory import EVERYWHERE, Memory
 from bpfsmith.cost.path_state import (
     Decision,
     Frame,
@@ -29,7 +30,6 @@ from bpfsmith.execution import MapContents
 from bpfsmith.ir import ops
 from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import AtomicKind, Branch, Condition, Op
-from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import ProgramType, for_section
 from bpfsmith.isa.tables import HELPER_IDS, HELPERS
@@ -66,7 +66,7 @@ _WRITES_PACKET = frozenset(
     for number, helper in HELPERS.items()
     if any(word in helper.name for word in ("store_bytes", "adjust", "change", "replace", "vlan", "pull_data", "set_tunnel"))
 )
-_EVERYWHERE = ((-(1 << 30), 1 << 30),)
+_REDIRECTS = frozenset(number for number, helper in HELPERS.items() if "redirect" in helper.name)
 
 
 def paths(
@@ -84,6 +84,7 @@ class _Walk:
         self.kind: ProgramType = for_section(program.section)
         self.specs = {spec.name: spec for spec in program.maps}
         self.names = Names()
+        self.memory = Memory(self.names, packet, self.kind, self.specs)
         self.pending: list[State] = []
 
     def all(self, most: int) -> Paths:
@@ -144,7 +145,10 @@ class _Walk:
                     self._step(state, op)
 
     def _ended(self, state: State, result: int | None) -> Path:
-        return Path(tuple(state.steps), tuple(state.decisions), result, False, tuple(state.notes))
+        last = state.registers[0]
+        origin = last.name if result is None and isinstance(last, Unknown) else None
+        redirects = isinstance(origin, tuple) and origin[:1] == ("helper",) and origin[1] in _REDIRECTS
+        return Path(tuple(state.steps), tuple(state.decisions), result, False, tuple(state.notes), redirects)
 
     # --- calls ---------------------------------------------------------------------------------------------------------
     def _enter(self, state: State, name: str, arguments: list[Value], loop: tuple[int, int, str, Value] | None = None) -> None:
@@ -175,13 +179,16 @@ class _Walk:
     def _call(self, state: State) -> Call:
         arguments = state.registers[1 : ARGUMENTS + 1]
         named = next((str(item.region) for item in arguments if isinstance(item, Pointer) and item.kind == "map"), None)
-        return Call(named, tuple(item if isinstance(item, int) else None for item in arguments))
+        key = arguments[1]
+        at = (key.kind, key.region, key.offset) if isinstance(key, Pointer) and key.offset is not None else None
+        return Call(named, tuple(item if isinstance(item, int) else None for item in arguments), key=at)
 
     def _helper(self, state: State, number: int) -> None:
         arguments = state.registers[1 : ARGUMENTS + 1]
         call = state.steps[-1].call
         assert call is not None
-        self._writes(state, arguments)
+        if number not in _READS_ONLY:  # the key of a lookup stays known
+            self.memory.given_away(state, arguments)
         if number == _LOOP and isinstance(arguments[1], Pointer) and arguments[1].kind == "function":
             self._loop(state, arguments)
             return
@@ -194,7 +201,7 @@ class _Walk:
         if number in _CHANGES_PACKET:
             state.shortest, state.longest = 0, 1 << 30
         if number in _WRITES_PACKET:
-            state.written = _EVERYWHERE
+            state.written = EVERYWHERE
 
     def _loop(self, state: State, arguments: list[Value]) -> None:
         turns = arguments[0] if isinstance(arguments[0], int) else _PATIENCE
@@ -213,7 +220,7 @@ class _Walk:
     def _lookup(self, state: State, call: Call, arguments: list[Value]) -> None:
         state.lookups += 1
         spec = self.specs.get(call.map or "")
-        key = self._bytes(state, arguments[1], spec.key_size) if spec is not None else None
+        key = self.memory.bytes_at(state, arguments[1], spec.key_size) if spec is not None else None
         region = (call.map, key if key is not None else state.lookups)
         found = Pointer("value", region, 0, nullable=True)
         if spec is not None and spec.type in _ALWAYS_THERE and key is not None:
@@ -227,29 +234,6 @@ class _Walk:
     def _settle(self, state: State, found: Pointer, there: bool) -> None:
         state.registers[0] = replace(found, nullable=False) if there else 0
         note_found(state, len(state.steps) - 1, there)
-
-    def _bytes(self, state: State, where: Value, size: int) -> bytes | None:
-        """What lies on the stack, if all of it is known."""
-        if not isinstance(where, Pointer) or where.kind != "stack" or where.offset is None:
-            return None
-        out = bytearray()
-        while len(out) < size:
-            held = state.stack.get((where.region, where.offset + len(out)))
-            if held is None or not isinstance(held[1], int):
-                return None
-            out += held[1].to_bytes(8, "little")[: held[0]]
-        return bytes(out[:size])
-
-    def _writes(self, state: State, arguments: list[Value]) -> None:
-        """A helper may write what it is given a pointer to: what was known of that is gone (the key of a lookup is not)."""
-        call = state.steps[-1]
-        if isinstance(call.op, ops.CallHelper) and call.op.helper_id in _READS_ONLY:
-            return
-        for item in arguments:
-            if isinstance(item, Pointer) and item.kind == "stack":
-                state.stack = {
-                    key: held for key, held in state.stack.items() if key[0] != item.region or key[1] < (item.offset or 0)
-                }
 
     # --- branches ------------------------------------------------------------------------------------------------------
     def _branch(self, state: State, op: Branch, here: int) -> None:
@@ -357,12 +341,12 @@ class _Walk:
             case ops.LoadFunction(dst=dst, name=name):
                 registers[dst] = Pointer("function", name)
             case ops.Load(dst=dst):
-                registers[dst] = self._load(state, op)
+                registers[dst] = self.memory.load(state, op)
             case ops.Store():
-                self._store(state, op)
+                self.memory.store(state, op)
             case ops.Atomic(kind=atomic, base=base, offset=offset, size=size, src=src, fetch=fetch):
                 if isinstance(target := registers[base], Pointer):
-                    self._overwritten(state, target, offset, size)
+                    self.memory.overwritten(state, target, offset, size)
                 if fetch:
                     registers[0 if atomic is AtomicKind.CMPXCHG else src] = self.names.fresh()
             case ops.LoadSkb():
@@ -374,78 +358,3 @@ class _Walk:
     def _converted(self, state: State, given: Value, name: Hashable, of_number: Callable[[int], int]) -> Value:
         value = known_value(state, given)
         return of_number(value) if isinstance(value, int) else unary(name, value, self.names)
-
-    def _load(self, state: State, op: ops.Load) -> Value:
-        base = state.registers[op.base]
-        if not isinstance(base, Pointer):
-            return self.names.fresh()
-        at = None if base.offset is None else base.offset + op.offset
-        match base.kind:
-            case "ctx":
-                return self._context(op.offset if at is None else at)
-            case "stack" if at is not None:
-                held = state.stack.get((base.region, at))
-                return held[1] if held is not None and held[0] == op.size else self.names.fresh()
-            case "packet" if at is not None and base.region is None:
-                if any(start < at + op.size and at < end for start, end in state.written):
-                    return self.names.fresh()
-                if self.packet is not None and at + op.size <= len(self.packet):
-                    value = int.from_bytes(self.packet[at : at + op.size], "little")
-                    return meaning.move_signed(CONCRETE, 64, 8 * op.size, value) if op.signed else value
-                return Unknown(("packet", at, op.size, op.signed))
-            case "value" if at is not None:
-                return self._constant(base, at, op)
-            case _:
-                return self.names.fresh()
-
-    def _context(self, offset: int) -> Value:
-        for item in self.kind.context:
-            if item.offset == offset:
-                match item.kind:
-                    case FieldKind.PACKET:
-                        return Pointer("packet")
-                    case FieldKind.PACKET_END:
-                        return Pointer("end")
-                    case FieldKind.POINTER:
-                        return Pointer("other", ("ctx", offset), 0, nullable=True)
-                    case _:
-                        return Unknown(("ctx", offset))
-        return Unknown(("ctx", offset))
-
-    def _constant(self, base: Pointer, at: int, op: ops.Load) -> Value:
-        """A frozen data section holds what it will always hold."""
-        name = base.region[0] if isinstance(base.region, tuple) else None
-        spec = self.specs.get(str(name))
-        if spec is not None and spec.frozen and spec.initial is not None and at + op.size <= len(spec.initial):
-            value = int.from_bytes(spec.initial[at : at + op.size], "little")
-            return meaning.move_signed(CONCRETE, 64, 8 * op.size, value) if op.signed else value
-        return self.names.fresh()
-
-    def _overwritten(self, state: State, base: Pointer, offset: int, size: int) -> None:
-        """What was known of these bytes holds no longer."""
-        if base.kind == "packet":
-            known = base.offset is not None and base.region is None
-            start = (base.offset or 0) + offset
-            state.written = (*state.written, (start, start + size)) if known else _EVERYWHERE
-        elif base.kind == "stack" and base.offset is None:
-            state.stack.clear()
-        elif base.kind == "stack":
-            assert base.offset is not None
-            at = base.offset + offset
-            for near in range(at - 7, at + size):
-                held = state.stack.get((base.region, near))
-                if held is not None and near + held[0] > at:
-                    del state.stack[(base.region, near)]
-
-    def _store(self, state: State, op: ops.Store) -> None:
-        base = state.registers[op.base]
-        if not isinstance(base, Pointer):
-            return
-        self._overwritten(state, base, op.offset, op.size)
-        if base.kind != "stack" or base.offset is None:
-            return
-        at = base.offset + op.offset
-        value = known_value(state, operand_of(state, op.src))
-        if isinstance(value, int):
-            value &= (1 << 8 * op.size) - 1
-        state.stack[(base.region, at)] = (op.size, value)

@@ -38,11 +38,11 @@ def picture(profile: Profile, path: str) -> bytes:
                 "nothing-to-plot", "no experiment of this profile has values", help="measure as root: `bpfsmith measure`"
             )
         )
-    heights = [2.6 if _series(section) else 0.9 + 0.24 * len(section.cases) for section in sections]
+    heights = [2.6 if series(section) else 0.9 + 0.24 * len(section.cases) for section in sections]
     figure, axes = _figure(heights)
     for axis, section in zip(axes, sections, strict=True):
-        if series := _series(section):
-            _curves(axis, section, series)
+        if found := series(section):
+            _curves(axis, section, found)
         else:
             _bars(axis, section)
     where = profile.provenance
@@ -93,7 +93,7 @@ def _rendered(figure: Any, path: str) -> bytes:
     return out.getvalue()
 
 
-def _series(section: Section) -> dict[str, list[tuple[float, Quantity]]]:
+def series(section: Section) -> dict[str, list[tuple[float, Quantity]]]:
     """Cases named `kind@size` or `kind~skew`, by kind, when every case has such a name and there are three sizes or more."""
     found: dict[str, list[tuple[float, Quantity]]] = {}
     for name, item in section.cases.items():
@@ -104,12 +104,12 @@ def _series(section: Section) -> dict[str, list[tuple[float, Quantity]]]:
     return found if all(len(points) >= 3 for points in found.values()) else {}
 
 
-def _curves(axis: Any, section: Section, series: dict[str, list[tuple[float, Quantity]]]) -> None:
-    for kind, points in series.items():
+def _curves(axis: Any, section: Section, curves: dict[str, list[tuple[float, Quantity]]]) -> None:
+    for kind, points in curves.items():
         xs = [x for x, _ in points]
         axis.plot(xs, [item.value for _, item in points], marker="o", markersize=3, label=kind.replace("_", " "))
         axis.fill_between(xs, [item.low for _, item in points], [item.high for _, item in points], alpha=0.2)
-    if max(x for points in series.values() for x, _ in points) > 16:
+    if max(x for points in curves.values() for x, _ in points) > 16:
         axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_ylabel(section.unit)

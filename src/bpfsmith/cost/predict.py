@@ -17,9 +17,10 @@ from bpfsmith.source import Span
 _ANSWERS = frozenset(
     (
         "XDP_TX", "XDP_REDIRECT", "XDP_DROP", "TC_ACT_REDIRECT", "TC_ACT_SHOT", "TC_ACT_STOLEN", "TCX_REDIRECT", "TCX_DROP",
-        "SK_DROP",
+        "SK_DROP", "redirected",
     )
 )  # fmt: skip
+_REDIRECTED = {"BPF_PROG_TYPE_XDP": "XDP_REDIRECT", "BPF_PROG_TYPE_SCHED_CLS": "TC_ACT_REDIRECT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def predict(
 def _outcome(program: Program, path: Path) -> str:
     if path.tail_call:
         return "tail call"
+    if path.redirects:
+        return _REDIRECTED.get(for_section(program.section).name, "redirected")
     if path.result is None:
         return "returns what is computed"
     name = for_section(program.section).action_name(path.result)

@@ -1,7 +1,8 @@
 """The cost profile: what `measure` found, as a versioned JSON file that decisions are made from.
 
-    {"format": "bpfsmith-cost-profile", "version": 1, "provenance": {...}, "experiments": {"maps.kinds": {"unit": "ns", "cases":
-    {"array": {"value": 2.0, "low": 1.9, "high": 2.1, "spread": 0.1, "samples": 61, "study": 3.9}, ..}, ..}, ..}}
+    {"format": "bpfsmith-cost-profile", "version": 2, "provenance": {...}, "speed": {...}, "fit": {...}, "experiments":
+    {"maps.kinds": {"unit": "ns", "cases": {"array": {"value": 2.0, "low": 1.9, "high": 2.1, "spread": 0.1, "samples": 61,
+    "study": 3.9}, ..}, ..}, ..}}
 
 `value` is the median with the floor taken off, `low` and `high` bound it with 99 % confidence, `spread` is the distance of the
 quartiles. A case that could not be measured stands under `missing` with the reason.
@@ -14,17 +15,19 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bpfsmith import __version__
-from bpfsmith.cost.measure import Result
+from bpfsmith.cost.measure import Measurement, Result
+from bpfsmith.cost.speed import Speed
 from bpfsmith.diagnostic import Diagnostic, InputError
 
-FORMAT, VERSION = "bpfsmith-cost-profile", 1
+FORMAT, VERSION = "bpfsmith-cost-profile", 2
 DEFAULT_PATH = Path(__file__).parent / "default_profile.json"
 
 
@@ -91,7 +94,8 @@ class Fit:
     something waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work,
     `enter_ns` what entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple
     instruction, `taken_uops` how many of those a branch that is taken is worth, `div_share` the part of a division's latency
-    in which no other one starts. `error` is the median error on the programs of the fit, as a share.
+    in which no other one starts. `unseen` are measured by predicted times, the least first, of the programs of the fit when
+    each is predicted by a fit to others.
     """
 
     hidden: float = 1.0
@@ -101,15 +105,22 @@ class Fit:
     uop_cycles: float = 0.35
     taken_uops: float = 3.0
     div_share: float = 0.2
-    error: float | None = None
+    unseen: tuple[float, ...] = ()
+
+    @property
+    def error(self) -> float | None:
+        """The median error on programs that a fit had not seen, as a share; None without a fit."""
+        return statistics.median(abs(1 - 1 / ratio) for ratio in self.unseen) if self.unseen else None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Measured costs by experiment and case, and the fit; `path` is the file it was read from, empty for one just made."""
+    """Measured costs by experiment and case, the speed that they are true for, and the fit; `path` is the file it was read
+    from, empty for one just made."""
 
     provenance: Provenance
     experiments: Mapping[str, Section]
+    speed: Speed
     fit: Fit = field(default_factory=Fit)
     path: str = field(default="", compare=False)
 
@@ -124,15 +135,26 @@ class Profile:
         return otherwise if found is None else max(found.value, 0.0)
 
     @property
+    def likely_factors(self) -> tuple[float, float] | None:
+        """Between which multiples of its prediction 8 of 10 times lie that a program takes on that machine: what the fit is off
+        on programs it had not seen, in all the moments of the measurement. None without a fit."""
+        products = [ratio * slowdown for ratio in self.fit.unseen for slowdown in self.speed.slowdowns]
+        if len(products) < 2:
+            return None
+        cuts = statistics.quantiles(products, n=10, method="inclusive")
+        return cuts[0], cuts[-1]
+
+    @property
     def elsewhere(self) -> bool:
         """Was it measured on another machine than this one, as far as can be told?"""
         here = self.provenance
         return here.origin == "shipped" or (here.kernel, here.cpu) != (platform.release(), cpu_model())
 
 
-def from_results(results: Iterable[Result], load: float) -> Profile:
+def from_measurement(measurement: Measurement, load: float) -> Profile:
     """The profile of a measurement that has just been made here."""
-    return Profile(provenance(load), {result.experiment.id: _section(result) for result in results})
+    sections = {result.experiment.id: _section(result) for result in measurement.results}
+    return Profile(provenance(load), sections, _rounded_speed(measurement.speed))
 
 
 def provenance(load: float) -> Provenance:
@@ -190,6 +212,10 @@ def _finite(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
+def _rounded_speed(speed: Speed) -> Speed:
+    return Speed(_rounded(speed.clock_ghz), _rounded(speed.width), tuple(map(_rounded, speed.slowdowns)))
+
+
 def _rounded(value: float) -> float:
     """Four digits are more than any of these numbers is worth."""
     if not math.isfinite(value):
@@ -203,6 +229,7 @@ def to_json(profile: Profile) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "provenance": asdict(profile.provenance),
+        "speed": asdict(profile.speed),
         "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }
@@ -245,4 +272,7 @@ def _parsed(body: Any, path: str) -> Profile:
                 raise bad_profile(path, f"{name}, {case}: its values are not numbers")
         findings = tuple(Said(**said) for said in raw["findings"])
         sections[name] = Section(**{**raw, "cases": cases, "findings": findings, "missing": dict(raw["missing"])})
-    return Profile(Provenance(**body["provenance"]), sections, Fit(**body["fit"]), path)
+    speed = Speed(**{**body["speed"], "slowdowns": tuple(body["speed"]["slowdowns"])})
+    return Profile(
+        Provenance(**body["provenance"]), sections, speed, Fit(**{**body["fit"], "unseen": tuple(body["fit"]["unseen"])}), path
+    )

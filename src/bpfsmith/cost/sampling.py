@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-
-Sampler = Callable[[], float]
-"""Takes one sample. May fail with OSError, which ends the measurement it belongs to."""
 
 CONFIDENCE = 0.99
 LEAST_DIFFERENCE = 0.03
@@ -68,22 +65,6 @@ class NotResolved:
 
 
 Comparison = Resolved | NotResolved
-
-
-def rounds_of(samplers: Mapping[str, Sampler], rounds: int) -> dict[str, tuple[float, ...]]:
-    """`rounds` samples of each, one of each in every round, in an order that turns by one from round to round.
-
-    The first round warms caches and is thrown away.
-    """
-    names = list(samplers)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for round_ in range(rounds + 1):
-        turn = round_ % len(names)
-        for name in names[turn:] + names[:turn]:
-            value = samplers[name]()
-            if round_:
-                samples[name].append(value)
-    return {name: tuple(values) for name, values in samples.items()}
 
 
 def estimate(samples: Sequence[float]) -> Estimate:

@@ -14,19 +14,22 @@ ARGUMENTS = 5
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is known of a helper call: the map that it is given (None: it takes none, or which one is not known) and the
-    constants among r1 to r5 (None: not a constant). `found` says of a lookup whether the key was there (None: not known)."""
+    constants among r1 to r5 (None: not a constant). `found` says of a lookup whether the key was there (None: not known),
+    `key` where r2 points, as `Step.address`."""
 
     map: str | None
     constants: tuple[int | None, ...]
     found: bool | None = None
+    key: tuple[Hashable, Hashable, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One executed instruction. `address` identifies the memory that a load or store touches, None where it is not known."""
+    """One executed instruction. `address` is the memory that a load or store touches (kind, region, offset), None where
+    it is not known."""
 
     function: str
     insn_idx: int
     op: Op
-    address: Hashable | None = None
+    address: tuple[Hashable, Hashable, int] | None = None
     call: Call | None = None

@@ -37,7 +37,14 @@ class Workload:
 
 
 def of_share(prediction: Prediction, hits: float, source: str) -> Workload:
-    """A share of hits; the likely path of each side is taken for all of it."""
+    """A share of hits; the likely path of each side is taken for all of it. InputError `bad-command` for hits where no path
+    answers a request, and for others where none passes one."""
+    for share, answers, verb in ((hits, True, "answers"), (1 - hits, False, "passes")):
+        if share > 0 and _typical(prediction, answers) is None:
+            message = f"{source} says that {share:.0%} of requests take a path that {prediction.program.name} does not have"
+            note = f"no path of it {verb} a request; their outcomes: {_outcomes(prediction)}"
+            help_text = f"give --hits {0 if answers else 1}"
+            raise InputError(Diagnostic("bad-command", message, notes=(note,), help=help_text))
     return Workload(hits, _typical(prediction, True), _typical(prediction, False), source)
 
 
@@ -111,13 +118,13 @@ def _side(path: str, name: str, prediction: Prediction) -> tuple[bool, float]:
         return item.answers, item.cost.ns
     same = [item for item in prediction.paths if item.outcome == name]
     if not same:
-        known = ", ".join(dict.fromkeys(item.outcome for item in prediction.paths))
-        raise _bad(
-            path,
-            f"{prediction.program.name} has no outcome {name}",
-            f"its outcomes are: {known}; path 1, hit and miss will do too",
-        )
+        note = f"its outcomes are: {_outcomes(prediction)}; path 1, hit and miss will do too"
+        raise _bad(path, f"{prediction.program.name} has no outcome {name}", note)
     return same[0].answers, same[0].cost.ns
+
+
+def _outcomes(prediction: Prediction) -> str:
+    return ", ".join(dict.fromkeys(item.outcome for item in prediction.paths))
 
 
 def _of_packets(path: str, data: bytes, program: Program, model: Model, maps: Mapping[str, MapContents]) -> Workload:
@@ -141,7 +148,7 @@ def _of_packets(path: str, data: bytes, program: Program, model: Model, maps: Ma
         len(fast) / total,
         _mean(fast, None),
         _mean(slow, None),
-        f"{total:,} packets in {path}, lookups taken to find where no map contents are given",
+        f"{total:,} packets in {path}" + ("" if maps else ", lookups taken to find"),
     )
 
 

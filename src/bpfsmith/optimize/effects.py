@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bpfsmith.ir import ops
-from bpfsmith.ir.ops import Imm, Op, Reg
+from bpfsmith.ir import ops, registers
+from bpfsmith.ir.ops import Op
+from bpfsmith.ir.registers import ARGUMENTS as ARGUMENTS
+from bpfsmith.ir.registers import defines as defines
 from bpfsmith.isa.context import Layout
 from bpfsmith.isa.program import MapSpec
-from bpfsmith.isa.tables import HELPER_IDS, HELPERS
+from bpfsmith.isa.tables import HELPER_IDS
 from bpfsmith.optimize.graph import Node
 from bpfsmith.semantics.recorded import Argument, signature
-
-ARGUMENTS = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
@@ -121,64 +121,15 @@ ARRAYS = frozenset({"BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"})
 """Maps whose entries are always there and never move: two lookups of one key give one pointer."""
 
 
-def helper_arguments(helper_id: int) -> tuple[int, ...]:
-    """The registers that a helper reads."""
-    helper = HELPERS.get(helper_id)
-    if helper is None or helper.variadic:
-        return ARGUMENTS
-    return ARGUMENTS[: len(helper.args)]
-
-
 def uses(node: Node, around: Surroundings) -> tuple[int, ...]:
     """The registers that an instruction reads."""
     match node.op:
-        case ops.Alu(kind=ops.AluKind.MOV, src=src):
-            return _reg(src)
-        case ops.Alu(dst=dst, src=src):
-            return (dst, *_reg(src))
-        case ops.Negate(dst=dst) | ops.ByteOrder(dst=dst):
-            return (dst,)
-        case ops.MoveSigned(src=src):
-            return (src,)
-        case ops.Load(base=base):
-            return (base,)
-        case ops.Store(base=base, src=src):
-            return (base, *_reg(src))
-        case ops.Atomic(kind=ops.AtomicKind.CMPXCHG, base=base, src=src):
-            return (base, src, 0)
-        case ops.Atomic(base=base, src=src):
-            return (base, src)
-        case ops.LoadSkb(index=index):
-            return (6,) if index is None else (6, index)
-        case ops.CallHelper(helper_id=helper_id):
-            return helper_arguments(helper_id)
         case ops.CallSubprogram(name=name):
             return around.parameters.get(name, ARGUMENTS)
-        case ops.CallKfunc():
-            return ARGUMENTS
-        case ops.Branch(left=left, right=right):
-            return (left, *_reg(right))
         case ops.Exit():
             return (0,) if around.returns else ()
         case _:
-            return ()
-
-
-def defines(op: Op) -> tuple[int, ...]:
-    """The registers that an instruction changes or leaves without a value."""
-    match op:
-        case ops.Alu(dst=dst) | ops.Negate(dst=dst) | ops.MoveSigned(dst=dst) | ops.ByteOrder(dst=dst) | ops.Load(dst=dst):
-            return (dst,)
-        case ops.LoadImm(dst=dst) | ops.LoadMap(dst=dst) | ops.LoadMapValue(dst=dst) | ops.LoadFunction(dst=dst):
-            return (dst,)
-        case ops.Atomic(kind=ops.AtomicKind.CMPXCHG):
-            return (0,)
-        case ops.Atomic(src=src, fetch=True):
-            return (src,)
-        case ops.CallHelper() | ops.CallSubprogram() | ops.CallKfunc() | ops.LoadSkb():
-            return (0, 1, 2, 3, 4, 5)
-        case _:
-            return ()
+            return registers.uses(node.op)
 
 
 def is_pure(op: Op) -> bool:
@@ -196,7 +147,3 @@ def is_pure(op: Op) -> bool:
 
 def is_call(op: Op) -> bool:
     return isinstance(op, ops.CallHelper | ops.CallSubprogram | ops.CallKfunc | ops.LoadSkb)
-
-
-def _reg(operand: Reg | Imm) -> tuple[int, ...]:
-    return () if isinstance(operand, Imm) else (operand,)

@@ -202,6 +202,16 @@ def open_bytecode(path: str, toolchain: Toolchain) -> BytecodeInput:
     return opened
 
 
+def check_writable(path: str) -> None:
+    """InputError `unwritable-output` where a file could not be made: to be asked before work that takes long."""
+    target = Path(os.path.realpath(path, strict=False))
+    if target.exists() and not target.is_file() and not target.is_dir():  # a device or a pipe
+        return
+    if target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        what = "it is a directory" if target.is_dir() else f"{target.parent} is no directory that can be written to"
+        raise InputError(Diagnostic("unwritable-output", f"{path} cannot be written: {what}", help="name another file"))
+
+
 def write_output(path: str, data: bytes, *, inputs: Sequence[str] = ()) -> None:
     """Writes a file in one step: the old one stays until the new one is whole. A device or a pipe is written to as it is, and a
     link is followed. Raises InputError `unwritable-output`, also for a file that is one of the `inputs`."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from bpfsmith.cost.bench import Bench
-from bpfsmith.cost.experiments import TABLES, of_tables
+from bpfsmith.cost.experiments import TABLES
+from bpfsmith.cost.experiments import of_tables as experiments_of
 from bpfsmith.cost.experiments.train import FILE as TRAIN_FILE
 from bpfsmith.cost.fitting import with_fit
 from bpfsmith.cost.measure import measure
-from bpfsmith.cost.profile import Profile, Quantity, Section, from_results
+from bpfsmith.cost.profile import Profile, Quantity, Section, from_measurement
+from bpfsmith.cost.speed import Speed
+from bpfsmith.cost.terminal import section_chart
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.report import Outcome, Report
 from bpfsmith.workflow.verifying import must_load
@@ -61,36 +64,50 @@ def measured(tables: Sequence[str], *, cpu: int | None, pace: float, say: Callab
         )
     load = os.getloadavg()[0]
     with Bench(cpu, say) as bench:
-        profile = from_results(measure(of_tables(tuple(tables)), bench, pace=pace, say=say), load)
+        profile = from_measurement(measure(experiments_of(tuple(tables)), bench, pace=pace, say=say), load)
         if "insns" in tables:
             say("fitting the prediction")
             profile = with_fit(profile, bench.object(TRAIN_FILE))
     return profile
 
 
+def of_tables(profile: Profile, tables: Sequence[str]) -> Profile:
+    """What a profile has of these tables."""
+    return replace(profile, experiments={n: item for n, item in profile.experiments.items() if item.table in tables})
+
+
 def profile_report(profile: Profile) -> Report:
     """The envelope; `profile` holds what the file holds."""
     body = {
         "provenance": asdict(profile.provenance),
+        "speed": asdict(profile.speed),
         "fit": asdict(profile.fit),
         "experiments": {name: asdict(section) for name, section in profile.experiments.items()},
     }
     return Report("measure", Outcome.DONE, details=body)
 
 
-def profile_lines(profile: Profile, concise: bool = False) -> Iterator[str]:
-    """Every experiment with bars, then what the study's findings depend on and whether they hold here."""
+def profile_lines(profile: Profile, concise: bool = False, charts: bool = False) -> Iterator[str]:
+    """Every experiment with bars, and curves with `charts`; then what the study's findings depend on, and if they hold here."""
     where = profile.provenance
     if where.origin == "shipped":
         yield "this profile is shipped with bpfsmith: it was measured on another machine"
     yield f"{where.cpu or where.machine}, {where.cpus} CPUs, kernel {where.kernel}, {where.measured_at}, load {where.load}"
+    yield _speed_line(profile.speed)
     for section in profile.experiments.values():
         if not concise:
             yield ""
             yield from section_lines(section)
+            yield from section_chart(section) if charts else ()
     yield ""
     yield from finding_lines(profile)
     yield from _missing_lines(profile)
+
+
+def _speed_line(speed: Speed) -> str:
+    fast, slow = speed.slowdowns[0], speed.slowdowns[-1]
+    moved = f"9 of 10 moments took {fast:.2f} to {slow:.2f} times as long; values are put right to a core to itself"
+    return f"{speed.clock_ghz:.2f} GHz, {speed.width:.1f} simple instructions a cycle; {moved}"
 
 
 def section_lines(section: Section) -> Iterator[str]:
@@ -105,15 +122,15 @@ def section_lines(section: Section) -> Iterator[str]:
         for item in section.cases.values():
             study = number(item.study) if item.study is not None else "-"
             numbers = f"{number(item.value):>10} {number(item.spread):>8} {study:>8}"
-            noisy = " noisy" if is_noisy(item) else ""
+            noisy = " noisy" if is_noisy(item, section.unit) else ""
             yield f"  {item.title:44} {numbers}  {bar(item.value, largest)}{noisy}".rstrip()
     if section.note:
         yield f"  note: {section.note}"
 
 
-def is_noisy(item: Quantity) -> bool:
-    """Are the quartiles further apart than a tenth of the median, and than what a clock can tell?"""
-    return item.spread > max(0.1 * abs(item.value), 1)
+def is_noisy(item: Quantity, unit: str) -> bool:
+    """Are the quartiles further apart than a tenth of the median, and than the one ns that a clock can tell?"""
+    return item.spread > max(0.1 * abs(item.value), 1 if unit == "ns" else 0)
 
 
 def number(value: float) -> str:
@@ -143,8 +160,8 @@ def finding_lines(profile: Profile) -> Iterator[str]:
         yield f"{text:72} {said.component:20} {word}{ratio}{because}"
     counts = [sum(said.holds is state for _, said in found) for state in (True, False, None)]
     yield f"{counts[0]} hold, {counts[1]} do not, {counts[2]} are not resolved"
-    cases = [item for section in profile.experiments.values() for item in section.cases.values()]
-    noisy = sum(map(is_noisy, cases))
+    cases = [(item, section.unit) for section in profile.experiments.values() for item in section.cases.values()]
+    noisy = sum(is_noisy(item, unit) for item, unit in cases)
     if noisy:
         yield f"{noisy} of {len(cases)} cases are noisy: on a quieter machine, or with --pace 3, more would resolve"
 

@@ -34,6 +34,10 @@ def test_do_not_offload_is_said_plainly() -> None:
     assert advise(Costs(10_000, 4_000, 3_000), 0.05).headline.startswith("do not offload")
     never = advise(Costs(10_000, 14_000, 500), 1.0)
     assert never.headline == "do not offload: it does not pay at any share of requests that hit"
+    nearly = advise(Costs(10_000, 10_800, 500), 1.0)
+    assert nearly.verdict is Verdict.TOO_CLOSE
+    assert "pays at no share of requests that hit, or from" in nearly.headline
+    assert advise(Costs(10_000, 4_000, 0), 0.5).headline == "offload: pays at any share of requests that hit; you have 50%"
 
 
 def test_near_the_break_even_nothing_is_promised() -> None:
@@ -59,6 +63,16 @@ def test_pre_processing_pays_by_what_it_saves() -> None:
     assert advise(Costs(10_000, None, 300, saved_ns=310), 0.0).verdict is Verdict.TOO_CLOSE
 
 
-def test_neighbours_lose_what_the_program_takes() -> None:
+def test_neighbours_lose_what_program_and_hook_take() -> None:
     """100,000 requests a second of 2 us each are a fifth of a CPU."""
-    assert advise(Costs(10_000, 4_000, 3_000, program_ns=2_000), 0.5).neighbours(100_000) == pytest.approx(0.2)
+    assert advise(Costs(10_000, 4_000, 3_000, program_ns=1_500, hook_ns=500), 0.5).neighbours(100_000) == pytest.approx(0.2)
+
+
+@given(st.floats(0.01, 1), st.floats(0, 1))
+def test_an_answer_may_take_so_long_and_no_longer(omega: float, slow: float) -> None:
+    """With the dearest answer that still pays nothing is won and nothing lost; where there is none, none would pay."""
+    most = advise(Costs(10_000, 4_000, slow * 10_000), omega).dearest_answer_ns
+    if most is None:
+        assert (1 - omega) * (1 + slow) >= 1
+    else:
+        assert omega * most / 10_000 + (1 - omega) * (1 + slow) == pytest.approx(1)

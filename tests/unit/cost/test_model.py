@@ -89,3 +89,17 @@ def test_a_slower_machine_is_slower_everywhere() -> None:
     slower = replace(PROFILE, experiments={**PROFILE.experiments, "insns": replace(insns, cases=doubled)})
     lines = ["r2 += r3"] * 300
     assert cost(lines, Model(slower)).ns > 1.5 * cost(lines).ns
+
+
+def test_a_key_of_narrow_stores_stalls_a_hash() -> None:
+    """A hash reads its key by words: one put together from halves is waited for, one stored as words is not."""
+    head = ".map m hash key=8 value=8 max=8\n.section tc\nr1 = 1\n"
+    call = "r2 = r10\nr2 += -8\nr1 = map[m]\ncall bpf_map_lookup_elem\nr0 = 0\nexit\n"
+    stores = {
+        "words": "*(u32 *)(r10 -8) = r1\n*(u32 *)(r10 -4) = r1\n",
+        "halves": "*(u32 *)(r10 -8) = r1\n*(u16 *)(r10 -4) = r1\n*(u16 *)(r10 -2) = r1\n",
+    }
+    model = Model(PROFILE)
+    found = {name: assemble(head + text + call, "test.s")[0] for name, text in stores.items()}
+    ns = {name: model.cost(item, paths(item).paths[0].steps).ns for name, item in found.items()}
+    assert ns["halves"] - ns["words"] == pytest.approx(model.stall, abs=1)

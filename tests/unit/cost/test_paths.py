@@ -6,8 +6,11 @@ from random import Random
 
 import pytest
 
+from bpfsmith.cost.model import Model
 from bpfsmith.cost.path_state import Path
 from bpfsmith.cost.paths import paths
+from bpfsmith.cost.predict import predict
+from bpfsmith.cost.profile import load_profile
 from bpfsmith.execution import RunInput
 from bpfsmith.isa.asm import assemble
 from bpfsmith.isa.program import Program
@@ -168,3 +171,12 @@ def test_subprograms_and_callbacks_are_walked() -> None:
     """
     (path,) = paths(assemble(text, "test.s")[0]).paths
     assert sum(step.function == "turn" for step in path.steps) == 10
+
+
+def test_what_a_redirecting_helper_returns_is_a_redirect() -> None:
+    """Whatever it computes; a program that returns it has dealt with the packet."""
+    for section, outcome in (("xdp", "XDP_REDIRECT"), ("tc", "TC_ACT_REDIRECT")):
+        found = predict(program("r1 = 1\nr2 = 0\ncall bpf_redirect\nexit", section), Model(load_profile()))
+        assert [(item.outcome, item.answers) for item in found.paths] == [(outcome, True)]
+    other = predict(program("call bpf_get_prandom_u32\nexit"), Model(load_profile()))
+    assert [(item.outcome, item.answers) for item in other.paths] == [("returns what is computed", False)]

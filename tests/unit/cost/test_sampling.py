@@ -15,7 +15,6 @@ from bpfsmith.cost.sampling import (
     compare,
     estimate,
     noise_of,
-    rounds_of,
 )
 
 ROUNDS = 61  # as many as `measure` takes at most
@@ -96,21 +95,6 @@ def test_what_is_below_its_floor_is_compared_by_difference() -> None:
     assert isinstance(found, Resolved)
     assert found.left_is_less
     assert isinstance(compare(nothing, [draw.gauss(0, 0.1) for _ in range(31)]), NotResolved)
-
-
-def test_rounds_interleave() -> None:
-    """Each is sampled once in every round, and not always in the same order."""
-    order: list[str] = []
-
-    def sampler(name: str) -> float:
-        order.append(name)
-        return float(len(order))
-
-    samples = rounds_of({name: (lambda name=name: sampler(name)) for name in "abc"}, 6)  # type: ignore[misc]
-    assert {len(values) for values in samples.values()} == {6}
-    rounds = [order[at : at + 3] for at in range(0, len(order), 3)]
-    assert all(sorted(item) == ["a", "b", "c"] for item in rounds)
-    assert len({tuple(item) for item in rounds}) == 3
 
 
 @given(st.lists(st.tuples(positive, positive), min_size=1))

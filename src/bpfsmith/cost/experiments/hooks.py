@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from bpfsmith.cost.bench import Bench
-from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
+from bpfsmith.cost.experiment import THROUGH_THE_KERNEL, Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.experiments.wiring import (
     ECHO,
     HOLD,
@@ -222,6 +222,7 @@ EXPERIMENTS = (
             Ordering("sk_skb", "socket_tcp", "sk_skb is reached before its process", "hook"),
         ),
         "stamps of CLOCK_MONOTONIC in the programs and in the process; a stamp costs what bpf_ktime_get_ns does",
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "hooks.prepare", "hooks", "Table 1", "what an empty program at a hook adds to a request", "ns",
@@ -237,6 +238,7 @@ EXPERIMENTS = (
             Ordering("tcx", "xdp", "on veth TC is prepared for faster than native XDP", "driver"),
         ),
         "native XDP on veth copies each skb to a page of its own, which the study's network card does not",
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "hooks.echo", "hooks", "Fig. 3", "round trip of 32 bytes, median, by who answers", "ns",
@@ -253,6 +255,7 @@ EXPERIMENTS = (
             Ordering("sk_skb", "socket_tcp", "sk_skb brings no gain for TCP", "hook", similar=True),
         ),
         seconds=5,
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "hooks.drop", "hooks", "Table 1", "a datagram sent and dropped at a hook, or received; all on one CPU", "ns",
@@ -270,6 +273,7 @@ EXPERIMENTS = (
             Ordering("drop_tcx", "receive", "dropping in TC is cheaper than receiving", "hook"),
         ),
         "native XDP on veth copies each skb to a page of its own: its price here is not that of a network card",
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "hooks.bandwidth", "hooks", "Table 2", "a TCP stream past an empty program, sender and receiver on one CPU", "Gbit/s",
@@ -285,5 +289,6 @@ EXPERIMENTS = (
         ),
         seconds=15,
         higher_is_better=True,
+        width_power=THROUGH_THE_KERNEL,
     ),
 )  # fmt: skip

@@ -213,7 +213,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "maps.footprint", "maps", "Fig. 11", "a lookup by number of keys in use, each as often as any other", "ns",
-        _sized_cases(tuple((f"@{n}", f"{n} keys") for n in FOOTPRINTS)),
+        _sized_cases(tuple((f"@{n}", f"{n:,} key{'s' if n > 1 else ''}") for n in FOOTPRINTS)),
         _by(tuple((f"@{n}", n, 0.0) for n in FOOTPRINTS), _SIZED),
         (
             Ordering("array@100", "array@100000", "arrays slow down with their footprint", "CPU caches"),

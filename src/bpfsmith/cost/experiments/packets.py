@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from bpfsmith.cost.bench import Bench, Driver
-from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
+from bpfsmith.cost.experiment import THROUGH_THE_KERNEL, Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.experiments.wiring import (
     PING_BYTES,
     PING_COUNT,
@@ -122,6 +122,7 @@ EXPERIMENTS = (
         ),
         _packets,
         (Ordering("af_xdp@64", "socket@64", "AF_XDP is faster than a socket, even when it copies", "channel"),),
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "channels.reduction", "channels", "Fig. 10", "a datagram received whole, or cut to 64 bytes in the kernel", "ns",
@@ -132,6 +133,7 @@ EXPERIMENTS = (
         _reduction,
         (Ordering("cut@1400", "whole@1400", "cutting packets before userspace gains little", "copies", similar=True),),
         "the study: truncating packets gains at most 2.8 %",
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "isolation", "isolation", "Figs. 4-6, 16", "round trip of a process while packets flood in on its CPU", "ns",
@@ -156,5 +158,6 @@ EXPERIMENTS = (
         "means leave out the slowest twentieth; the study: a slow path behind a cache in the kernel takes +51 % in the "
         "median, a neighbour +45 %",
         20,
+        width_power=THROUGH_THE_KERNEL,
     ),
 )  # fmt: skip

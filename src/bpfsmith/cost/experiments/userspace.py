@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 
 from bpfsmith.cost.bench import Bench, Driver, Loaded, run_ns
-from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
+from bpfsmith.cost.experiment import THROUGH_THE_KERNEL, Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.experiments.loops import STEPS
 from bpfsmith.cost.experiments.maps import fill, room_for
 from bpfsmith.isa.program import MapSpec
@@ -182,6 +182,7 @@ EXPERIMENTS = (
             Ordering("hash", "percpu_hash", "per-CPU maps cost userspace more", "map implementation"),
             Ordering("array", "hash", "by system call an array and a hash cost about the same", "system call", similar=True),
         ),
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "channels", "channels", "Figs. 7-9, 13", "a record from eBPF to userspace on one CPU, by bytes", "ns",
@@ -197,6 +198,7 @@ EXPERIMENTS = (
             Ordering("ring_output_both@64", "ring_output_both@1024", "larger records cost more", "copies"),
         ),
         "throughput is 1000 / ns million records a second",
+        width_power=THROUGH_THE_KERNEL,
     ),
     Experiment(
         "tracing", "tracing", "", "an empty probe, once through", "ns",
@@ -215,5 +217,6 @@ EXPERIMENTS = (
             Ordering("uprobe_push", "session_push", "a session costs more than the entry alone", "hook"),
             Ordering("session_entry_push", "session_push", "a session that stops at the entry costs less", "hook"),
         ),
+        width_power=THROUGH_THE_KERNEL,
     ),
 )  # fmt: skip
