@@ -22,7 +22,7 @@
 #include "guest.h"
 
 enum op { OP_BTF = 1, OP_MAP, OP_PUT, OP_PROG, OP_CLOSE, OP_TYPES, OP_ATTACH, OP_WORK, OP_READ };
-enum how { BY_TYPE = 1, BY_SYMBOL };
+enum link { BY_TYPE = 1, BY_SYMBOL };
 enum fixup { FIX_MAP = 1, FIX_KFUNC, FIX_VARIABLE, FIX_ADDRESS };
 enum { SLOTS = 1024, NONE = 0xffffffff, WEAK = 1, POISONED = 2002000000, LONG_LOG = 20000 };
 

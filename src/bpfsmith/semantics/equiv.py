@@ -19,7 +19,7 @@ from bpfsmith.semantics.chance import toss_coins
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
-from bpfsmith.semantics.solver import QUICK, Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import FIRST_TRY, Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
@@ -188,19 +188,19 @@ class _Check:
         if not decisive:
             steps, rlimit = limits.bitwuzla_steps // UNDECISIVE, limits.z3_rlimit // UNDECISIVE
             limits = replace(limits, bitwuzla_steps=steps, z3_rlimit=rlimit)
-        hard = [] if decisive else left
-        for item in left if decisive else ():
-            # Much that looks large is soon answered, and sooner than its inner terms.
-            if all(
-                isinstance(self._ask([*self.given, part.differs(t)], QUICK), Unsatisfiable) for part in item.parts or (item,)
-            ):
-                evidence.append(f"{item.name}: proved by bitwuzla")
+        hard: list[tuple[Observable, list[Observable]]] = []
+        for item in left:
+            parts = [*(item.parts or (item,))]
+            if decisive and limits.solver != "z3":
+                parts = self._not_soon(parts, limits)
+            if parts:
+                hard.append((item, parts))
             else:
-                hard.append(item)
-        asked = [part for item in hard for part in item.parts or (item,)]
-        swept = iter(Sweep(t, self.given, self.setting.usual).run([(item.left, item.right) for item in asked]))
-        for item in hard:
-            parts = [replace(part, left=a, right=b) for part, (a, b) in zip(item.parts or (item,), swept, strict=False)]
+                evidence.append(f"{item.name}: proved by bitwuzla")
+        asked = [(part.left, part.right) for _, parts in hard for part in parts]
+        swept = iter(Sweep(t, self.given, self.setting.usual).run(asked))
+        for item, parts in hard:
+            parts = [replace(part, left=a, right=b) for part, (a, b) in zip(parts, swept, strict=False)]
             match self._ask_whole(item, parts, limits) if item.parts else self._ask([*self.given, parts[0].differs(t)], limits):
                 case Unsatisfiable(solver=solver):
                     evidence.append(f"{item.name}: proved by {'cutpoints' if solver == 'rewriting' else solver}")
@@ -215,6 +215,11 @@ class _Check:
         if undecided:
             return Unknown("solver-limit", f"{'; '.join(undecided)}; {RANDOM_RUNS} random runs found no difference")
         return None
+
+    def _not_soon(self, parts: list[Observable], limits: Limits) -> list[Observable]:
+        """Without what is proved as it stands: much that looks large is soon answered, and sooner than its inner terms."""
+        soon = replace(limits, solver="bitwuzla", bitwuzla_steps=limits.bitwuzla_steps // FIRST_TRY)
+        return [part for part in parts if not isinstance(self._ask([*self.given, part.differs(self.t)], soon), Unsatisfiable)]
 
     def _ask_whole(self, item: Observable, parts: list[Observable], limits: Limits) -> Answer:
         """The question by its parts, and where one of them asks too much or differs, as it stands."""
