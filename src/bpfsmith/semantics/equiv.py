@@ -19,7 +19,7 @@ from bpfsmith.semantics.chance import toss_coins
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.evaluate import evaluate
 from bpfsmith.semantics.observables import Observable, observables
-from bpfsmith.semantics.solver import FIRST_TRY, Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
+from bpfsmith.semantics.solver import Answer, Limits, NoAnswer, Satisfiable, Unsatisfiable, satisfiable
 from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
@@ -217,9 +217,12 @@ class _Check:
         return None
 
     def _not_soon(self, parts: list[Observable], limits: Limits) -> list[Observable]:
-        """Without what is proved as it stands: much that looks large is soon answered, and sooner than its inner terms."""
-        soon = replace(limits, solver="bitwuzla", bitwuzla_steps=limits.bitwuzla_steps // FIRST_TRY)
-        return [part for part in parts if not isinstance(self._ask([*self.given, part.differs(self.t)], soon), Unsatisfiable)]
+        """Without what is proved as it stands, products and quotients cut off: much that looks large is soon answered so, and
+        sooner than its inner terms."""
+        soon = replace(limits, solver="bitwuzla")
+        asked = [light(self.t, [*self.given, part.differs(self.t)]) for part in parts]
+        answers = [satisfiable(conditions, soon) for conditions in asked]
+        return [part for part, answer in zip(parts, answers, strict=True) if not isinstance(answer, Unsatisfiable)]
 
     def _ask_whole(self, item: Observable, parts: list[Observable], limits: Limits) -> Answer:
         """The question by its parts, and where one of them asks too much or differs, as it stands."""
