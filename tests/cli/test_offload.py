@@ -28,6 +28,17 @@ def test_what_is_not_worth_it_is_exit_1_at_the_line_that_says_why(name: str, lin
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_what_is_not_proved_is_written_only_when_asked_for_and_exit_3(wanted: bool, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = _offload(str(EXAMPLES / "kv.c"), "-o", str(out), *(("--allow-unknown",) if wanted else ()))
+    assert done.returncode == 3
+    assert "proof       unknown" in done.stdout
+    assert out.exists() == wanted
+    if wanted:
+        assert (out / "server").exists()
+
+
 def test_c_that_does_not_compile_is_exit_2_at_its_line(tmp_path: Path) -> None:
     source = tmp_path / "server.c"
     source.write_text("#include <sys/socket.h>\nint main(void)\n{\n\treturn recvfrom(1;\n}\n")

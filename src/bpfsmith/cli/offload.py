@@ -12,7 +12,7 @@ from bpfsmith.cli.output import print_diagnostics, print_json, progress
 
 NAME = "offload"
 HELP = "split a C server into a half in the kernel and a half in userspace, if that pays"
-EXAMPLE = "bpfsmith offload examples/servers/kv.c --measure 10000"
+EXAMPLE = "bpfsmith offload examples/servers/kv.c --measure 10000 --allow-unknown"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hook", choices=("tc", "xdp"), default="tc", help="where the kernel half is attached (default: tc)")
     parser.add_argument("--measure", metavar="N", type=int, help="run original and split server on N requests, and compare")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="write both halves although the kernel half is not proved, and exit with 3"
+    )
     parser.add_argument("--workload", metavar="FILE", help="requests: a pcap, or one a line as text or in hex")
     parser.add_argument("--args", metavar="ARGS", default="", help="the server's arguments in trials, in one argument")
     parser.add_argument("--profile", metavar="JSON", help="a cost profile of `bpfsmith measure` (default: the shipped one)")
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 done, request, built, count=args.measure or 400, workload=args.workload, arguments=shlex.split(args.args),
                 profile=args.profile, timed=args.measure is not None, progress=say,
             )  # fmt: skip
-        written = not args.advise and (found is None or found.same)
+        written = args.allow_unknown and not args.advise and (found is None or found.same)
         if written:
             offloading.copy_halves(built, Path(name))
     report = offload_report(done, found, advises=args.advise)
@@ -74,4 +77,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'assuming' if not number else '':11} {text}")
     if written:
         print(f"wrote       {name}: server.bpf.c, server and what they are made from")
+    elif not args.advise:
+        print("wrote       nothing: no proof, no output (--allow-unknown writes all the same)")
     return report.verdict.exit_code

@@ -350,8 +350,9 @@ def _shown(reply: object) -> str:
 
 
 def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Report:
-    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs."""
-    outcome = Outcome.DONE
+    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs; else `pays` to
+    somebody who asks for advice alone, and `unknown` of a split: trials are no proof."""
+    outcome = Outcome.UNKNOWN
     details: dict[str, object] = {
         "states": [{"name": item.name, "bytes": item.type.size, "written": item.written, "line": item.span.line}
                    for item in done.half.states],
@@ -366,10 +367,8 @@ def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Rep
             outcome = Outcome.DIFFERENT
         elif verdict is Verdict.DOES_NOT_PAY:
             outcome = Outcome.DOES_NOT_PAY
-        elif verdict is Verdict.PAYS:
+        elif verdict is Verdict.PAYS and advises:
             outcome = Outcome.PAYS
-        elif advises:
-            outcome = Outcome.UNKNOWN
         details |= {
             "requests": found.sent, "answered": found.answered, "odd_packets": found.odd, "states_same": dict(found.states),
             "counters": asdict(found.counters), "advice": asdict(found.advice) if found.advice is not None else None,
