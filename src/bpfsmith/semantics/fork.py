@@ -14,6 +14,8 @@ Path = frozenset[Term]
 """Conditions that hold, all of them."""
 
 DEPTH = 4
+VALUE_DEPTH = 40
+"""Choices further inside a number than this are left as they are: long sums are deeper than Python's stack."""
 _THROUGH = {"add", "and", "concat", "extract", "or", "sext", "xor"}
 """What does little to a number: choices are looked for behind it."""
 
@@ -39,22 +41,24 @@ class Fork:
             return other
         return self.t.ite(width, self.condition, then, other)
 
-    def _on(self, path: Path, memo: dict[Term, Term], value: Term) -> Term:
+    def _on(self, path: Path, memo: dict[Term, Term], value: Term, depth: int = VALUE_DEPTH) -> Term:
         """A number with its choices made, as far as a path decides them."""
         known = memo.get(value)
         if known is not None:
             return known
+        if not depth:
+            return value
         found = value
         if value.op == "ite":
             condition, then, other = value.args
             match decides(self.t, path, condition):
                 case None:
-                    then, other = self._on(path, memo, then), self._on(path, memo, other)
+                    then, other = (self._on(path, memo, way, depth - 1) for way in (then, other))
                     found = self.t.ite(value.width, condition, then, other)
                 case holds:
-                    found = self._on(path, memo, then if holds else other)
+                    found = self._on(path, memo, then if holds else other, depth - 1)
         elif value.op in _THROUGH:
-            found = rebuild(self.t, value, [self._on(path, memo, part) for part in value.args])
+            found = rebuild(self.t, value, [self._on(path, memo, part, depth - 1) for part in value.args])
         memo[value] = found
         return found
 

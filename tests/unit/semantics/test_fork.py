@@ -94,3 +94,14 @@ def test_branches_joined_in_either_order_are_one_term() -> None:
             path = common | path_of(t, either)
         joined.append(value)
     assert joined == [t.ite(8, first, x, y)] * 3
+
+
+def test_deep_numbers_are_joined_too() -> None:
+    """A number that a thousand steps made is no deeper than the interpreter's stack can bear."""
+    t = Terms()
+    a, b = t.app("a", BOOL), t.app("b", BOOL)
+    value = t.ite(8, b, t.app("x0", 8), t.app("x1", 8))
+    for step in range(2000):
+        value = t.xor(8, t.add(8, value, t.app("x2", 8)), t.const(8, step % 250 + 1))
+    joined = fork(t, frozenset({a, b}), frozenset({t.negate(a)})).ite(8, value, t.const(8, 0))
+    assert joined.op == "ite"
