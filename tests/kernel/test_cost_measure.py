@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bpfsmith.cost.bench import Bench, run_ns
-from bpfsmith.cost.experiment import Case, Experiment, Opened, Ordering
+from bpfsmith.cost.experiment import Action, Case, Experiment, Opened, Ordering
 from bpfsmith.cost.experiments import EXPERIMENTS
 from bpfsmith.cost.experiments.maps import _walk, fill, misses, room_for
 from bpfsmith.cost.measure import Result, run_experiment
@@ -59,7 +59,7 @@ def planted(turns: dict[str, int]) -> Experiment:
     return Experiment("planted", "test", "", "planted", "ns", tuple(Case(name, name) for name in turns), opened, orderings)
 
 
-def _timed(name: str, accepted: Accepted):  # type: ignore[no-untyped-def]
+def _timed(name: str, accepted: Accepted) -> Action:
     from bpfsmith.cost.bench import FRAME, wall_ns
 
     return lambda: {name: wall_ns(accepted, FRAME, 100)}

@@ -268,8 +268,7 @@ def _value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | by
     match item.kind:
         case "number":
             raw = payload[at : at + item.size]
-            order = "little" if item.little else "big"
-            whole = int.from_bytes(raw, order, signed=item.signed)  # type: ignore[arg-type]
+            whole = int.from_bytes(raw, "little" if item.little else "big", signed=item.signed)
             return (whole if len(raw) == item.size else None), at + item.size
         case "bytes" | "skip":
             raw = payload[at : at + item.size]

@@ -28,7 +28,7 @@ from bpfsmith.kernel.errors import errno_name, not_permitted
 from bpfsmith.kernel.maps import MapSet
 from bpfsmith.kernel.symbols import addresses
 from bpfsmith.kernel.verifier_log import Stats, error_lines, parse_stats
-from bpfsmith.kernel.vmlinux import attach_target, kfunc_id, running
+from bpfsmith.kernel.vmlinux import attach_target, kfunc_id, member_of, type_id
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.objfile.btf_load import ProgramInfo
 from bpfsmith.objfile.core_relo import essential_name
@@ -154,7 +154,7 @@ def _attachment(program: Program, kind: ProgramType, maps: MapSet) -> tuple[int,
     implements = maps.object.struct_ops.get(program.name) if maps.object else None
     if implements is None:
         return attach_target(program.section), kind.attach_number
-    return running().member(*implements)
+    return member_of(*implements)
 
 
 def load_flags(kind: ProgramType) -> int:
@@ -172,7 +172,7 @@ def _resolved(insn: Insn, maps: MapSet) -> Insn:
     if insn.is_wide and insn.src_reg == BPF_PSEUDO_BTF_ID:
         return _with_kernel_symbol(insn, extern)
     if insn.opcode == BPF_JMP | BPF_CALL and insn.src_reg == BPF_PSEUDO_KFUNC_CALL:
-        found = running().id(Kind.FUNC, essential_name(insn.symbol))
+        found = type_id(Kind.FUNC, essential_name(insn.symbol))
         if found is None and extern is not None and extern.weak:
             return replace(insn, src_reg=0, imm=_POISONED_CALL)
         return replace(insn, imm=found or kfunc_id(insn.symbol))
@@ -195,9 +195,9 @@ def _with_kernel_symbol(insn: Insn, extern: Extern | None) -> Insn:
         if found is not None or extern.weak:
             return replace(insn, src_reg=0, imm=_signed(found or 0))
     elif extern is not None:
-        type_id = running().id(Kind.FUNC if extern.kind == ExternKind.FUNCTION else Kind.VAR, essential_name(name))
-        if type_id is not None:
-            return replace(insn, imm=type_id)
+        number = type_id(Kind.FUNC if extern.kind == ExternKind.FUNCTION else Kind.VAR, essential_name(name))
+        if number is not None:
+            return replace(insn, imm=number)
         if extern.weak:
             return replace(insn, src_reg=0, imm=0)
     raise KernelError(

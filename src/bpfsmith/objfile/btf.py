@@ -214,14 +214,6 @@ class Btf:
         return self.strings[offset:end].decode("utf-8", "replace")
 
     @cached_property
-    def _ids_by_name(self) -> dict[tuple[type, str], int]:
-        ids: dict[tuple[type, str], int] = {}
-        for type_id, item in enumerate(self.types):
-            if isinstance(item, Named) and item.name:
-                ids.setdefault((type(item), item.name), type_id)
-        return ids
-
-    @cached_property
     def _all_by_name(self) -> dict[str, list[int]]:
         ids: dict[str, list[int]] = {}
         for type_id, item in enumerate(self.types):
@@ -235,11 +227,11 @@ class Btf:
 
     def find(self, kind: type[NamedT], name: str) -> int | None:
         """The id of the first type of this kind and name, None when there is none: `btf.find(Struct, "iphdr")`."""
-        return self._ids_by_name.get((kind, name))
+        return next((type_id for type_id in self.named(name) if type(self[type_id]) is kind), None)
 
     def get(self, kind: type[NamedT], name: str) -> NamedT | None:
         """The first type of this kind and name, None when there is none."""
-        type_id = self._ids_by_name.get((kind, name))
+        type_id = self.find(kind, name)
         found = None if type_id is None else self.types[type_id]
         return found if isinstance(found, kind) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bpfsmith.csource.tree import Function, Node
@@ -200,9 +201,8 @@ class Calls(Locals):
             lines.append(line)
         return "({ " + " ".join(lines) + f" bs_put_end({RUN}, {place}); }})"
 
-    def conversion(self, text: str, values: object, place: str) -> str | None:
-        """One conversion of a format, taking its arguments from the iterator `values`."""
-        take = iter(values)  # type: ignore[call-overload]
+    def conversion(self, text: str, values: Iterator[Node], place: str) -> str | None:
+        """One conversion of a format, taking its arguments from `values`."""
         body, last = text[:-1], text[-1]
         flags = ""
         while body and body[0] in "-0":
@@ -213,9 +213,9 @@ class Calls(Locals):
         width, _, precision = body.partition(".")
         has_precision = "." in body
         try:
-            wide = f"(int)({self.expr(next(take))})" if width == "*" else width or "0"
-            exact = f"(int)({self.expr(next(take))})" if precision == "*" else (precision or "0") if has_precision else "-1"
-            value = self.expr(next(take))
+            wide = f"(int)({self.expr(next(values))})" if width == "*" else width or "0"
+            exact = f"(int)({self.expr(next(values))})" if precision == "*" else (precision or "0") if has_precision else "-1"
+            value = self.expr(next(values))
         except StopIteration:
             return None
         put = f"{RUN}, {place}"

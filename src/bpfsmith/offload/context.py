@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from bpfsmith.csource.tree import CType, Function, Node, Shape
@@ -13,7 +14,7 @@ from bpfsmith.source import Span
 
 
 @dataclass(slots=True)
-class Context:
+class Context(ABC):
     """What is known while functions are turned into C text. `private` maps what moves to the run's memory to its name there."""
 
     server: Server
@@ -67,22 +68,22 @@ class Context:
         return f"((int){call})"
 
     # --- what the parts of the writer ask of each other -----------------------------------------------------------------
+    @abstractmethod
     def expr(self, node: Node) -> str:
         """An expression as C text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, node: Node) -> str:
         """A call as C text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def braced(self, node: Node) -> str:
         """An initializer in braces as C text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def statement(self, node: Node, loop: bool = False, switch: bool = False) -> str:
         """A statement as C text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hands_over(self, node: Node) -> bool:
         """Is the request handed over whenever this is evaluated?"""
-        raise NotImplementedError

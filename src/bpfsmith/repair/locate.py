@@ -18,6 +18,12 @@ def _last(case: Case) -> Visit | None:
     return case.trace.last
 
 
+def _before_refusal(case: Case, name: str) -> Register | None:
+    """What the verifier knew of a register when it came to the refused insn."""
+    last = _last(case)
+    return last.before.get(name) if last is not None else None
+
+
 def _end(case: Case) -> int:
     """The index of the refused insn among the visits."""
     return len(case.visits) - 1
@@ -117,7 +123,7 @@ def packet_far(case: Case, match: Match) -> Story:
     checks = tuple(
         Place(span, "this check proves nothing: the pointer may be too far off") for span, _ in _packet_checks(case)[-1:]
     )
-    register = _last(case).before.get(name) if _last(case) else None  # type: ignore[union-attr]
+    register = _before_refusal(case, name)
     if register is not None and register.largest is not None:
         names["limit"] = str(register.largest + int(match["off"]))
     if variable is None:
@@ -370,7 +376,7 @@ def size_argument(case: Case, match: Match) -> Story:
     primary = Place(at, f"`{variable}` has no bounds here that the verifier knows")
     if check is not None and case.span(check[0]) != at:
         others = [Place(case.span(check[0]), f"this check leaves it {_range(check[0], name)}"), *others]
-    register = _last(case).before.get(name) if _last(case) else None  # type: ignore[union-attr]
+    register = _before_refusal(case, name)
     facts = (f"{name} is {register.text}",) if register else ()
     return Story(primary, tuple(others), facts, {"name": variable, "return": ctext.early_return(case, at)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bpfsmith.semantics.fork import Fork, fork
+from bpfsmith.semantics.fork import Fork, decides, fork
 from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Pointer, Region, Target, Value, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -104,11 +104,9 @@ class State:
             offset = target.offset
             if offset.op == "ite":
                 condition, then, other = offset.args
-                needed = set(condition.args) if condition.op == "conj" else {condition}
-                if needed <= self.path:
-                    offset = then
-                elif self.t.negate(condition) in self.path:
-                    offset = other
+                holds = decides(self.t, self.path, condition)
+                if holds is not None:
+                    offset = then if holds else other
             known.append(target if offset is target.offset else Target(target.guard, target.region, offset))
         return Pointer(tuple(known))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bpfsmith.isa.program import MapSpec
-from bpfsmith.kernel.vmlinux import running, running_btf
+from bpfsmith.kernel.vmlinux import running_btf, type_id
 from bpfsmith.objfile.btf import Func, FuncProto
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.trace.hooks import PairKind
@@ -63,7 +63,7 @@ def kernel_of(release: str) -> Kernel:
 
 def running_kernel(release: str) -> Kernel:
     """The features of the kernel this runs on: as its release says, the session functions as its types have them."""
-    known, types, number = kernel_of(release), running_btf(), running().id(Kind.FUNC, IS_RETURN)
+    known, types, number = kernel_of(release), running_btf(), type_id(Kind.FUNC, IS_RETURN)
     function = types[number] if types is not None and number is not None else None
     if types is None or not isinstance(function, Func):
         return Kernel(release, False, False, False, known.task_storage, known.takes_context)

@@ -6,6 +6,7 @@ import math
 import random
 import statistics
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -97,7 +98,7 @@ def experiment(actions: dict[str, float], order: list[str], *, odd: str = "") ->
         return {} if name == odd and len(order) % 2 else {name: actions[name]}
 
     cases = tuple(Case(name, name) for name in actions)
-    made = Opened(tuple(lambda name=name: action(name) for name in actions))  # type: ignore[misc]
+    made = Opened(tuple(partial(action, name) for name in actions))
     return Experiment("x", "x", "", "x", "ns", cases, opened), made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bpfsmith.kernel.vmlinux import running, running_btf
+from bpfsmith.kernel.vmlinux import running_btf, type_id
 from bpfsmith.objfile.btf import Array, Btf, Enum, Func, FuncProto, Int, Ptr, Struct, Typedef
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.trace.language.syntax import ProbeKind
@@ -43,12 +43,12 @@ def parameters(kind: ProbeKind, target: str) -> tuple[tuple[str, int], ...] | No
     if types is None or kind not in (ProbeKind.TP_BTF, ProbeKind.KPROBE, ProbeKind.FENTRY):
         return None
     if kind is ProbeKind.TP_BTF:
-        number = running().id(Kind.TYPEDEF, f"btf_trace_{target}")
+        number = type_id(Kind.TYPEDEF, f"btf_trace_{target}")
         pointer = types.resolved(number) if number is not None else None
         prototype = types.resolved(pointer.target) if isinstance(pointer, Ptr) else None
         first = 1  # the probe's private data comes first
     else:
-        number = running().id(Kind.FUNC, target)
+        number = type_id(Kind.FUNC, target)
         function = types[number] if number is not None else None
         prototype = types.resolved(function.proto) if isinstance(function, Func) else None
         first = 0
