@@ -110,5 +110,6 @@ def _learn(args: argparse.Namespace) -> int:
     else:
         found = report.details
         print(f"searched    {found['windows']} windows of {found['files']} files: {found['shorter']} have a shorter form")
+        print(f"generalised {found['generalised']} rules that hold for all numbers")
         print(f"cache       {found['rules']} rules in {found['cache']}")
     return report.verdict.exit_code
