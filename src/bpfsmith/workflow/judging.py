@@ -68,9 +68,16 @@ class Bytecode:
 
 
 def compiled(
-    text: str, name: str, box: Sandbox, expected: Expected, headers: frozenset[str] = frozenset()
+    text: str,
+    name: str,
+    box: Sandbox,
+    expected: Expected,
+    headers: frozenset[str] = frozenset(),
+    *,
+    open_ended: bool = False,
 ) -> Bytecode | Refused:
-    """The first half of the gate: everything before the meaning is asked about. `headers` may be included beside the usual."""
+    """The first half of the gate: everything before the meaning is asked about. `headers` may be included beside the usual;
+    `open_ended` leaves names and maps to the candidate: any program in a section of `expected` will do."""
     found = screened(text, box.compiler, expected.sections.values(), box.flags, headers)
     if found:
         told = "\n".join(str(item) for item in found[:SHOWN_ERRORS])
@@ -83,7 +90,7 @@ def compiled(
         obj = read_object(data)
     except ToolError as error:
         return _malformed(error.diagnostics[0].message)
-    wrong = _wrong_object(obj, expected)
+    wrong = _wrong_start(obj) if open_ended else _wrong_object(obj, expected)
     return _malformed(wrong) if wrong else Bytecode(data, obj)
 
 
@@ -135,6 +142,20 @@ def _wrong_object(obj: Object, expected: Expected) -> str:
         if variables.get(variable) != place:
             return f"the variable {variable} is not where it was ({place[0]}, {place[1]} bytes)"
     return ""
+
+
+def _wrong_start(obj: Object) -> str:
+    """What an object that is compared with nothing must have, or must not."""
+    for name, problems in obj.problems.items():
+        return f"{name}: {problems[0].message}"
+    if not obj.programs:
+        return "there is no program: a function needs SEC(..)"
+    if obj.license != "GPL":
+        return f'the license is "{obj.license}" and has to be "GPL"'
+    if obj.externs or obj.struct_ops:
+        return "externs and struct_ops were not asked for"
+    pinned = [spec.name for spec in obj.maps if spec.pinning]
+    return f"the map {pinned[0]} is pinned: others could change it" if pinned else ""
 
 
 def _shape(spec: MapSpec) -> MapSpec:
@@ -224,24 +245,10 @@ class AppnetGate:
     optimized: bool = True
 
     def __call__(self, text: str) -> Refused | Passed[Compiled]:
-        name = f"{self.opened.element.name}.bpf.c"
-        rules = self.rules
-        code = compiled(text, name, self.box, Expected.of(rules.obj, variables=False))
+        code, rules = self.plain(text), self.rules
         if isinstance(code, Refused):
             return code
-        reports = loaded(code, list(rules.generated.functions.values()))
-        if isinstance(reports, Refused):
-            return reports
         generated = replace(rules.generated, c_text=text)
-        try:
-            with at_most(PROOF_SECONDS):
-                verdicts = proved(self.opened.element, generated, code.obj, self.limits)
-        except TimeUp:
-            verdicts = {generated.function: Unknown("time", f"{PROOF_SECONDS} s were not enough")}
-        for function, verdict in verdicts.items():
-            refused = self._unequal(code, function, verdict)
-            if refused is not None:
-                return refused
         product = finished(
             self.opened,
             generated,
@@ -253,14 +260,33 @@ class AppnetGate:
             optimized=self.optimized,
         )
         allowed = _assumptions(rules.verdicts)
-        if product.rejected is not None or any(
-            not isinstance(item, Equal) or weaker(item, allowed) for item in product.verdicts.values()
-        ):
+        kept = all(isinstance(item, Equal) and not weaker(item, allowed) for item in product.verdicts.values())
+        if product.rejected is not None or not kept:
             return Refused(
                 Stage.EQUIVALENCE, "its optimized form is not proved", "It could not be proved equal once optimized."
             )
         size = steps_insns(product)
         return Passed(product, size, True, f"proved: {size} insns")
+
+    def plain(self, text: str) -> Bytecode | Refused:
+        """What clang makes of the text, if that is proved."""
+        code = compiled(text, f"{self.opened.element.name}.bpf.c", self.box, Expected.of(self.rules.obj, variables=False))
+        if isinstance(code, Refused):
+            return code
+        generated = replace(self.rules.generated, c_text=text)
+        reports = loaded(code, list(generated.functions.values()))
+        if isinstance(reports, Refused):
+            return reports
+        try:
+            with at_most(PROOF_SECONDS):
+                verdicts = proved(self.opened.element, generated, code.obj, self.limits)
+        except TimeUp:
+            verdicts = {generated.function: Unknown("time", f"{PROOF_SECONDS} s were not enough")}
+        for function, verdict in verdicts.items():
+            refused = self._unequal(code, function, verdict)
+            if refused is not None:
+                return refused
+        return code
 
     def _unequal(self, code: Bytecode, function: str, verdict: Verdict) -> Refused | None:
         element = self.opened.element
@@ -347,6 +373,25 @@ class CodeGate:
     headers: frozenset[str] = frozenset()
 
     def __call__(self, text: str) -> Refused | Passed[Better]:
+        found = self.plain(text)
+        if isinstance(found, Refused):
+            return found
+        code, verdicts = found
+        names = list(verdicts)
+        done = optimize(code.data, self.name, self.settings)
+        before, after = optimized_insns(self.rules, names), optimized_insns(done, names)
+        product = Better(text, code.data, done, verdicts)
+        if after < before:
+            return Passed(product, after, True, f"proved: {after} insns, {before} without the model")
+        plain = f"{sum(insn_count(program) for program in code.obj.programs)} instructions"
+        told = (
+            f"It is equal, but no smaller: clang makes {plain} of it, {after} after optimizing. "
+            f"The program as it was has {before} after optimizing. Find something that saves more."
+        )
+        return Passed(product, after, False, f"proved, but no smaller: {after} insns, {before} without the model", told)
+
+    def plain(self, text: str) -> tuple[Bytecode, Mapping[str, Verdict]] | Refused:
+        """What clang makes of the text, and the proof of each program by its name, if all are proved."""
         original = read_object(self.data)
         code = compiled(text, self.name, self.box, Expected.of(original, variables=True), self.headers)
         if isinstance(code, Refused):
@@ -360,17 +405,7 @@ class CodeGate:
             refused = self._unequal(original, code, name, verdicts)
             if refused is not None:
                 return refused
-        done = optimize(code.data, self.name, self.settings)
-        before, after = optimized_insns(self.rules, names), optimized_insns(done, names)
-        product = Better(text, code.data, done, verdicts)
-        if after < before:
-            return Passed(product, after, True, f"proved: {after} insns, {before} without the model")
-        plain = f"{sum(insn_count(program) for program in code.obj.programs)} instructions"
-        told = (
-            f"It is equal, but no smaller: clang makes {plain} of it, {after} after optimizing. "
-            f"The program as it was has {before} after optimizing. Find something that saves more."
-        )
-        return Passed(product, after, False, f"proved, but no smaller: {after} insns, {before} without the model", told)
+        return code, verdicts
 
     def _unequal(self, original: Object, code: Bytecode, name: str, verdicts: dict[str, Verdict]) -> Refused | None:
         first, second = original.program(name), code.obj.program(name)
