@@ -22,6 +22,7 @@ from bpfsmith.cli import (
     cost,
     demo,
     disasm,
+    examples,
     explain,
     fmt,
     measure,
@@ -32,13 +33,14 @@ from bpfsmith.cli import (
     trace,
     trying,
     verify,
+    write,
 )
 from bpfsmith.cli.output import print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
 VERBS = (
     compile, check, attach, verify, optimize, offload, trace, pairs, pairs_run, trying, cost, measure, explain, fmt,
-    asm, disasm, demo,
+    asm, disasm, write, examples, demo,
 )  # fmt: skip
 
 
