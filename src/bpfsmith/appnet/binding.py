@@ -57,8 +57,8 @@ _TYPE = re.compile(
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field. `kind` is "number" (of `size` bytes, `signed`, `little` endian or in network order), "varint" (of at most
-    `size` bytes), "text" (a length of `prefix` bytes, 0 for a varint; then at most `size` bytes), "bytes" (`size` bytes), "skip",
-    or "record": `inner` behind a protobuf `tag`, up to `times` times or not at all. `unread` says why no program can read it."""
+    `size` bytes), "text" (a length of `prefix` bytes, 0 for a varint; then at most `size` bytes), "bytes" (`size` bytes),
+    "skip" or "record" (`inner` behind a protobuf `tag`, `times` times at most). `unread`: why no program can read it."""
 
     name: str
     kind: str

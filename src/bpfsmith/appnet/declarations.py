@@ -10,7 +10,7 @@ from bpfsmith.appnet.shapes import DEFAULT_TEXT, LONGEST_TEXT, size_of
 from bpfsmith.diagnostic import Label
 
 DEFAULT_ENTRIES = 1024
-WALKED_ENTRIES = 8
+WALKED_ENTRIES = 16
 """Items of a Vec that a `foreach` walks over, whose rounds are written out, unless `@size(N)` says otherwise."""
 MOST_ENTRIES = 2**31 - 1
 

@@ -123,7 +123,8 @@ def _body(
                 messages[name] = inner
                 _body(tokens, inner, messages, enums)
             case "enum":
-                enums[next(tokens, "")] = tuple(_values(tokens))
+                name = next(tokens, "")
+                enums[name] = tuple(_values(tokens))
             case "oneof":
                 next(tokens, "")
                 _body(tokens, fields, messages, enums)
