@@ -1,7 +1,7 @@
 # What a person types. Every target first brings .venv up to date; where it is, that is silent and costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format tables clean
+.PHONY: help setup browser docs demo test check format tables clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -20,6 +20,10 @@ setup: $(READY)  ## install what is missing: .venv with the pinned packages; as 
 $(READY): pyproject.toml requirements.lock tools/setup.sh
 	@tools/setup.sh
 	@touch $@
+
+browser: setup  ## Debian's chromium, for the tests of the report page (as root; 90 MB)
+	@command -v chromium >/dev/null || { apt-get install -y -qq --no-install-recommends chromium || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } >/dev/null 2>&1 </dev/null
 
 demo: setup  ## compile, prove, load and run a shipped example
 	@$(BIN)/bpfsmith demo

@@ -6,15 +6,17 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, working
+from bpfsmith.cli.output import print_diagnostics, print_json, reported, working
 
 if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
     from bpfsmith.workflow.accepting import Judgement
     from bpfsmith.workflow.compiling import Compiled
 
 NAME = "compile"
 HELP = "turn an AppNet program into a proved .bpf.o"
 EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +57,13 @@ def run(args: argparse.Namespace) -> int:
     must_be_proved(compiled)
     report = judgement.added_to(compile_report(compiled)) if judgement else compile_report(compiled)
     print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import compile_page
+
+        return compile_page(report, compiled, toolchain)
+
+    reported(args, report, page, args.programs)
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
