@@ -25,6 +25,7 @@ from bpfsmith.cli import (
     demo,
     disasm,
     doctor,
+    examples,
     explain,
     fmt,
     measure,
@@ -36,13 +37,14 @@ from bpfsmith.cli import (
     trace,
     trying,
     verify,
+    write,
 )
 from bpfsmith.cli.output import Said, listening, print_error
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
 VERBS = (
     compile, check, attach, verify, optimize, offload, trace, pairs, pairs_run, trying, cost, measure, explain, fmt,
-    asm, disasm, demo, doctor, completion,
+    asm, disasm, write, examples, demo, doctor, completion,
 )  # fmt: skip
 
 GITHUB = "github"
