@@ -37,7 +37,7 @@ check: setup  ## formatting, lint, layers, types, generated files
 	@$(BIN)/ruff check --quiet
 	@said=$$($(BIN)/lint-imports 2>&1) || { echo "$$said" >&2; exit 1; }
 	@$(BIN)/mypy --no-incremental --no-error-summary
-	@$(BIN)/python tools/generate.py --check
+	@$(BIN)/python -m tools.generate --check
 
 format: setup  ## format, and fix what the linter can
 	@$(BIN)/ruff check --quiet --fix-only
@@ -45,7 +45,7 @@ format: setup  ## format, and fix what the linter can
 
 # The tables that the headers come from change only with the kernel's: $(BIN)/python tools/gen_tables.py [/path/to/linux/bpf.h]
 tables: setup  ## write the generated C headers anew
-	@$(BIN)/python tools/generate.py
+	@$(BIN)/python -m tools.generate
 
 clean:  ## back to a fresh clone: no .venv, caches or built packages
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

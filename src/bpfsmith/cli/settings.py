@@ -123,10 +123,8 @@ def _one(settings: Settings, action: argparse.Action, name: str, value: object) 
 
 def _bad(settings: Settings, key: str, problem: str, known: object) -> InputError:
     text = settings.path.read_text(encoding="utf-8")
-    at = re.search(rf"^\s*\[?(?:{re.escape(settings.prefix)})?\"?{re.escape(key)}\"?\s*[\]=]", text, re.MULTILINE)
+    at = re.search(rf"^[ \t]*\[?(?:{re.escape(settings.prefix)})?\"?{re.escape(key)}\"?\s*[\]=]", text, re.MULTILINE)
     line = text[: at.start(0)].count("\n") + 1 if at else 1
-    if at and at[0].startswith("\n"):
-        line += at[0].count("\n", 0, len(at[0]) - len(at[0].lstrip("\n")))
     names = sorted(str(item) for item in known) if known else []  # type: ignore[attr-defined]
     close = difflib.get_close_matches(key, names, 3)
     help_text = (
