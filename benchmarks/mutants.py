@@ -37,7 +37,7 @@ from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import MAP_TYPES
 from bpfsmith.kernel.testrun import header_bytes
-from bpfsmith.semantics.verdict import Different, Unknown
+from bpfsmith.semantics.verdict import Different, Equal, Unknown
 from bpfsmith.workflow.describe import Vocabulary, counterexample_json
 
 RUNNABLE = frozenset(f"BPF_PROG_TYPE_{name}" for name in ("XDP", "SCHED_CLS", "SOCKET_FILTER", "CGROUP_SKB"))
@@ -158,6 +158,8 @@ def judge(pair: Pair, runs: int) -> tuple[str, str, str]:
             verdict = "unknown"
         case Different(counterexample=example):
             verdict, counterexample = "different", counterexample_json(example, Vocabulary(b.program))
+        case Equal():
+            pass
     # What is known to differ needs no long search, and counts among what is told apart where a short one finds it.
     apart, done = told_apart(pair, min(runs, RUNS) if verdict == "different" else runs)
     return verdict, gap, json.dumps({"detail": detail, "counterexample": counterexample, "apart": apart, "runs": done})
