@@ -25,6 +25,10 @@ browser: setup  ## Debian's chromium, for the tests of the report page (as root;
 	@command -v chromium >/dev/null || { apt-get install -y -qq --no-install-recommends chromium || \
 	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } >/dev/null 2>&1 </dev/null
 
+docs: setup  ## the documentation as a site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo build/site/index.html
+
 demo: setup  ## compile, prove, load and run a shipped example
 	@$(BIN)/bpfsmith demo
 
