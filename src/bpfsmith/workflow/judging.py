@@ -45,17 +45,19 @@ class Expected:
     license: str
     maps: Mapping[str, MapSpec]
     externs: frozenset[str]
-    variables: Mapping[str, tuple[str, int]] | None  # name: section and size; None where they may change
+    variables: Mapping[str, tuple[str, int]]  # name: section ("": any) and size
+    optional: bool = False  # may variables be missing?
 
     @classmethod
     def of(cls, obj: Object, variables: bool) -> Expected:
-        """That of an object; with `variables`, whoever reads its variables must find them as they were."""
+        """That of an object; with `variables` they have to be where they were, else only as large, where they are at all."""
         return cls(
             {program.name: program.section for program in obj.programs},
             obj.license,
             {spec.name: spec for spec in obj.maps if spec.initial is None},
             frozenset(obj.externs),
-            {item.name: (item.section, item.size) for item in obj.variables} if variables else None,
+            {item.name: (item.section if variables else "", item.size) for item in obj.variables},
+            not variables,
         )
 
 
@@ -138,9 +140,13 @@ def _wrong_object(obj: Object, expected: Expected) -> str:
         if name not in expected.maps:
             return f"the map {name} was not asked for"
     variables = {item.name: (item.section, item.size) for item in obj.variables}
-    for variable, place in (expected.variables or {}).items():
-        if variables.get(variable) != place:
-            return f"the variable {variable} is not where it was ({place[0]}, {place[1]} bytes)"
+    for variable, (section, size) in expected.variables.items():
+        if expected.optional and variable not in variables:
+            continue
+        found_in, found_size = variables.get(variable, ("", 0))
+        if found_size != size or (section and section != found_in):
+            where = f" in {section}" if section else ""
+            return f"the variable {variable} is not as it was: {size} bytes{where}"
     return ""
 
 

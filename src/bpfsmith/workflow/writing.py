@@ -148,7 +148,7 @@ class _CodeWriter:
     level: int
 
     def __call__(self, text: str) -> Refused | Passed[Written]:
-        wanted = Expected({item: item for item in HOOKS}, "GPL", {}, frozenset(), None)
+        wanted = Expected({item: item for item in HOOKS}, "GPL", {}, frozenset(), {})
         code = compiled(text, f"{self.task.name}.bpf.c", self.box, wanted, open_ended=True)
         if isinstance(code, Refused):
             return code
