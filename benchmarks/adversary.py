@@ -32,7 +32,7 @@ from bpfsmith.propose.examples import SHIPPED, Example, library
 from bpfsmith.propose.loop import Asking, Attempt, Budget, propose
 from bpfsmith.propose.model import Endpoint, Remote
 from bpfsmith.propose.task import Failure, Passed, Refused, Stage, Task
-from bpfsmith.workflow.compiling import compile_appnet
+from bpfsmith.workflow.compiling import Compiled, compile_appnet
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input
 from bpfsmith.workflow.judging import AppnetGate, Bytecode
 from bpfsmith.workflow.sandbox import sandbox
@@ -89,8 +89,8 @@ def mutants(text: str) -> Iterator[Change]:
         if match[0] in "<><=>=":
             yield replaced("comparison", moved, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[match[0]])
     for match in re.compile(r" (&&|\|\||\+|-|\*|%|\+=) ").finditer(text, start):
-        others = {"&&": "||", "||": "&&", "+": "-", "-": "+", "*": "+", "%": "/", "+=": "-="}
-        yield replaced("operator", match, f" {others[match[1]]} ")
+        opposite = {"&&": "||", "||": "&&", "+": "-", "-": "+", "*": "+", "%": "/", "+=": "-="}
+        yield replaced("operator", match, f" {opposite[match[1]]} ")
     for match in re.compile(r"\b(XDP|TCX)_(PASS|DROP)\b").finditer(text, start):
         yield replaced("verdict", match, f"{match[1]}_{'DROP' if match[2] == 'PASS' else 'PASS'}")
         if match[1] == "XDP":
@@ -107,12 +107,12 @@ def mutants(text: str) -> Iterator[Change]:
             yield replaced("doubled", match, match[0] * 2, f"{match[0].strip()} twice")
     for name, others in _TYPES.items():
         for match in re.compile(rf"\b{name}\b").finditer(text, start):
-            for other in others:
-                yield replaced("type", match, other)
+            for named in others:
+                yield replaced("type", match, named)
     for name, others in _HELPERS.items():
         for match in re.compile(rf"\b{name}\b").finditer(text, start):
-            for other in others:
-                yield replaced("helper", match, other)
+            for named in others:
+                yield replaced("helper", match, named)
     for match in re.compile(r"__atomic_fetch_add\(&(\w+), (\w+), __ATOMIC_RELAXED\)").finditer(text, start):
         yield replaced("atomicity", match, f"{match[1]} += {match[2]}")
     unlocked = re.sub(r"^.*bpf_spin_(?:un)?lock\(.*\n", "", text, flags=re.MULTILINE)
@@ -206,7 +206,7 @@ def variants(text: str) -> Iterator[Change]:
         (r"if \((\w+) > (\w+)\)", r"if (\2 < \1)"),
         (r"if \((\w+) > (\w+)\)", r"if (!(\1 <= \2))"),
         (r"if \((.*)\)$", r"if (!!(\1))"),
-        (r"return (.*);", r"do { return \1; } while (0); return 0;"),
+        (r"return (.*);", r"{ int result = \1; return result; }"),
     ):
         changed = re.sub(pattern, new, text, flags=re.MULTILINE)
         if changed != text:
@@ -279,7 +279,7 @@ def trial(example: Example, changes: Sequence[Change], runs: int = 2_000) -> lis
         ]
 
 
-def _row(example: Example, change: Change, attempt: Attempt[object], gate: AppnetGate, original: Bytecode, runs: int) -> Row:
+def _row(example: Example, change: Change, attempt: Attempt[Compiled], gate: AppnetGate, original: Bytecode, runs: int) -> Row:
     assert not isinstance(attempt.answer, Failure), attempt.answer
     assert attempt.text == change.text.strip("\n") + "\n" or attempt.text == "", "the answer is not what was sent"
     told = ""

@@ -4,7 +4,7 @@ lines."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, Severity
@@ -72,7 +72,10 @@ def asked(
 ) -> Proposed[T]:
     """Asks until there is a candidate that the gate lets through, or no more is to be expected."""
     asking = Asking(options.budget, prompt.examples, options.temperature, options.seed, options.feedback)
-    return propose(prompt.task, model, judge, asking, progress)
+    found = propose(prompt.task, model, judge, asking, progress)
+    if isinstance(model, Replay) and model.changed:
+        return replace(found, ended=f"{found.ended} (replayed; {model.changed} prompts were others when these answers came)")
+    return found
 
 
 def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[Diagnostic, ...]:

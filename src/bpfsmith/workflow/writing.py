@@ -149,7 +149,7 @@ class _CodeWriter:
 
     def __call__(self, text: str) -> Refused | Passed[Written]:
         wanted = Expected({item: item for item in HOOKS}, "GPL", {}, frozenset(), {})
-        code = compiled(text, f"{self.task.name}.bpf.c", self.box, wanted, open_ended=True)
+        code = compiled(text, self.box, wanted, open_ended=True)
         if isinstance(code, Refused):
             return code
         reports = loaded(code, [program.name for program in code.obj.programs])
