@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, progress, working
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported, working
 
 if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
     from bpfsmith.workflow.asking import ModelOptions
     from bpfsmith.workflow.compiling import Compiled
     from bpfsmith.workflow.inputs import AppnetInput, Toolchain
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "compile"
 HELP = "turn an AppNet program into a proved .bpf.o"
 EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,13 @@ def run(args: argparse.Namespace) -> int:
             )
         compiled, report = asked.chosen, model_compile_report(asked, asking)
     print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import compile_page
+
+        return compile_page(report, compiled, toolchain)
+
+    reported(args, report, page, args.programs)
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, progress, working
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported, working
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "optimize"
 HELP = "make programs smaller and faster, every step proved"
 EXAMPLE = "bpfsmith optimize mine.bpf.o -o smaller.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +105,14 @@ def run(args: argparse.Namespace) -> int:
     if judgement is not None:
         report = judgement.added_to(report)
         print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import optimize_page
+        from bpfsmith.workflow.optimizing import object_bytes
+
+        return optimize_page(report, done, args.file, object_bytes(args.file, options.toolchain(args)))
+
+    reported(args, report, page, [args.file])
     written = None
     if report.verdict.exit_code == 0:
         written = args.output or f"{PurePath(args.file).name.split('.')[0]}.opt.bpf.o"
@@ -137,5 +150,6 @@ def _learn(args: argparse.Namespace) -> int:
     else:
         found = report.details
         print(f"searched    {found['windows']} windows of {found['files']} files: {found['shorter']} have a shorter form")
+        print(f"generalised {found['generalised']} rules that hold for all numbers")
         print(f"cache       {found['rules']} rules in {found['cache']}")
     return report.verdict.exit_code

@@ -44,8 +44,7 @@ def toolchain(args: argparse.Namespace) -> Toolchain:
 
     placing = {}
     if hasattr(args, "bind"):
-        default = "xdp" if args.side == "server" else "tc"
-        placing = {"bind": args.bind, "side": args.side, "hook": args.hook or default}
+        placing = {"bind": args.bind, "side": args.side, "hook": args.hook or ""}
     return Toolchain(args.clang, args.mcpu, tuple(shlex.split(args.cflags)), **placing)
 
 

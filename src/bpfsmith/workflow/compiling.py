@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.chain import chained
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
+from bpfsmith.appnet.lower import Generated, lower
 from bpfsmith.appnet.prove import prove
+from bpfsmith.appnet.sharing import Sharing, sharing
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import insn_count, load_report
 from bpfsmith.isa.disasm import assembly

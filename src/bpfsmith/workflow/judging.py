@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bpfsmith.appnet.correspond import layout_of, with_state
-from bpfsmith.appnet.meaning import Layout, state_bytes
+from bpfsmith.appnet.layout import Layout, state_bytes
 from bpfsmith.diagnostic import Diagnostic, InputError, ToolError
 from bpfsmith.execution import Counterexample, MapContents
 from bpfsmith.gate.budget import TimeUp, at_most
