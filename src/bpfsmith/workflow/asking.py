@@ -14,6 +14,7 @@ from bpfsmith.propose.model import Endpoint, Remote
 from bpfsmith.propose.prompt import opening, shown
 from bpfsmith.propose.task import Failure, Judge, Model, Reply, Stage, T, Task
 from bpfsmith.propose.transcript import Recording, Replay
+from bpfsmith.render import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[D
 
 _ADVICE = "ask for more with --rounds and --candidates, or another model; `--save-transcripts DIR` keeps what was said"
 
+NOT_ASKED = Diagnostic(
+    "no-candidate",
+    "the model was not asked: the rule-based result is not proved here, and its guarantees are what candidates are held to",
+    severity=Severity.WARNING,
+    help="look at why it is not, or at the verifier's words",
+)
+"""For a program whose rule-based form does not stand."""
+
 _STAGES = {
     Stage.ANSWER: "answer",
     Stage.SCREEN: "screen",
@@ -158,10 +167,10 @@ def asked_lines(found: Proposed[T], options: ModelOptions, concise: bool = False
     for item in found.attempts:
         label = f"round {item.round}" if item.round != number else ""
         if label and number and number <= len(found.learnt):
-            yield f"{'':<12}told back: {found.learnt[number - 1]}"
+            yield f"{'':<12}told back: {visible(found.learnt[number - 1])}"
         number = item.round
         stage = "no answer" if item.judged is None else _stage(item.stage)
-        yield f"{label:<12}{item.index}  {stage:<12} {item.words}"
+        yield f"{label:<12}{item.index}  {stage:<12} {visible(item.words)}"
 
 
 def table(rows: Sequence[Sequence[object]], titles: Sequence[str]) -> list[str]:
