@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, Severity
+from bpfsmith.kernel.confine import missing
 from bpfsmith.propose.examples import Example, chosen, library
 from bpfsmith.propose.loop import Asking, Attempt, Budget, Proposed, propose
 from bpfsmith.propose.model import Endpoint, Remote
@@ -85,6 +86,11 @@ def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[D
         Diagnostic(item.id, item.message, severity=Severity.WARNING, help=item.help)
         for item in {failure.message: failure for failure in found.failures}.values()
     ]
+    unconfined = missing()
+    if unconfined:
+        message = "candidates were compiled without part of their confinement"
+        help = "the screen refuses headers outside a list all the same; a kernel from 5.13 on with Landlock does the rest"
+        out.append(Diagnostic("not-confined", message, severity=Severity.WARNING, notes=(unconfined,), help=help))
     accepted = any(item.stage is Stage.ACCEPTED for item in found.attempts)
     if not accepted:
         best = max(found.attempts, key=lambda item: item.stage, default=None)
