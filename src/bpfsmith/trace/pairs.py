@@ -196,7 +196,8 @@ def _event(where: Hook) -> str:
 
 def _is_event(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> bool:
     """One program makes an object's entry, another one, at another hook, uses it up: issue and complete."""
-    if entry.hook.target == exit_.hook.target and entry.hook.target:
+    twice = entry.hook.kind is PairKind.EVENT and entry.hook.mechanism == exit_.hook.mechanism
+    if entry.hook.target == exit_.hook.target and entry.hook.target and not twice:
         return False
     consumed = any(Touch.DELETE in exit_.touches(name) for name in maps)
     return consumed and not any(Touch.UPDATE in exit_.touches(name) and Touch.LOOKUP in entry.touches(name) for name in maps)

@@ -23,7 +23,8 @@ from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.language import reading
-from bpfsmith.trace.language.lower import EVENTS, STACKS, TARGET, Lowered, lower
+from bpfsmith.trace.language.body import EVENTS, STACKS, TARGET
+from bpfsmith.trace.language.lower import Lowered, lower
 from bpfsmith.trace.language.meaning import BUDGET, proved
 from bpfsmith.trace.language.parse import parse
 from bpfsmith.trace.language.tables import Column, Table

@@ -11,9 +11,11 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.semantics.verdict import Different, Equal
 from bpfsmith.trace import proof
+from bpfsmith.trace.against import compared
 from bpfsmith.trace.forms import Form, kernel_of
-from bpfsmith.trace.fuse import FusedObject, compared, fuse
+from bpfsmith.trace.fuse import FusedObject, fuse
 from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.relation import Side, State
 from bpfsmith.trace.rewriting import Storage
 from tests.unit.trace.probes import STORE, TAKE, pair
 
@@ -75,7 +77,7 @@ def test_a_session_written_by_hand_is_equal_and_one_with_the_difference_wrong_is
 
 
 SPEC = read_object(pair(STORE, TAKE)).map("start")
-STATE = proof.State(SPEC, KeyClass.TID)
+STATE = State(SPEC, KeyClass.TID)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_task_storage_of_another_pair_is_never_equal(name: str, broken: str) -> 
     entry, exit_ = (broken, TAKE) if name == "way_in" else (STORE, broken)
     original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.TASK_STORAGE)
     step = proof.task_storage(
-        proof.Side(original.program(name), original), proof.Side(made.obj.program(name), made.obj), STATE, Storage("start", 8)
+        Side(original.program(name), original), Side(made.obj.program(name), made.obj), STATE, Storage("start", 8)
     )
     assert not isinstance(step.verdict, Equal)
 
@@ -112,8 +114,8 @@ def test_a_session_of_another_pair_is_never_equal(entry: str, exit_: str) -> Non
     original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.SESSION)
     program = made.obj.program("way_in")
     assert program.section == "uprobe.session"
-    first, second = (proof.Side(original.program(name), original) for name in ("way_in", "way_out"))
-    steps = proof.session(first, second, proof.Side(program, made.obj), STATE, None)
+    first, second = (Side(original.program(name), original) for name in ("way_in", "way_out"))
+    steps = proof.session(first, second, Side(program, made.obj), STATE, None)
     assert not isinstance(proof.summary(steps), Equal)
 
 
