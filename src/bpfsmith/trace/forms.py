@@ -130,8 +130,9 @@ def _session(pair: Pair, found: Found, kernel: Kernel, *, cookie: bool) -> str |
     if isinstance(item, str):
         return item
     name = item.spec.name
-    if len(pair.maps) > 1:
-        return f"its state lies in {len(pair.maps)} maps: {', '.join(other.spec.name for other in pair.maps)}"
+    more = [other.spec.name for other in pair.maps if other is not item and other.key_class in THREAD]
+    if more:
+        return f"its state lies in {len(more) + 1} maps of the thread: {', '.join((name, *more))}"
     if item.others:
         return f"{name} is used by {', '.join(item.others)} too"
     shared = _shares_section(pair, found)
@@ -158,7 +159,14 @@ def _shares_section(pair: Pair, found: Found) -> str | None:
         if beside:
             return f"section {half.program.section} holds {', '.join(beside)} too"
     own = {pair.entry.program.name, pair.exit.program.name}
-    others = [item for item in found.pairs if item is not pair and {item.entry.program.name, item.exit.program.name} & own]
+    name = state_map(pair).spec.name
+    others = [
+        item
+        for item in found.pairs
+        if item is not pair
+        and {item.entry.program.name, item.exit.program.name} & own
+        and (item.kind is PairKind.FUNCTION or any(known.spec.name == name for known in item.maps))
+    ]
     return f"its programs are in other pairs too: {', '.join(item.name for item in others)}" if others else None
 
 

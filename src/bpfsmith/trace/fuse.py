@@ -189,10 +189,11 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
             plan.worse(judged[pair.name], str(reason))
             return None
     taken = _taken(found, plan)
+    joined = frozenset(state_map(pair).spec.name for pair in (*sessions, *rereads))
     for name, storage in storages.items():
         users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and state_map(pair).spec.name == name]
         try:
-            _storage_code(obj, found, storage, taken, changes)
+            _storage_code(obj, found, storage, taken, joined, changes)
         except (Refused, Irregular) as reason:
             for pair in users:
                 plan.worse(judged[pair.name], str(reason))
@@ -274,11 +275,15 @@ def _reread_code(obj: Object, pair: Pair) -> NewCode:
     return reread(pair.exit.program.name, way_in, in_marks, way_out, out_marks, spec.value_size).code()
 
 
-def _storage_code(obj: Object, found: Found, storage: Storage, taken: frozenset[str], changes: dict[str, NewCode]) -> None:
-    """Every function that touches the map, but for those that a session has taken over."""
+def _storage_code(
+    obj: Object, found: Found, storage: Storage, taken: frozenset[str], joined: frozenset[str], changes: dict[str, NewCode]
+) -> None:
+    """Every function that touches the map, but for those that a session has taken over, whose maps are those in `joined`."""
     by_function: dict[str, list[MapUse]] = {}
     arguments: dict[str, int | None] = {}
     for half in found.halves.values():
+        if half.program.name in taken and half.of(storage.map) and storage.map not in joined:
+            raise Refused(f"{half.program.name} became one with its other half, and uses {storage.map} too")
         if half.program.name not in taken:
             arguments[half.program.name] = key_argument(half, storage.map) if _of_object(found, storage) else None
             for use in half.of(storage.map):

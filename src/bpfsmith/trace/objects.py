@@ -7,7 +7,7 @@ from bpfsmith.objfile.btf import Func, FuncProto, Ptr, Struct
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.trace.hooks import Hook
 from bpfsmith.trace.pairs import Half
-from bpfsmith.trace.provenance import Source, Touch
+from bpfsmith.trace.provenance import Source, Touch, Value
 
 OWNERS = {
     "task_struct": "task",
@@ -59,5 +59,5 @@ def key_argument(half: Half, map_name: str) -> int | None:
     if len(keys) != 1 or not inside:
         return None
     (key,) = keys
-    is_argument = len(key) == 1 and key[0].source is Source.ARGUMENT and key[0].number >= 0
+    is_argument = len(key) == 1 and key[0]._replace(number=0) == Value(Source.ARGUMENT) and key[0].number >= 0
     return key[0].number if is_argument else None

@@ -348,7 +348,8 @@ def _reread(entry: Side, exit_: Side, both: Side, state: State, limits: Limits |
     way_in = behaviour(t, entry, "entry", state.spec.name, None, empty)
     left = before_and_after(t, way_in, state.spec, empty)[1]
     only_touches(left, key, entry.program.name)
-    if way_in.data or way_in.recorded or way_in.calls or set(way_in.hashes) - {state.spec.name}:
+    written = any(memory.written() != set() for memory in way_in.data.values())
+    if written or way_in.recorded or way_in.calls or set(way_in.hashes) - {state.spec.name}:
         raise Unmodelled("entry-effects", f"{entry.program.name} does more than to leave state for the exit")
     found = entry_of(t, left, key, size)
     for node in postorder(found.present, *found.value):

@@ -221,7 +221,7 @@ def to_storage(graph: Graph, marks: Marked, storage: Storage, argument: int | No
 
 def in_own_frame(use: MapUse) -> bool:
     """Does the value that an update is given lie at a known place of the stack of the program itself?"""
-    return use.value is not None and use.value.source is Source.FRAME and use.value.depth == 0
+    return use.value is not None and use.value.source is Source.FRAME and use.value.depth == 0 and not use.value.name
 
 
 def _lookup(graph: Graph, site: Site, place: _Place, saved: int | None, span: Span | None) -> None:

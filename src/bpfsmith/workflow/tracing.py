@@ -24,7 +24,7 @@ from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.language import reading
 from bpfsmith.trace.language.body import EVENTS, STACKS, TARGET
-from bpfsmith.trace.language.lower import Lowered, lower
+from bpfsmith.trace.language.lower import Lowered, event_programs, lower
 from bpfsmith.trace.language.meaning import BUDGET, proved
 from bpfsmith.trace.language.parse import parse
 from bpfsmith.trace.language.tables import Column, Table
@@ -130,7 +130,9 @@ def trace(
     constants = {TARGET: PID} if any(item.name == TARGET for item in obj.variables) else {}
     with ExitStack() as stack:
         process = stack.enter_context(Waiting(command, quiet=quiet))
-        maps = stack.enter_context(attached(obj, process, Places(path=file, constants=constants)))
+        maps = stack.enter_context(
+            attached(obj, process, Places(path=file, constants=constants, everywhere=event_programs(program.lowered.file)))
+        )
         ring = stack.enter_context(RingBuffer(maps.fd(EVENTS), maps.spec(EVENTS).max_entries)) if EVENTS in maps else None
         process.go()
         started = last = time.monotonic()
