@@ -117,7 +117,7 @@ def fuse(
     judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
     plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
     refused_before = _refused(original, found) if here else frozenset()
-    steps: dict[tuple[str, bool], proof.Step] = {}
+    steps: dict[tuple[str, frozenset[str]], proof.Step] = {}
     verdicts: dict[tuple[str, Form], Verdict] = {}
     while True:
         made = _emitted(data, original, found, plan, judged, kernel)
@@ -133,7 +133,7 @@ def fuse(
             if form is not None and (name, form) not in verdicts:
                 progress(f"proving {name} as {form}")
                 verdicts[name, form] = _proved(
-                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan)
+                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan), _storages(found, plan)
                 )
                 verdict = verdicts[name, form]
                 if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
@@ -190,16 +190,18 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
             return None
     taken = _taken(found, plan)
     joined = frozenset(state_map(pair).spec.name for pair in (*sessions, *rereads))
+    graphs: dict[str, tuple[Graph, Graph]] = {}
     for name, storage in storages.items():
         users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and state_map(pair).spec.name == name]
         try:
-            _storage_code(obj, found, storage, taken, joined, changes)
+            _storage_code(obj, found, storage, taken, joined, changes, graphs)
         except (Refused, Irregular) as reason:
             for pair in users:
                 plan.worse(judged[pair.name], str(reason))
             return None
         if types is not None:
             types = with_storage(types, obj.map(name), storage)
+    changes |= {name: graph.code() for name, (_, graph) in graphs.items()}
     if not changes:
         return data
     if sessions and types is not None:
@@ -276,9 +278,11 @@ def _reread_code(obj: Object, pair: Pair) -> NewCode:
 
 
 def _storage_code(
-    obj: Object, found: Found, storage: Storage, taken: frozenset[str], joined: frozenset[str], changes: dict[str, NewCode]
-) -> None:
-    """Every function that touches the map, but for those that a session has taken over, whose maps are those in `joined`."""
+    obj: Object, found: Found, storage: Storage, taken: frozenset[str], joined: frozenset[str], changes: dict[str, NewCode],
+    graphs: dict[str, tuple[Graph, Graph]],
+) -> None:  # fmt: skip
+    """Every function that touches the map, but for those that a session has taken over, whose maps are those in `joined`.
+    `graphs` are functions as they were and as they are, of which one may use several such maps."""
     by_function: dict[str, list[MapUse]] = {}
     arguments: dict[str, int | None] = {}
     for half in found.halves.values():
@@ -290,9 +294,9 @@ def _storage_code(
                 by_function.setdefault(use.function, []).append(use)
     for name, uses in by_function.items():
         if name in changes:
-            raise Refused(f"{name} holds the state of two pairs")
-        graph = graph_of(obj.functions[name])
-        changes[name] = to_storage(graph, marked(graph, uses, storage.map), storage, arguments.get(name)).code()
+            raise Refused(f"{name} became a part of a session")
+        original, graph = graphs[name] if name in graphs else (graph_of(obj.functions[name]),) * 2
+        graphs[name] = original, to_storage(graph, marked(original, uses, storage.map), storage, arguments.get(name))
 
 
 def _of_object(found: Found, storage: Storage) -> bool:
@@ -350,8 +354,9 @@ def _proved(
     pair: Pair,
     form: Form,
     limits: Limits | None,
-    known: dict[tuple[str, bool], proof.Step],
+    known: dict[tuple[str, frozenset[str]], proof.Step],
     taken: frozenset[str],
+    storages: Mapping[str, Storage],
 ) -> Verdict:
     """The proof of one pair, of the bytes that were written; programs that several pairs share are proved once."""
     obj = read_object(data)
@@ -374,11 +379,20 @@ def _proved(
     users = [half for half in found.halves.values() if half.of(item.spec.name) and half.program.name in written]
     steps: list[proof.Step] = []
     for half in users:
-        step = known.get((half.program.name, True))
+        moved = {name: kept for name, kept in storages.items() if half.of(name)}
+        step = known.get((half.program.name, frozenset(moved)))
         if step is None:
             sides = Side(half.program, original), Side(written[half.program.name], obj)
             if form is Form.OBJECT_STORAGE:
                 state = replace(state, argument=key_argument(half, item.spec.name))
-            step = known[half.program.name, True] = proof.task_storage(*sides, state, storage, limits)
+            also = [(_state(found, name), kept) for name, kept in moved.items() if name != item.spec.name]
+            step = proof.task_storage(*sides, state, storage, limits, also)
+            known[half.program.name, frozenset(moved)] = step
         steps.append(step)
     return proof.summary(steps)
+
+
+def _state(found: Found, map_name: str) -> State:
+    """How the keys of a thread's map are made."""
+    items = (item for pair in found.pairs for item in pair.maps)
+    return next(State(item.spec, item.key_class) for item in items if item.spec.name == map_name)

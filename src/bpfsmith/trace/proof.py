@@ -15,7 +15,7 @@ has nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bpfsmith.gate.budget import TimeUp, at_most
@@ -24,12 +24,14 @@ from bpfsmith.objfile.core_relo import Ambiguous
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.equiv import Setting, equiv
-from bpfsmith.semantics.memory import Bytes
+from bpfsmith.semantics.memory import Bytes, HashMap
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.trace.relation import (
+    CONFIGURED,
+    OWN_STATE,
     RODATA,
     Entry,
     Side,
@@ -91,10 +93,13 @@ class Step:
     verdict: Verdict
 
 
-def task_storage(reference: Side, candidate: Side, state: State, storage: Storage, limits: Limits | None = None) -> Step:
-    """One program of a pair whose state moved from a hash to storage of the running task, or of the object that is its key."""
+def task_storage(
+    reference: Side, candidate: Side, state: State, storage: Storage, limits: Limits | None = None, also: Moved = ()
+) -> Step:
+    """One program of a pair whose state moved from a hash to storage of the running task, or of the object that is its key;
+    `also` are other maps of the program that moved."""
     name = f"{candidate.program.name}: each run"
-    return Step(name, _guarded(lambda: _task_storage(reference, candidate, state, storage, None, limits)))
+    return Step(name, _guarded(lambda: _task_storage(reference, candidate, state, storage, None, limits, also=also)))
 
 
 def session(
@@ -181,54 +186,97 @@ def _storage_spec(state: State, storage: Storage) -> MapSpec:
     return MapSpec(f"{state.spec.name} of the {storage.of}", storage.map_type, mapmodel.ADDRESS_BYTES, storage.total_bytes, 0)
 
 
-def _task_storage(
-    reference: Side, candidate: Side, state: State, storage: Storage, on_return: bool | None, limits: Limits | None,
-    more: Callable[[Terms, Entry, Entry], tuple[list[Term], Term | None]] | None = None, must_go: bool = False,
-) -> Verdict:  # fmt: skip
-    """One run against one run; `more` gives further preconditions and the result that is wanted of the candidate, from what the
-    original's entry was before and after. `must_go`: the original's entry has to be gone afterwards."""
-    t = Terms()
-    moved = _storage_spec(state, storage)
-    key, task, size = state.key(t), state.owner(t), state.spec.value_size
-    there, armed = t.app(f"map:{moved.name}.present", 0, task), t.app(f"map:{moved.name}.armed", 0, task)
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A map whose entries became storage of their owners, and what both hold before a run: the same, where it is armed."""
+
+    state: State
+    storage: Storage
+    spec: MapSpec
+    key: Term
+    owner: Term
+    start: HashMap
+    start_there: HashMap
+
+    @property
+    def name(self) -> str:
+        return self.state.spec.name
+
+
+def _move(t: Terms, state: State, storage: Storage) -> _Move:
+    spec, owner, key = _storage_spec(state, storage), state.owner(t), state.key(t)
+    there, armed = t.app(f"map:{spec.name}.present", 0, owner), t.app(f"map:{spec.name}.armed", 0, owner)
 
     def value(at: Term) -> Term:
-        return t.app(f"map:{moved.name}.value", 8, task, at)
+        return t.app(f"map:{spec.name}.value", 8, owner, at)
 
     word = {storage.armed_at: (4, t.ite(32, armed, t.const(32, 1), t.const(32, 0)))}
     start = holding(t, state.spec, key, t.all_of(there, armed), Bytes(value))
-    start_there = holding(t, moved, task, there, Bytes(value, dict(word)))
-    moved_side = renamed(candidate, state.spec.name, moved.name)
-    first = behaviour(t, reference, "reference", state.spec.name, None, start)
-    second = behaviour(t, moved_side, "candidate", moved.name, on_return, start_there)
-    ours, theirs = before_and_after(t, first, state.spec, start), before_and_after(t, second, moved, start_there)
-    only_touches(ours[1], key, reference.program.name)
-    only_touches(theirs[1], task, candidate.program.name)
-    before, after = (entry_of(t, contents, key, size) for contents in ours)
-    after_there = entry_of(t, theirs[1], task, size, storage.armed_at)
+    return _Move(state, storage, spec, key, owner, start, holding(t, spec, owner, there, Bytes(value, dict(word))))
+
+
+Moved = Sequence[tuple[State, Storage]]
+
+
+def _task_storage(
+    reference: Side, candidate: Side, state: State, storage: Storage, on_return: bool | None, limits: Limits | None,
+    more: Callable[[Terms, Entry, Entry], tuple[list[Term], Term | None]] | None = None, must_go: bool = False,
+    also: Moved = (),
+) -> Verdict:  # fmt: skip
+    """One run against one run; `more` gives further preconditions and the result that is wanted of the candidate, from what the
+    original's entry was before and after. `must_go`: the original's entry has to be gone afterwards. `also` are other maps that
+    became storage."""
+    t = Terms()
+    moves = [_move(t, *item) for item in ((state, storage), *also)]
+    first_move, moved_side = moves[0], candidate
+    for move in moves:
+        moved_side = renamed(moved_side, move.name, move.spec.name)
+    others = [{move.name: move.start for move in moves[1:]}, {move.spec.name: move.start_there for move in moves[1:]}]
+    first = behaviour(t, reference, "reference", state.spec.name, None, first_move.start, others[0])
+    second = behaviour(t, moved_side, "candidate", first_move.spec.name, on_return, first_move.start_there, others[1])
     of_object = state.argument is not None
-    given: list[Term] = [t.negate(t.eq(64, task, t.const(64, 0)))] if of_object else []
+    given: list[Term] = [t.negate(t.eq(64, first_move.owner, t.const(64, 0)))] if of_object else []
     wanted: Term | None = first.return_value
     said: tuple[str, ...] = OBJECTS if of_object else (ROOM, OWN_KEY)
+    before, after = (
+        entry_of(t, contents, first_move.key, state.spec.value_size)
+        for contents in before_and_after(t, first, state.spec, first_move.start)
+    )
     if more is not None:
         extra, wanted = more(t, before, after)
         given += extra
         said = SESSION
     nothing = t.const(32, 0)
-    left = with_state(first, state.spec.name, as_memory(t, after), wanted if wanted is not None else nothing, given, said)
-    right = with_state(
-        second, moved.name, as_memory(t, after_there), second.return_value if wanted is not None else nothing, [], ()
-    )
-    # The armed word is 0 or 1 before, which has to be so afterwards.
-    last = theirs[1].load(t, task, t.const(64, storage.armed_at), 4)
-    strange = t.all_of(theirs[1].present(t, task), t.ult(32, t.const(32, 1), last))
-    left = replace(left, data={**left.data, ARMED: as_memory(t, Entry(t.false, ()))})
-    right = replace(right, data={**right.data, ARMED: as_memory(t, Entry(strange, ()))})
+    results = (wanted, second.return_value) if wanted is not None else (nothing, nothing)
+    left, right = replace(first, return_value=results[0]), replace(second, return_value=results[1])
+    for move in moves:
+        left, right = _moved(t, move, left, right, (reference, candidate))
+    left = replace(left, preconditions=(*left.preconditions, *given), assumptions=(*left.assumptions, *said, CONFIGURED))
     if must_go:
         gone = Bytes(lambda offset: t.const(8, 0))
         left = replace(left, data={**left.data, LEFT_BEHIND: as_memory(t, replace(after, value=()))})
         right = replace(right, data={**right.data, LEFT_BEHIND: gone})
     return equiv(t, left, right, Setting(limits))
+
+
+def _moved(t: Terms, move: _Move, left: Behaviour, right: Behaviour, sides: tuple[Side, Side]) -> tuple[Behaviour, Behaviour]:
+    """Both with the owner's entry as something that is compared of its own, in the place of the map and of the storage."""
+    ours = before_and_after(t, left, move.state.spec, move.start)[1]
+    theirs = before_and_after(t, right, move.spec, move.start_there)[1]
+    only_touches(ours, move.key, sides[0].program.name)
+    only_touches(theirs, move.owner, sides[1].program.name)
+    size = move.state.spec.value_size
+    after, there = entry_of(t, ours, move.key, size), entry_of(t, theirs, move.owner, size, move.storage.armed_at)
+    # The armed word is 0 or 1 before, which has to be so afterwards.
+    last = theirs.load(t, move.owner, t.const(64, move.storage.armed_at), 4)
+    strange = t.all_of(theirs.present(t, move.owner), t.ult(32, t.const(32, 1), last))
+    armed, kept = f"{ARMED} of {move.name}", f"{OWN_STATE} in {move.name}"
+    left = with_state(left, move.name, as_memory(t, after), left.return_value, [], (), kept)
+    right = with_state(right, move.spec.name, as_memory(t, there), right.return_value, [], (), kept)
+    return (
+        replace(left, data={**left.data, armed: as_memory(t, Entry(t.false, ()))}),
+        replace(right, data={**right.data, armed: as_memory(t, Entry(strange, ()))}),
+    )
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.kernel.vmlinux import running_btf
+from bpfsmith.objfile.btf import STATIC, Var
 from bpfsmith.objfile.object import Object
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import Behaviour, of_program
@@ -19,7 +21,7 @@ from bpfsmith.trace.pairs import KeyClass
 
 OWN_STATE = "state of the thread"
 CONFIGURED = "what the loader puts into .rodata is any constant"
-RODATA = ".rodata"
+RODATA, TEXTS = ".rodata", ".rodata (texts)"
 _SMALL = 16
 
 
@@ -39,7 +41,36 @@ class Side:
             if types is None:
                 raise Unmodelled("no-kernel-types", "the program is relocated by a kernel's types (CO-RE): there are none here")
             program = self.obj.relocated(program, types)
-        return replace(program, maps=tuple(replace(m, frozen=False) if m.name == RODATA else m for m in program.maps))
+        return _configurable(program, self._texts())
+
+    def _texts(self) -> list[range]:
+        """Where .rodata holds what no loader sets: formats of messages and other static constants, in bytes."""
+        btf = self.obj.btf
+        static = (
+            {item.name for item in btf.types if isinstance(item, Var) and item.linkage == STATIC} if btf is not None else set()
+        )
+        known = (item for item in self.obj.variables if item.section == RODATA and item.name in static)
+        return [range(item.offset, item.offset + item.size) for item in known]
+
+
+def _configurable(program: Program, texts: list[range]) -> Program:
+    """The program with .rodata for any constant, but for its texts, which are as they stand."""
+
+    def insns(code: tuple[Insn, ...]) -> tuple[Insn, ...]:
+        return tuple(
+            replace(insn, symbol=TEXTS)
+            if insn.is_wide and insn.symbol == RODATA and any(insn.imm >> 32 in place for place in texts)
+            else insn
+            for insn in code
+        )
+
+    maps = tuple(replace(spec, frozen=False) if spec.name == RODATA else spec for spec in program.maps)
+    return replace(
+        program,
+        insns=insns(program.insns),
+        subprograms=tuple(replace(sub, insns=insns(sub.insns)) for sub in program.subprograms),
+        maps=(*maps, *(replace(spec, name=TEXTS) for spec in program.maps if spec.name == RODATA and texts)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +107,11 @@ class State:
 
 
 def behaviour(
-    t: Terms, side: Side, label: str, roomy: str, on_return: bool | None = None, start: HashMap | None = None
-) -> Behaviour:
-    """What a program does, from `start` as the pair's map; of a session, on the way that `on_return` says."""
+    t: Terms, side: Side, label: str, roomy: str, on_return: bool | None = None, start: HashMap | None = None,
+    more: Mapping[str, HashMap] | None = None,
+) -> Behaviour:  # fmt: skip
+    """What a program does, from `start` as the pair's map and `more` as other maps; of a session, on the way that `on_return`
+    says. These maps have room for every key."""
     way = session_is_return(t)
 
     def settle(value: Term) -> Term:
@@ -89,8 +122,8 @@ def behaviour(
             return value
         return t.const(value.width, evaluate([value], lambda name, width, args: int(on_return))[0])
 
-    initial = {roomy: start} if start is not None else {}
-    return of_program(t, side.relocated(), label, never_full=frozenset({roomy}), settle=settle, initial=initial)
+    initial = {**({roomy: start} if start is not None else {}), **(more or {})}
+    return of_program(t, side.relocated(), label, never_full=frozenset({roomy, *initial}), settle=settle, initial=initial)
 
 
 def renamed(side: Side, old: str, new: str) -> Side:
@@ -153,14 +186,15 @@ def only_touches(contents: HashMap, key: Term, what: str) -> None:
 
 
 def with_state(
-    behaviour: Behaviour, map_name: str, state: Bytes, result: Term, given: list[Term], said: tuple[str, ...]
-) -> Behaviour:
+    behaviour: Behaviour, map_name: str, state: Bytes, result: Term, given: list[Term], said: tuple[str, ...],
+    label: str = OWN_STATE,
+) -> Behaviour:  # fmt: skip
     """The behaviour with the pair's state as something that is compared of its own, in the place of the map."""
     return replace(
         behaviour,
         return_value=result,
         hashes={name: contents for name, contents in behaviour.hashes.items() if name != map_name},
-        data={**behaviour.data, OWN_STATE: state},
+        data={**behaviour.data, label: state},
         cookie=None,
         accesses=tuple(access for access in behaviour.accesses if access.place != map_name),
         preconditions=(*behaviour.preconditions, *given),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -36,8 +37,8 @@ from bpfsmith.trace.hooks import PairKind
 from bpfsmith.trace.pairs import find_pairs
 
 _UPROBES = {  # section stem: as what it is attached, and loaded
-    "uprobe": ("uprobe.multi", "BPF_TRACE_UPROBE_MULTI", False),
-    "uretprobe": ("uretprobe.multi", "BPF_TRACE_UPROBE_MULTI", True),
+    "uprobe": ("uprobe", "", False),  # by a perf event, as libbpf attaches it
+    "uretprobe": ("uretprobe", "", True),
     "uprobe.multi": ("uprobe.multi", "BPF_TRACE_UPROBE_MULTI", False),
     "uretprobe.multi": ("uretprobe.multi", "BPF_TRACE_UPROBE_MULTI", True),
     "uprobe.session": ("uprobe.session", "BPF_TRACE_UPROBE_SESSION", False),
@@ -130,13 +131,15 @@ class Waiting:
 class Places:
     """Where programs go whose sections do not say: functions by program name, and `function` for all others; `path` is the file
     that holds them, by default the command's. `constants` are put into .rodata, PID standing for the process's id.
-    `everywhere` are programs that do something only for what another program of the object has seen on the process."""
+    `everywhere` are programs that do something only for what another program of the object has seen on the process. `multi`:
+    uprobes are attached as uprobe.multi (6.6), which costs less than libbpf's perf events."""
 
     function: str | None = None
     functions: Mapping[str, str] | None = None
     path: str | None = None
     constants: Mapping[str, str] | None = None
     everywhere: frozenset[str] = frozenset()
+    multi: bool = False
 
 
 @contextmanager
@@ -149,10 +152,15 @@ def attached(obj: Object, process: Waiting, places: Places) -> Iterator[MapSet]:
     with ExitStack() as stack:
         maps = stack.enter_context(open_maps(obj))
         anywhere = places.everywhere | _completions(obj)
-        for program in obj.programs:
+        for program in map(_multi, obj.programs) if places.multi else obj.programs:
             pid = None if program.name in anywhere else process.pid
             stack.enter_context(_attached(_loaded(program, obj, maps, pid, stack), program, process, places))
         yield maps
+
+
+def _multi(program: Program) -> Program:
+    stem, slash, target = program.section.removeprefix("?").partition("/")
+    return replace(program, section=f"{stem}.multi{slash}{target}") if stem in ("uprobe", "uretprobe") else program
 
 
 def _completions(obj: Object) -> frozenset[str]:
@@ -187,7 +195,9 @@ def _attached(fd: int, program: Program, process: Waiting, places: Places) -> It
         if stem in _UPROBES:
             _, kind, on_return = _UPROBES[stem]
             path, function = _function(program, target, process, places)
-            with links.uprobe(fd, path, function_offset(path, function), process.pid, kind, on_return=on_return) as link:
+            offset = function_offset(path, function)
+            way = links.uprobe_event if not kind else partial(links.uprobe, attach_type=kind)
+            with way(fd, path, offset, process.pid, on_return=on_return) as link:
                 yield link
         elif stem == "tp_btf":
             with links.raw_tracepoint(fd) as link:

@@ -128,11 +128,11 @@ def trace(
     """Runs the command with the probes on it; `shown` is called with what is new every second or so, and at the end."""
     obj, seen = read_object(program.data), Seen()
     constants = {TARGET: PID} if any(item.name == TARGET for item in obj.variables) else {}
+    multi = running_kernel(platform.release()).uprobe_session
+    places = Places(path=file, constants=constants, everywhere=event_programs(program.lowered.file), multi=multi)
     with ExitStack() as stack:
         process = stack.enter_context(Waiting(command, quiet=quiet))
-        maps = stack.enter_context(
-            attached(obj, process, Places(path=file, constants=constants, everywhere=event_programs(program.lowered.file)))
-        )
+        maps = stack.enter_context(attached(obj, process, places))
         ring = stack.enter_context(RingBuffer(maps.fd(EVENTS), maps.spec(EVENTS).max_entries)) if EVENTS in maps else None
         process.go()
         started = last = time.monotonic()
