@@ -83,7 +83,8 @@ CASES = (
         "probe syscall:pread64(fd, buf, n) { let t = nsecs; on return { sum read = ret; lhist us = (nsecs - t) / us in 0..100 "
         "step 5; } } probe syscall:pwrite64 { on return { sum written = ret; } }",
         "tracepoint:syscalls:sys_enter_pread64 /pid == cpid/ { @t[tid] = nsecs; } "
-        "tracepoint:syscalls:sys_exit_pread64 /@t[tid]/ { @read = sum(args->ret); @us = lhist((nsecs - @t[tid]) / 1000, 0, 100, 5); delete(@t[tid]); } "
+        "tracepoint:syscalls:sys_exit_pread64 /@t[tid]/ { @read = sum(args->ret); "
+        "@us = lhist((nsecs - @t[tid]) / 1000, 0, 100, 5); delete(@t[tid]); } "
         "tracepoint:syscalls:sys_exit_pwrite64 /pid == cpid/ { @written = sum(args->ret); }",
     ),
 )  # fmt: skip
@@ -162,8 +163,10 @@ def main() -> int:
             nanoseconds = {name: median(values) for name, values in measured.extra.items()}
             forms = ", ".join(item["form"] for item in program.forms.values()) or "one program"
             print(
-                f"{case.name}: bpftrace {nanoseconds['bpftrace']:+.0f} ns, probe {nanoseconds['probe']:+.0f} ns a call ({forms}); "
-                f"bpftrace takes {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f}): {said}; "
+                f"{case.name}: bpftrace {nanoseconds['bpftrace']:+.0f} ns, probe {nanoseconds['probe']:+.0f} ns a call "
+                f"({forms}); "
+                f"bpftrace takes {ratio.value:.2f} times as long "
+                f"({ratio.low:.2f} to {ratio.high:.2f}): {said}; "
                 f"{theirs} characters against {ours}{'' if theirs >= LENGTH_BAR * ours else ', shorter by more than a third'}"
             )
             rows.append(

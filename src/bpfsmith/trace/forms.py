@@ -76,6 +76,12 @@ def running_kernel(release: str) -> Kernel:
     return Kernel(release, known.uprobe_session, known.kprobe_session, known.fsession, known.task_storage, takes)
 
 
+def has_early_out(pair: Pair) -> bool:
+    """May the entry of a session in the place of this pair say that its exit is not to run? fsession has to return 0
+    (kernel/bpf/verifier.c: check_return_code of 7.2), and its cookie is 0 in the beginning."""
+    return pair.entry.hook.mechanism != "fentry"
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Which forms a pair may take, best first, and why not the others."""

@@ -20,7 +20,7 @@ from bpfsmith.optimize.graph import Graph, Irregular
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import proof
-from bpfsmith.trace.forms import Form, Judged, Kernel, judge, state_map, storage_of, storage_refusal
+from bpfsmith.trace.forms import Form, Judged, Kernel, has_early_out, judge, state_map, storage_of, storage_refusal
 from bpfsmith.trace.objects import key_argument
 from bpfsmith.trace.pairs import THREAD, Found, Half, Pair, find_pairs
 from bpfsmith.trace.provenance import MapUse
@@ -258,13 +258,14 @@ def _session_code(obj: Object, pair: Pair, storage: Storage | None, kernel: Kern
     spec = state_map(pair).spec
     way_in, in_marks = _with_callees(obj, pair.entry, spec.name)
     way_out, out_marks = _with_callees(obj, pair.exit, spec.name)
-    way_in = with_early_out(way_in, in_marks)
+    early = has_early_out(pair)
+    way_in = with_early_out(way_in, in_marks) if early else always_returning(way_in, 0)
     ctx = -(max(frame_bytes(way_in), frame_bytes(way_out)) + 8)
     if storage is not None:
         way_in, way_out = (to_storage(way_in, in_marks, storage), to_storage(way_out, out_marks, storage))
     else:
         way_in = to_cookie(way_in, in_marks, spec.value_size, kernel.takes_context, ctx)
-        way_out = to_cookie(way_out, out_marks, spec.value_size, kernel.takes_context, ctx)
+        way_out = to_cookie(way_out, out_marks, spec.value_size, kernel.takes_context, ctx, not early)
     if -ctx + 8 > STACK_BYTES:
         raise Refused(f"{pair.name} leaves no room on the stack")
     return fused(pair.entry.program.name, way_in, always_returning(way_out, 0), kernel.takes_context, ctx).code()
@@ -368,7 +369,13 @@ def _proved(
     if form in SESSIONS:
         return proof.summary(
             proof.session(
-                ours[pair.entry], ours[pair.exit], Side(obj.program(pair.entry.program.name), obj), state, storage, limits
+                ours[pair.entry],
+                ours[pair.exit],
+                Side(obj.program(pair.entry.program.name), obj),
+                state,
+                storage,
+                limits,
+                early_out=has_early_out(pair),
             )
         )
     if form is Form.REREAD:

@@ -70,6 +70,7 @@ STALE = (
 EXITS = "every call that returns runs its return probe"
 RESULT_UNUSED = "nobody looks at what a probe returns, as is so for programs attached by a link"
 SESSION = (ROOM, OWN_KEY, NO_RECURSION, EXITS, RESULT_UNUSED)
+NOT_ZERO = "what the entry keeps is never 0: a cookie of 0 stands for a call that it has passed over"
 OBJECTS = (
     "the map has room for every object, and there is memory for every object's storage",
     "arguments that lead to objects are not NULL",
@@ -103,10 +104,22 @@ def task_storage(
 
 
 def session(
-    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, limits: Limits | None = None
-) -> tuple[Step, ...]:
-    """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie."""
+    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, limits: Limits | None = None,
+    *, early_out: bool = True,
+) -> tuple[Step, ...]:  # fmt: skip
+    """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie. Without
+    `early_out` the exit runs for every call, and a cookie of 0 says that the entry has left nothing."""
     name = fused.program.name
+    if not early_out:
+        if storage is not None:
+            return (
+                Step(f"{name}: on the way in", _guarded(lambda: _both_run(entry, fused, state, storage, False, limits))),
+                Step(f"{name}: on the way out", _guarded(lambda: _both_run(exit_, fused, state, storage, True, limits))),
+            )
+        return (
+            Step(f"{name}: on the way in", _guarded(lambda: _cookie_in(entry, fused, state, limits))),
+            Step(f"{name}: on the way out", _guarded(lambda: _cookie_out(exit_, fused, state, limits))),
+        )
     try:
         with at_most(BUDGET):
             lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
@@ -381,6 +394,50 @@ def _left_out(exit_: Side, state: State, limits: Limits | None) -> Verdict:
     idle = Behaviour("nothing", nothing, {}, {}, None, {}, first.maps)
     right = with_state(idle, state.spec.name, as_memory(t, Entry(t.false, after.value)), nothing, [], ())
     return equiv(t, left, right, Setting(limits))
+
+
+# --- sessions without an early-out ------------------------------------------------------------------------------------
+def _both_run(side: Side, fused: Side, state: State, storage: Storage, on_return: bool, limits: Limits | None) -> Verdict:
+    """Either way of a session in storage, from any related states."""
+
+    def more(t: Terms, before: Entry, after: Entry) -> tuple[list[Term], Term | None]:
+        return [], t.const(32, 0)
+
+    return _task_storage(side, fused, state, storage, on_return, limits, more)
+
+
+def _cookie_in(entry: Side, fused: Side, state: State, limits: Limits | None) -> Verdict:
+    """From no entry and a cookie of 0: it is then what the entry leaves, which is not 0, or still 0 where that is nothing."""
+    t = Terms()
+    key, size = state.key(t), state.spec.value_size
+    start = holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
+    first = behaviour(t, entry, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", False)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, entry.program.name)
+    after, (kept,) = entry_of(t, end, key, size), _cookie(t, second.cookie, size)
+    (fresh,), zero = _cookie(t, None, size), t.const(8 * size, 0)
+    given = [t.eq(8 * size, fresh, zero), t.any_of(t.negate(after.present), t.negate(t.eq(8 * size, after.value[0], zero)))]
+    there = Entry(t.negate(t.eq(8 * size, kept, zero)), (kept,))
+    left = with_state(first, state.spec.name, as_memory(t, after), t.const(32, 0), given, (*SESSION, NOT_ZERO))
+    return equiv(t, left, with_state(second, "", as_memory(t, there), second.return_value, [], ()), Setting(limits))
+
+
+def _cookie_out(exit_: Side, fused: Side, state: State, limits: Limits | None) -> Verdict:
+    """From an entry that is there where the cookie is not 0; nothing may be left of it."""
+    t = Terms()
+    key, size = state.key(t), state.spec.value_size
+    (kept,) = _cookie(t, None, size)
+    there = t.negate(t.eq(8 * size, kept, t.const(8 * size, 0)))
+    start = holding(t, state.spec, key, there, Bytes(lambda at: t.app("cookie", 8, at)))
+    first = behaviour(t, exit_, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", True)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, exit_.program.name)
+    left_behind = as_memory(t, replace(entry_of(t, end, key, size), value=()))
+    gone = Bytes(lambda offset: t.const(8, 0))
+    left = with_state(first, state.spec.name, left_behind, t.const(32, 0), [], (*SESSION, NOT_ZERO))
+    return equiv(t, left, with_state(second, "", gone, second.return_value, [], ()), Setting(limits))
 
 
 # --- arguments that are read again ------------------------------------------------------------------------------------

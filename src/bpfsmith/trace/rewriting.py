@@ -306,9 +306,11 @@ def _after_lookup(graph: Graph, found: Sequence[Site]) -> frozenset[tuple[int, i
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
-def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool, ctx: int) -> Graph:
+def to_cookie(
+    graph: Graph, marks: Marked, value_bytes: int, takes_context: bool, ctx: int, zero_is_none: bool = False
+) -> Graph:
     """The function with the session's cookie in the place of the map. `ctx` is where on the stack the context is kept; the 8
-    bytes below it are free."""
+    bytes below it are free. `zero_is_none`: a lookup finds nothing where the cookie is 0."""
     graph = graph.copy()
     for site in sites(graph, marks):
         nodes = graph.blocks[site.block].nodes
@@ -316,6 +318,9 @@ def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool
         span = old.insn.span
         cookie = [*([Node(load(1, FP, ctx, 8, span))] if takes_context else []), kfunc(COOKIE, span)]
         match site.use.touch:
+            case Touch.LOOKUP if zero_is_none:
+                _cookie_or_none(graph, site, cookie, value_bytes, span)
+                continue
             case Touch.LOOKUP:
                 new = cookie
             case Touch.DELETE:
@@ -332,6 +337,16 @@ def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool
                     new = [spill, *cookie, back, *copied(1, 0, 0, value_bytes, span), number(0, 0, span)]
         nodes[site.position : site.position + 1] = new
     return graph
+
+
+def _cookie_or_none(graph: Graph, site: Site, cookie: list[Node], value_bytes: int, span: Span | None) -> None:
+    if value_bytes not in SIZES:
+        raise Refused(f"{value_bytes} bytes are not compared with 0 at once")
+    rest = split_at(graph, site.block, site.position)
+    none, block = graph.fresh(), graph.blocks[site.block]
+    block.nodes += [*cookie, Node(load(1, 0, 0, value_bytes, span))]
+    block.end, block.next, block.taken = if_zero(1, span), rest, none
+    graph.blocks[none] = Block([number(0, 0, span)], None, rest)
 
 
 def with_early_out(graph: Graph, marks: Marked) -> Graph:

@@ -78,6 +78,24 @@ def test_storage_on_the_object_of_another_pair_is_never_equal(name: str, broken:
 
 
 FUNCTION = ("fentry/do_unlinkat", "fexit/do_unlinkat")
+
+
+@pytest.mark.parametrize("form", [Form.SESSION, Form.SESSION_STORAGE])
+def test_a_session_of_a_function_runs_its_exit_for_calls_that_are_passed_over_too(form: Form) -> None:
+    """fsession has to return 0: what the entry passes over, the exit has to see."""
+    made = fuse(pair(FILTER + STORE, TAKE, hooks=FUNCTION), "test.o", kernel_of("7.2"), here=False, only=frozenset({form}))
+    (outcome,) = made.outcomes
+    assert outcome.form is form
+    assert isinstance(outcome.verdict, Equal)
+    assert (proof.NOT_ZERO in outcome.verdict.assumptions) is (form is Form.SESSION)
+    early = fused(pair(FILTER + STORE, TAKE), form).obj  # the same of a uprobe's, which returns 1
+    state, storage = STATE, Storage("start", 8) if form is Form.SESSION_STORAGE else None
+    original = read_object(pair(FILTER + STORE, TAKE, hooks=FUNCTION))
+    halves = (Side(original.program("way_in"), original), Side(original.program("way_out"), original))
+    steps = proof.session(*halves, Side(early.program("way_in"), early), state, storage, early_out=False)
+    assert not isinstance(proof.summary(steps), Equal)
+
+
 KEEP = "u64 now = ctx[1]; if (now == 7) return 0; bpf_map_update_elem(&start, &tid, &now, 0);"
 
 
