@@ -7,9 +7,11 @@ by their length, each length a case: loops over a request then have an end, and 
 
 from __future__ import annotations
 
+import multiprocessing
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 from bpfsmith.csource.tree import Shape
@@ -28,6 +30,9 @@ from bpfsmith.semantics.terms import Term, Terms
 from bpfsmith.semantics.verdict import Equal, Unknown
 
 HEADERS, IP_AND_UDP = 42, 28
+FIRST = (5, 16, 1, 0)
+"""Lengths of requests that are looked at first, in bytes."""
+
 TC_ACT_REDIRECT = 7
 """What bpf_redirect gives for flags that it knows (net/core/filter.c)."""
 
@@ -64,41 +69,61 @@ class Proof:
     longest: int
     cases: int
     seconds: float
-    example: bytes = b""  # a packet on which the prover sees a difference
+    example: bytes = b""  # a request on which the prover sees a difference
 
 
-def prove(halves: Halves, longest: int, budget: float, progress: Callable[[str], None] = lambda text: None) -> Proof:
-    """Proves a kernel half that takes requests of up to `longest` bytes; gives up after `budget` seconds."""
+def prove(
+    halves: Halves, longest: int, workers: int = 1, progress: Callable[[str], None] = lambda text: None, *, first: bool = False
+) -> Proof:
+    """Proves a kernel half that takes requests of up to `longest` bytes, on so many CPUs. With `first` only a few lengths are
+    looked at, which is soon done: what cannot be proved at all is seen there."""
     start = time.monotonic()
+    program = halves.reference.program(ENTRY)
+    names = [item.name for item in program.subprograms if item.name != "bs_ref_packet"]
+    if names:
+        return Proof(Unknown("no-reference", f"a function is called that cannot be made a part of the handler: {names[0]}()"), longest, 0, 0)
+    sizes: list[int | None] = [None, *(size for size in FIRST if size <= longest)]
+    if not first:
+        sizes += [size for size in range(longest + 1) if size not in sizes]
+    context = multiprocessing.get_context("fork")
     done = 0
-    try:
-        if [item.name for item in halves.reference.program(ENTRY).subprograms if item.name != "bs_ref_packet"]:
-            raise Unmodelled("no-reference", "the server's code calls itself, or is too large to be one function")
-        for size in (None, *_spread(longest)):
-            progress(f"proving: requests of {size} bytes ({done} of {longest + 2})" if size is not None else "proving: other packets")
-            if time.monotonic() - start > budget:
-                raise Unmodelled("time-limit", f"{done} of {longest + 2} lengths of requests were proved in {budget:.0f} s")
-            found = _case(halves, longest, size)
+    with ProcessPoolExecutor(min(workers, len(sizes)), context, _in_worker, (halves, longest)) as pool:
+        for size, found in zip(sizes, pool.map(_worker_case, sizes), strict=True):
             if found is not None:
-                example = found.packet if isinstance(found, Apart) else b""
-                what = f"requests of {size} bytes" if size is not None else "other packets"
-                unknown_ = (
-                    Unknown("not-proved", f"{what}: {found.observable} may differ")
-                    if isinstance(found, Apart)
-                    else replace(found, detail=f"{what}: {found.detail}")
-                )
-                return Proof(unknown_, longest, done, time.monotonic() - start, example)
+                pool.shutdown(wait=False, cancel_futures=True)
+                return Proof(_told(size, found), longest, done, time.monotonic() - start, _example(size, found))
             done += 1
-    except Unmodelled as error:
-        return Proof(Unknown(error.gap, error.detail), longest, done, time.monotonic() - start)
+            progress(f"proving: {done} of {len(sizes)} lengths of requests")
     return Proof(Equal(ASSUMPTIONS), longest, done, time.monotonic() - start)
 
 
-def _spread(longest: int) -> Iterator[int]:
-    """All lengths, some of the middle first: what cannot be proved is soon seen."""
-    first = [size for size in (5, 16, 1, 0, 40) if size <= longest]
-    yield from first
-    yield from (size for size in range(longest + 1) if size not in first)
+def _told(size: int | None, found: Apart | Unknown) -> Unknown:
+    what = f"requests of {size} bytes" if size is not None else "other packets"
+    if isinstance(found, Unknown):
+        return replace(found, detail=f"{what}: {found.detail}")
+    return Unknown("not-proved", f"{what}: {found.observable} may differ")
+
+
+def _example(size: int | None, found: Apart | Unknown) -> bytes:
+    """The request of the packet on which the prover sees a difference."""
+    return found.packet[HEADERS : HEADERS + size] if isinstance(found, Apart) and size is not None else b""
+
+
+_IN_WORKER: list[tuple[Halves, int]] = []
+
+
+def _in_worker(halves: Halves, longest: int) -> None:
+    _IN_WORKER[:] = [(halves, longest)]
+
+
+def _worker_case(size: int | None) -> Apart | Unknown | None:
+    halves, longest = _IN_WORKER[0]
+    try:
+        return _case(halves, longest, size)
+    except Unmodelled as error:
+        return Unknown(error.gap, error.detail)
+    except RecursionError:
+        return Unknown("size-limit", "the meaning of the program is too deep")
 
 
 # --- one case ---------------------------------------------------------------------------------------------------------

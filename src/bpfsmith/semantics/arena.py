@@ -32,7 +32,7 @@ MOST_BASES = 1024
 ASKED_FROM = 3
 """A block that a call enters more often than this is in a loop: from then on the solver says which ways are left."""
 
-SHORT = 4
+SHORT = 2
 """Instructions of a block that only ends the program."""
 
 OUTSIDE = "arena-bounds"

@@ -22,6 +22,9 @@ from bpfsmith.semantics.verdict import Unknown
 from bpfsmith.semantics.witness import TEST_RUN, Assignment
 
 SEEDS = 60
+SMALL = 60
+"""Terms of a condition up to which it is asked for first."""
+
 MOST_PLACES = 512
 """Bytes of a variable that are questions of their own, where only some were written."""
 
@@ -66,7 +69,6 @@ class Refinement:
     untouched: PacketView  # the packet as it came
     longest: int  # bytes of a packet that is answered or an answer
     limits: Limits = field(default_factory=Limits)
-    asked: int = 0
 
     def check(
         self, reference: Sequence[End] | None, candidate: Sequence[End], obligations: Sequence[Obligation]
@@ -97,13 +99,14 @@ class Refinement:
         return None
 
     def _excluded(self, conditions: list[Term]) -> bool:
-        """Can this not be, by what is given?"""
-        self.asked += 1
-        whole = [*self.given, *conditions]
-        if self.t.all_of(*whole) is self.t.false:
+        """Can this not be, by what is given? What is large among it is left out first: it seldom matters, and takes long."""
+        if self.t.all_of(*self.given, *conditions) is self.t.false:
             return True
+        small = [item for item in self.given if len(postorder(item)) <= SMALL]
         quick = replace(self.limits, solver="bitwuzla")
-        return any(isinstance(satisfiable(asked, quick), Unsatisfiable) for asked in (light(self.t, whole), whole))
+        whole = [*self.given, *conditions]
+        asked = [[*small, *conditions], whole, light(self.t, whole)]
+        return any(isinstance(satisfiable(one, quick), Unsatisfiable) for one in dict.fromkeys(map(tuple, asked)))
 
     def _nothing_done(self, candidate: End) -> Iterator[Observable]:
         """The packet and the variables are as they were."""
@@ -199,13 +202,7 @@ class Refinement:
         return Apart(item.name, _packet_of(Assignment(dict(values), None, TEST_RUN)))
 
     def _proved(self, item: Observable) -> bool:
-        conditions = [*self.given, item.differs(self.t)]
-        if conditions[-1] is self.t.false:
-            return True
-        quick = replace(self.limits, solver="bitwuzla")
-        return any(
-            isinstance(satisfiable(asked, quick), Unsatisfiable) for asked in (light(self.t, conditions), conditions)
-        )
+        return self._excluded([item.differs(self.t)])
 
 
 def _facts(t: Terms, given: list[Term]) -> Iterator[tuple[Term, Term]]:

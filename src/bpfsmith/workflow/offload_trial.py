@@ -20,13 +20,15 @@ from bpfsmith.objfile.object import read_object
 from bpfsmith.offload.half import FIRST_REASON
 from bpfsmith.offload.hazards import ASSUMPTIONS
 from bpfsmith.offload.paths import ways
+from bpfsmith.offload.prove import Proof
 from bpfsmith.offload.requests import read_workload, requests, texts
 from bpfsmith.offload.shared import Counters, Layout
 from bpfsmith.offload.trial import SERVER, Difference, Side, Trial, compare, compare_odd
 from bpfsmith.report import Outcome, Report
+from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.offloading import RUNTIME, Request, Split, build
 
-UNPROVED = "arena-memory: the equivalence engine has no model of arenas; `--measure` compares with the original by running both"
+COMPARED = 300  # requests, where nobody says how many
 ROUNDS, ROUND = 7, 1_500  # of latency: so many times, with so many requests
 CLASSIFIED = 400
 WINDOW, SPELL, SPELLS = 32, 30, 20  # of throughput: requests at a time, milliseconds, so many times
@@ -78,10 +80,12 @@ def trial(
     arguments: Sequence[str],
     profile: str | None,
     timed: bool,
+    advised: bool = True,
     progress: Callable[[str], None],
 ) -> Trialled:
-    """Runs both servers on `count` requests, and times them where `timed`. InputError `server-does-not-start`,
-    `offload-not-attached`, `malformed-workload`."""
+    """Runs both servers on `count` requests. With `advised` it says whether the split
+    pays, with `timed` how long requests take. InputError `server-does-not-start`, `offload-not-attached`,
+    `malformed-workload`."""
     words = texts(done.read.server)
     seeds = read_workload(workload) if workload is not None else ()
     layout = Layout.of(read_object(done.object))
@@ -106,7 +110,7 @@ def trial(
         advice: Advice | None = None
         timings: tuple[Timing, ...] = ()
         throughput, lost = None, 0
-        if not differences:
+        if not differences and advised:
             asked = list(seeds) or list(requests(CLASSIFIED, seeds, words, seed=2))
             bench = _Bench(done, rig, layout, original, split, arguments, asked, progress)
             advice = bench.advice(load_profile(profile))
@@ -286,6 +290,24 @@ def _cpu_ns(side: Side) -> int:
     return int(Path(f"/proc/{side.process.pid}/schedstat").read_text().split()[0])
 
 
+def proof_lines(proof: Proof) -> Iterator[str]:
+    """What was proved, and what that rests on."""
+    match proof.verdict:
+        case Equal(assumptions=assumptions):
+            yield (
+                f"proof       equal: requests of up to {proof.longest} bytes are answered as the server's own code does, byte for "
+                "byte, or handed over;"
+            )
+            yield f"            longer ones and all other packets are handed over; {proof.cases} cases in {proof.seconds:.0f} s"
+        case Unknown(gap=gap, detail=detail):
+            assumptions = ()
+            yield f"proof       unknown ({gap}: {detail})"
+            if proof.example:
+                yield f"            a request to look at: {proof.example[:60]!r}"
+    for number, text in enumerate((*assumptions, *ASSUMPTIONS)):
+        yield f"{'assuming' if not number else '':11} {text}"
+
+
 def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
     """What was compared, what was predicted and what was measured, a line each."""
     if found.differences:
@@ -349,10 +371,11 @@ def _shown(reply: object) -> str:
     return "no reply" if reply is None else repr(reply)[:100]
 
 
-def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Report:
-    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs; else `pays` to
-    somebody who asks for advice alone, and `unknown` of a split: trials are no proof."""
-    outcome = Outcome.UNKNOWN
+def offload_report(done: Split, found: Trialled | None, proof: Proof | None, *, advises: bool) -> Report:
+    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs; `pays` to
+    somebody who asks for advice alone. Else what the proof says: trials are none."""
+    proved = proof is not None and isinstance(proof.verdict, Equal)
+    outcome = Outcome.EQUAL if proved else Outcome.UNKNOWN
     details: dict[str, object] = {
         "states": [{"name": item.name, "bytes": item.type.size, "written": item.written, "line": item.span.line}
                    for item in done.half.states],
@@ -379,7 +402,17 @@ def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Rep
                 for item in found.differences
             ],
         }  # fmt: skip
+    unknown, evidence = None, ()
+    assumptions = ASSUMPTIONS
+    if proof is not None:
+        details["proof"] = {"longest": proof.longest, "cases": proof.cases, "seconds": round(proof.seconds, 1)}
+        match proof.verdict:
+            case Equal() as equal:
+                assumptions = (*equal.assumptions, *ASSUMPTIONS)
+                evidence = (f"{proof.cases} lengths of requests, each proved",)
+            case Unknown(gap=gap, detail=detail):
+                unknown = f"{gap}: {detail}"
     return Report(
-        "offload", outcome, assumptions=ASSUMPTIONS, unknown=UNPROVED, programs=(done.program,), diagnostics=done.diagnostics,
+        "offload", outcome, assumptions=assumptions, evidence=evidence, unknown=unknown, programs=(done.program,), diagnostics=done.diagnostics,
         details=details,
     )  # fmt: skip

@@ -111,6 +111,7 @@ BS_REF_INLINE void bs_ref_answer(void)
 	bs_ref_byte *data, *end;
 	struct bs_ref_headers *h;
 	bs_ref_long sum, pseudo;
+	bs_ref_half check;
 
 #ifdef BS_XDP
 	{
@@ -174,9 +175,8 @@ BS_REF_INLINE void bs_ref_answer(void)
 		bs_ref_stop(bs_ref_redirect(packet->ifindex, 0));
 	}
 #endif
-	h->udp_check = ~bs_ref_folded(sum + pseudo + h->sport_be + h->dport_be + h->udp_bytes_be);
-	if (!h->udp_check)
-		h->udp_check = 0xffff;
+	check = ~bs_ref_folded(sum + pseudo + h->sport_be + h->dport_be + h->udp_bytes_be);
+	h->udp_check = check ? check : 0xffff;
 #ifdef BS_XDP
 	bs_ref_stop(BS_REF_ANSWERED);
 #else
