@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--longest", metavar="BYTES", type=int,
         help="requests and replies of more bytes are the user half's (default: 64 where the kernel half is proved, else 1472)",
     )  # fmt: skip
+    parser.add_argument("--budget", metavar="SECONDS", type=float, default=300.0, help="of the proof (default: 300)")
     parser.add_argument("--measure", metavar="N", type=int, help="compare replies to N requests (default: 300), and time them")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")
     parser.add_argument(
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch, progress() as say:
         say("reading the server")
         read = offloading.read_server(request)
-        done, proof = offload_proof.proved_split(read, request, args.longest, toolchain, say, advises=args.advise)
+        done, proof = offload_proof.proved_split(read, request, args.longest, toolchain, say, advises=args.advise, budget=args.budget)
         name = args.output or f"{PurePath(next(iter(read.sources))).stem}.offload"
         built = Path(scratch) / "split"
         offloading.write_halves(done, built)

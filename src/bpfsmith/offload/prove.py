@@ -19,17 +19,24 @@ from bpfsmith.objfile.btf import Array, Btf, Struct
 from bpfsmith.objfile.object import Object
 from bpfsmith.offload.half import KernelHalf, State
 from bpfsmith.offload.reference import ELSEWHERE, ENTRY
-from bpfsmith.semantics.arena import BASE, Arena, ArenaExecutor, Exit, Place, fixed, unknown
+from bpfsmith.semantics.apart import Exit
+from bpfsmith.semantics.arena import BASE, Arena, ArenaExecutor, Place, fixed, unknown
 from bpfsmith.semantics.memory import Bytes, Initial, Region
 from bpfsmith.semantics.recorded import PacketView, packet_view
-from bpfsmith.semantics.refinement import Apart, End, Refinement, Variable
+from bpfsmith.semantics.refinement import SMALL, Apart, End, Refinement, Variable
 from bpfsmith.semantics.solver import QUICK, Unsatisfiable, satisfiable
 from bpfsmith.semantics.state import CTX, PACKET, Unmodelled
 from bpfsmith.semantics.state import State as RunState
-from bpfsmith.semantics.terms import Term, Terms
+from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Equal, Unknown
 
 HEADERS, IP_AND_UDP = 42, 28
+BUDGET = 300.0
+"""Seconds of a whole proof."""
+
+PATIENCE = 25.0
+"""Seconds of a case, with paths joined and again path by path."""
+
 FIRST = (5, 16, 1, 0)
 """Lengths of requests that are looked at first, in bytes."""
 
@@ -73,10 +80,16 @@ class Proof:
 
 
 def prove(
-    halves: Halves, longest: int, workers: int = 1, progress: Callable[[str], None] = lambda text: None, *, first: bool = False
+    halves: Halves,
+    longest: int,
+    *,
+    workers: int = 1,
+    budget: float = BUDGET,
+    first: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Proof:
-    """Proves a kernel half that takes requests of up to `longest` bytes, on so many CPUs. With `first` only a few lengths are
-    looked at, which is soon done: what cannot be proved at all is seen there."""
+    """Proves a kernel half that takes requests of up to `longest` bytes, on so many CPUs and in so many seconds. With `first`
+    only a few lengths are looked at: what cannot be proved at all is seen there."""
     start = time.monotonic()
     program = halves.reference.program(ENTRY)
     names = [item.name for item in program.subprograms if item.name != "bs_ref_packet"]
@@ -94,6 +107,10 @@ def prove(
                 return Proof(_told(size, found), longest, done, time.monotonic() - start, _example(size, found))
             done += 1
             progress(f"proving: {done} of {len(sizes)} lengths of requests")
+            if time.monotonic() - start > budget and done < len(sizes):
+                pool.shutdown(wait=False, cancel_futures=True)
+                late = Unknown("time-limit", f"{done} of {len(sizes)} lengths of requests were proved in {budget:.0f} s")
+                return Proof(late, longest, done, time.monotonic() - start)
     return Proof(Equal(ASSUMPTIONS), longest, done, time.monotonic() - start)
 
 
@@ -128,8 +145,18 @@ def _worker_case(size: int | None) -> Apart | Unknown | None:
 
 # --- one case ---------------------------------------------------------------------------------------------------------
 def _case(halves: Halves, longest: int, size: int | None) -> Apart | Unknown | None:
-    """Requests of `size` bytes; None: all other packets."""
-    t = Terms()
+    """Requests of `size` bytes; None: all other packets. First with paths joined where they meet, which is quick, and where that
+    does not decide it, path by path."""
+    found: Apart | Unknown | None
+    try:
+        found = _decided(halves, longest, size, joins=True)
+    except (Unmodelled, RecursionError):
+        return _decided(halves, longest, size, joins=False)
+    return _decided(halves, longest, size, joins=False) if isinstance(found, Unknown) else found
+
+
+def _decided(halves: Halves, longest: int, size: int | None, *, joins: bool) -> Apart | Unknown | None:
+    t, deadline = Terms(), time.monotonic() + PATIENCE
     t.plain_joins = True
     packet, given = _packet(t, longest, size)
     given += [t.negate(t.app("skb.out_of_memory", 0, t.const(16, number))) for number in range(4)]
@@ -137,12 +164,15 @@ def _case(halves: Halves, longest: int, size: int | None) -> Apart | Unknown | N
     given += [t.eq(64, t.app("bpf_redirect", 64, t.const(16, 0)), t.const(64, TC_ACT_REDIRECT))]
 
     def feasible(conditions: list[Term]) -> bool:
-        return not isinstance(satisfiable([*given, *conditions], QUICK), Unsatisfiable)
+        small = [item for item in conditions if len(postorder(item)) <= SMALL]
+        ways = ([*given, *small], [*given, *conditions])
+        return not any(isinstance(satisfiable(asked, QUICK), Unsatisfiable) for asked in ways)
 
     arena, shared = _arena(t, halves)
     executor = ArenaExecutor(
         t, halves.candidate.program("offload"), "candidate", arena=arena, packet=packet, feasible=feasible,
-        constants={"bpf_get_smp_processor_id": 0}, asked_from=0 if size is None else 40,
+        constants={"bpf_get_smp_processor_id": 0}, asked_from=0 if size is None else 17, joins=joins, deadline=deadline,
+        steering=tuple((Region("arena", f"runs[0].{name}"), 0, length) for name, length in _STEERING.items()),
     )  # fmt: skip
     names = {item.name: item.type.size for item in halves.half.states if item.name in shared}
     ends = []
@@ -157,7 +187,10 @@ def _case(halves: Halves, longest: int, size: int | None) -> Apart | Unknown | N
     reference = None
     if size is not None:
         reference = []
-        flat = _Flat(t, halves.reference.program(ENTRY), "reference", packet=packet, feasible=feasible)
+        flat = _Flat(
+            t, halves.reference.program(ENTRY), "reference", packet=packet, feasible=feasible,
+            asked_from=17, steering=_steering(halves.reference), joins=joins, deadline=deadline,
+        )  # fmt: skip
         for exit_ in flat.ends():
             variables = tuple(
                 Variable(name, length, before := Bytes(shared[name][0].initial), _after(t, exit_, length, before, *shared[name][1:]))
@@ -171,17 +204,27 @@ def _case(halves: Halves, longest: int, size: int | None) -> Apart | Unknown | N
     given += executor.facts
     untouched = PacketView(((t.true, Bytes(packet), t.const(64, 0)),), length, (PACKET,))
     passes = t.const(32, 2 if halves.is_xdp else 0xFFFFFFFF)  # XDP_PASS, TC_ACT_UNSPEC
-    return Refinement(t, given, passes, untouched, longest + HEADERS).check(reference, ends, executor.obligations)
+    return Refinement(t, given, passes, untouched, longest + HEADERS, deadline=deadline).check(reference, ends, executor.obligations)
+
+
+_STEERING = {"over": 4, "locked": 4, "changes": 4, "received": 4, "replied": 4, "reply_bytes": 4, "unfinished": 2}
+"""Members of struct bs_run that say how far a request got."""
+
+
+def _steering(reference: Object) -> tuple[tuple[Region, int, int], ...]:
+    """received, replied and reply_bytes of runtime/offload_reference.h."""
+    run = next(item for item in reference.variables if item.name == "bs_ref")
+    return tuple((Region("data", run.section), run.offset + at, 4) for at in (0, 4, 8))
 
 
 class _Flat(ArenaExecutor):
     """The reference's run: it asks for its packet."""
 
-    def _subprogram(self, name: str, state: RunState) -> RunState:
+    def _called_function(self, name: str, state: RunState) -> list[RunState]:
         if name != "bs_ref_packet":
-            return ArenaExecutor._subprogram(self, name, state)
+            return ArenaExecutor._called_function(self, name, state)
         state.registers[:6] = [self.pointer(CTX), *[None] * 5]
-        return state
+        return [state]
 
 
 def _end(executor: ArenaExecutor, end: Exit, variables: tuple[Variable, ...]) -> End:

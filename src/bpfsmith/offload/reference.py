@@ -45,10 +45,12 @@ def reference(server: Server, findings: Findings, half: KernelHalf) -> str:
     for call in server.all_calls():
         if call.ref not in server.functions and call.name and call.node.children:
             edits |= _called(call.inside, call.node)
-    block = _innermost(function, request.receive.node if request.receive.inside is function else request.path)
     if request.loop is not None:
-        edits[block.start + 1, block.start + 1] = " bs_ref_request:; "
+        at = _label(function, request.loop, request.receive.node if request.receive.inside is function else request.path)
+        edits[at, at] = " bs_ref_request:; "
         edits[function.body.start + 1, function.body.start + 1] = " goto bs_ref_request; "
+    for item in server.functions.values():
+        edits[item.start, item.start] = "__attribute__((always_inline)) " + edits.get((item.start, item.start), "")
     text = unit.source.text
     for (start, end), new in sorted(edits.items(), key=lambda item: item[0], reverse=True):
         text = text[:start] + new + text[end:]
@@ -116,10 +118,9 @@ def _called(function: Function, node: Node) -> dict[tuple[int, int], str]:
     return {(callee.start, opening + 1): word + comma}
 
 
-def _innermost(function: Function, node: Node) -> Node:
+def _label(function: Function, loop: Node, node: Node) -> int:
+    """Where a request begins: in the innermost block that takes it, or at the loop whose condition does."""
     blocks = [item for item in enclosing(function.body, node) if item.kind == "COMPOUND_STMT"]
     if not blocks:
         raise NoReference("the request is taken outside a block")
-    return blocks[-1]
-
-
+    return blocks[-1].start + 1 if blocks[-1].start >= loop.start else loop.start

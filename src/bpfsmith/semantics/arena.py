@@ -9,17 +9,16 @@ Where the places lie is given beforehand, so that what is proved is proved for t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
-from bpfsmith.ir.cfg import Function, build
-from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import Reg
+from bpfsmith.semantics.apart import PathExecutor
 from bpfsmith.semantics.call import CallModel
 from bpfsmith.semantics.memory import Initial, Region, Value, joined
-from bpfsmith.semantics.state import CTX, PACKET, State, merge
-from bpfsmith.semantics.symbolic import MAX_BLOCK_VISITS, Executor
+from bpfsmith.semantics.state import State, Unmodelled
+from bpfsmith.semantics.symbolic import Executor
 from bpfsmith.semantics.terms import Term, Terms, rebuild
 
 ARENA = "BPF_MAP_TYPE_ARENA"
@@ -29,11 +28,10 @@ BASE = 0x4000_0000
 MOST_BASES = 1024
 """Of how many places an address may be that depends on conditions."""
 
-ASKED_FROM = 3
-"""A block that a call enters more often than this is in a loop: from then on the solver says which ways are left."""
+MOST_WAYS = 64
+"""Choices in an address that are looked into."""
 
-SHORT = 2
-"""Instructions of a block that only ends the program."""
+_THROUGH = ("add", "mul", "concat")
 
 OUTSIDE = "arena-bounds"
 """The gap of an obligation that an address stays in the place that it was made for."""
@@ -69,70 +67,16 @@ class Arena:
         return place if address - BASE < place.at + place.size else None
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """One of the ends of a run: the state there, on whose path it is reached, and r0."""
-
-    state: State
-    value: Term
-
-
 @dataclass(slots=True)
-class ArenaExecutor(Executor):
-    """Executes a program that has an arena. `packet` is what packets hold before the run, `constants` the results of helpers
-    that are known, and `feasible` says whether conditions can hold together: asked of blocks that a call enters more often than
-    `asked_from`."""
+class ArenaExecutor(PathExecutor):
+    """Executes a program that has an arena, path by path. `constants` are the results of helpers that are known."""
 
     arena: Arena = Arena()
-    packet: Initial | None = None
     constants: Mapping[str, int] = field(default_factory=dict)
-    asked_from: int = ASKED_FROM
-    feasible: Callable[[list[Term]], bool] = lambda conditions: True
     _bases: dict[Term, frozenset[int]] = field(default_factory=dict)
-    _visits: dict[tuple[int, str, int], int] = field(default_factory=dict)
 
-    # --- the run ------------------------------------------------------------------------------------------------------
-    def ends(self) -> list[Exit]:
-        """Runs the program to its ends, and keeps these apart: where one path did little, little is to be asked of it."""
-        self._functions = {item.name: build(item.name, lift(item.insns)) for item in (self.program, *self.program.subprograms)}
-        state = State.start(self.t)
-        state.initial[CTX] = self.context_byte()
+    def prepare(self, state: State) -> None:
         state.initial |= {place.region: place.initial for place in self.arena.places}
-        if self.packet is not None:
-            state.initial[PACKET] = self.packet
-        state.registers[1], state.registers[10] = self.pointer(CTX), self.pointer(self.new_frame())
-        function = self._functions[self.program.name]
-        rank = {block: position for position, block in enumerate(function.order)}
-        pending, found = {0: state}, []
-        self._depth = 1
-        while pending:
-            block = min(pending, key=rank.__getitem__)
-            for following, after in self._block(function, block, pending.pop(block)):
-                for to, end in self._block(function, following, after) if following in _ends(function) else ((following, after),):
-                    if to is not None:
-                        known = pending.get(to)
-                        pending[to] = end if known is None else merge(known, end)
-                        continue
-                    value = end.registers[0]
-                    if not isinstance(value, Term):
-                        raise self.unmodelled("returned-pointer", f"{function.name} returns something that is not a number")
-                    found.append(Exit(end, value))
-        return found
-
-    def _call(self, function: Function, state: State) -> State:
-        for key in [key for key in self._visits if key[0] == self._depth + 1]:
-            del self._visits[key]
-        return Executor._call(self, function, state)
-
-    def _block(self, function: Function, block: int, state: State) -> list[tuple[int | None, State]]:
-        found = Executor._block(self, function, block, state)
-        key = self._depth, function.name, block
-        self._visits[key] = self._visits.get(key, 0) + 1
-        if self._visits[key] > MAX_BLOCK_VISITS:
-            raise self.unmodelled("loop-bound", f"a loop was not finished after {MAX_BLOCK_VISITS} rounds")
-        if len(found) < 2 or self._visits[key] <= self.asked_from:
-            return found
-        return [(to, after) for to, after in found if self.feasible(list(after.path))]
 
     def _step(self, state: State, op: ops.Op) -> None:
         if isinstance(op, ops.LoadMapValue) and self.program.map(op.map).type == ARENA:
@@ -179,8 +123,7 @@ class ArenaExecutor(Executor):
             value = state.memory(place.region).load(t, where, size)
             assert isinstance(value, Term), "no pointer is stored in an arena"
             result = value if result is None else t.ite(8 * size, guard, value, result)
-        assert result is not None
-        return result
+        return result if result is not None else t.const(8 * size, 0)  # where no address is left, nobody gets here
 
     def store(self, state: State, pointer: Value, offset: int, size: int, value: Value) -> None:
         if not isinstance(pointer, Term):
@@ -222,7 +165,7 @@ class ArenaExecutor(Executor):
             places = {self.arena.around(base) for base in self._bases_of(one)}
             place = places.pop()
             if place is None or places:
-                raise self.unmodelled("arena-address", "an address is not that of a variable plus a distance")
+                raise self._lost(one)
             start = t.const(32, BASE + place.at)
             where = t.zext(t.sub(32, one, start), 32, 64)
             last = place.size - size
@@ -233,30 +176,40 @@ class ArenaExecutor(Executor):
             if beyond is not t.false:
                 self.oblige(t.all_of(here, beyond), OUTSIDE, f"an address may lead out of {place.name}")
             out.append((guard, place, where))
-        if not out:
-            raise self.unmodelled("arena-address", "no address is left")
         return out
 
-    def _ways(self, address: Term) -> list[tuple[Term, Term]]:
+    def _lost(self, address: Term) -> Unmodelled:
+        return self.unmodelled("arena-address", "an address is not that of a variable plus a distance")
+
+    def _ways(self, address: Term, most: int = MOST_WAYS) -> list[tuple[Term, Term]]:
         """The address without choices between places."""
         t = self.t
         if len({self.arena.around(base) for base in self._bases_of(address)}) <= 1:
             return [(t.true, address)]
-        if address.op == "ite":
-            condition, then, other = address.args
-            ways = [(t.all_of(condition, guard), term) for guard, term in self._ways(then)]
-            return ways + [(t.all_of(t.negate(condition), guard), term) for guard, term in self._ways(other)]
-        for index, part in enumerate(address.args if address.op in ("add", "concat") else ()):
-            if part.op != "ite" or len(self._bases_of(part)) < 2:
-                continue
-            condition, then, other = part.args
-            out = []
-            for guard, choice in ((condition, then), (t.negate(condition), other)):
-                args = list(address.args)
-                args[index] = choice
-                out += [(t.all_of(guard, below), term) for below, term in self._ways(rebuild(t, address, args))]
-            return out
-        raise self.unmodelled("arena-address", "an address is not that of a variable plus a distance")
+        choice = self._choice(address)
+        if choice is None or not most:
+            raise self._lost(address)
+        condition, then, other = choice.args
+        out = []
+        for guard, way in ((condition, then), (t.negate(condition), other)):
+            for below, term in self._ways(self._with(address, choice, way), most - 1):
+                out.append((t.all_of(guard, below), term))
+        return out
+
+    def _choice(self, term: Term) -> Term | None:
+        """A choice between numbers that an address hangs on."""
+        if term.op == "ite":
+            return term
+        if term.op in _THROUGH:
+            return next((found for part in term.args if (found := self._choice(part)) is not None), None)
+        return None
+
+    def _with(self, term: Term, choice: Term, way: Term) -> Term:
+        if term is choice:
+            return way
+        if term.op not in _THROUGH:
+            return term
+        return rebuild(self.t, term, [self._with(part, choice, way) for part in term.args])
 
     def _bases_of(self, term: Term) -> frozenset[int]:
         """The values of an address where all that varies in it is 0: what it is a distance from."""
@@ -273,6 +226,11 @@ class ArenaExecutor(Executor):
                 for part in term.args:
                     bases = self._bases_of(part)
                     found = {(a + b) & ((1 << term.width) - 1) for a in found for b in bases}
+            case "mul":
+                found = {1}
+                for part in term.args:
+                    bases = self._bases_of(part)
+                    found = {a * b & ((1 << term.width) - 1) for a in found for b in bases}
             case "concat":
                 found = {0}
                 for part in term.args:
@@ -289,14 +247,6 @@ class ArenaExecutor(Executor):
 def _low(t: Terms, value: Term) -> Term:
     """The low 32 bits."""
     return t.extract(value, 64, 31, 0)
-
-
-def _ends(function: Function) -> frozenset[int]:
-    """Blocks that do little more than end the program: they are run for each way that leads there."""
-    blocks = enumerate(function.blocks)
-    return frozenset(
-        at for at, item in blocks if item.end - item.start <= SHORT and isinstance(function.ops[item.end - 1], ops.Exit)
-    )
 
 
 def fixed(t: Terms, content: bytes) -> Initial:

@@ -5,8 +5,10 @@ The reference is a whole program; the candidate may hand an input over, and then
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from bpfsmith.semantics.access import Obligation
 from bpfsmith.semantics.cut import light
@@ -20,6 +22,9 @@ from bpfsmith.semantics.sweep import Sweep
 from bpfsmith.semantics.terms import Term, Terms, postorder, rebuild
 from bpfsmith.semantics.verdict import Unknown
 from bpfsmith.semantics.witness import TEST_RUN, Assignment
+
+LESS = 8
+"""The questions are many: each gets such a part of the solvers' usual limits."""
 
 SEEDS = 60
 SMALL = 60
@@ -68,7 +73,9 @@ class Refinement:
     passes: Term
     untouched: PacketView  # the packet as it came
     longest: int  # bytes of a packet that is answered or an answer
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(Limits().bitwuzla_steps // LESS, Limits().z3_rlimit // LESS))
+
+    deadline: float = inf  # of time.monotonic
 
     def check(
         self, reference: Sequence[End] | None, candidate: Sequence[End], obligations: Sequence[Obligation]
@@ -79,6 +86,8 @@ class Refinement:
             if not self._excluded([obligation.condition]):
                 return Unknown(obligation.gap, obligation.detail)
         for end in candidate:
+            if time.monotonic() > self.deadline:
+                return Unknown("time-limit", "there are too many questions")
             handed = t.eq(32, end.result, self.passes)
             self.given = [*given, *end.path]
             found = self._asked([*self._where(handed, list(self._nothing_done(end)))])
@@ -163,6 +172,8 @@ class Refinement:
         if found is not None:
             return found
         for item in left:
+            if time.monotonic() > self.deadline:
+                return Unknown("time-limit", f"{item.name}: there are too many questions")
             answer = self._ask(item)
             if answer is not None:
                 return answer

@@ -12,7 +12,7 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import InputError
 from bpfsmith.objfile.elf import read_elf
 from bpfsmith.objfile.object import read_object
-from bpfsmith.offload.prove import Halves, Proof, prove
+from bpfsmith.offload.prove import BUDGET, Halves, Proof, prove
 from bpfsmith.offload.reference import NoReference, reference
 from bpfsmith.offload.requests import LONGEST
 from bpfsmith.semantics.verdict import Equal, Unknown
@@ -33,6 +33,7 @@ def proved_split(
     progress: Callable[[str], None] = lambda text: None,
     *,
     advises: bool = False,
+    budget: float = BUDGET,
 ) -> tuple[Split, Proof | None]:
     """A split with its proof. Without `longest` one that can be proved takes short requests only, and one that cannot takes
     all; who only wants advice gets the latter and no proof."""
@@ -44,14 +45,20 @@ def proved_split(
     progress("proving")
     found = proof(done, bound, toolchain, progress, first=True)
     if isinstance(found.verdict, Equal):
-        found = proof(done, bound, toolchain, progress)
+        found = proof(done, bound, toolchain, progress, budget=budget)
     elif longest is None:
         done = split(read, whole, toolchain, progress)
     return done, found
 
 
 def proof(
-    done: Split, longest: int, toolchain: Toolchain, progress: Callable[[str], None] = lambda text: None, *, first: bool = False
+    done: Split,
+    longest: int,
+    toolchain: Toolchain,
+    progress: Callable[[str], None] = lambda text: None,
+    *,
+    first: bool = False,
+    budget: float = BUDGET,
 ) -> Proof:
     """The proof of a split whose kernel half takes requests of up to `longest` bytes; with `first` of some lengths only."""
     try:
@@ -72,4 +79,4 @@ def proof(
     section = read_elf(done.object, "server.bpf.o").section(".addr_space.1")
     assert section is not None
     halves = Halves(done.half, read_object(done.object), section.data, other, is_xdp)
-    return prove(halves, longest, os.cpu_count() or 1, progress, first=first)
+    return prove(halves, longest, workers=os.cpu_count() or 1, budget=budget, first=first, progress=progress)
