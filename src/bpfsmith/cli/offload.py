@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="where both halves go (default: SERVER.offload)")
     parser.add_argument("--compile-commands", metavar="JSON", help="take files and flags from a JSON compilation database")
     parser.add_argument("--entry", metavar="FUNCTION", help="the function that takes requests, where there are several")
-    parser.add_argument("--hook", choices=("tc", "xdp"), default="tc", help="where the kernel half is attached (default: tc)")
+    parser.add_argument(
+        "--hook", choices=("auto", "tc", "xdp"), default="auto",
+        help="where the kernel half is attached (default: auto, by the cost profile)",
+    )  # fmt: skip
     parser.add_argument(
         "--longest", metavar="BYTES", type=int,
         help="requests and replies of more bytes are the user half's (default: 64 where the kernel half is proved, else 1472)",
@@ -38,11 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bpfsmith.cost.profile import load_profile
     from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.kernel import probe
     from bpfsmith.offload.requests import LONGEST
     from bpfsmith.semantics.verdict import Equal
     from bpfsmith.workflow import offload_proof, offloading
+    from bpfsmith.workflow.offload_hook import choose
     from bpfsmith.workflow.offload_trial import COMPARED, offload_report, proof_lines, trial, trial_lines
 
     if not args.files and args.compile_commands is None:
@@ -52,11 +57,14 @@ def run(args: argparse.Namespace) -> int:
     if args.longest is not None and not 0 <= args.longest <= LONGEST:
         raise InputError(Diagnostic("bad-command", f"--longest takes 0 to {LONGEST} bytes", help="leave it out"))
     toolchain = options.toolchain(args)
-    request = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands, args.entry, args.hook)
+    choice = choose(args.hook, load_profile(args.profile))
+    request = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands, args.entry, choice.hook)
     with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch, progress() as say:
         say("reading the server")
         read = offloading.read_server(request)
-        done, proof = offload_proof.proved_split(read, request, args.longest, toolchain, say, advises=args.advise, budget=args.budget)
+        done, proof = offload_proof.proved_split(
+            read, request, args.longest, toolchain, say, advises=args.advise, budget=args.budget
+        )
         name = args.output or f"{PurePath(next(iter(read.sources))).stem}.offload"
         built = Path(scratch) / "split"
         offloading.write_halves(done, built)
@@ -78,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
         return report.verdict.exit_code
     print_diagnostics(done.diagnostics, args.output_format)
-    for line in offloading.summary(done):
+    for line in (*offloading.summary(done), *choice.lines()):
         print(line)
     if proof is not None:
         for line in proof_lines(proof):
@@ -91,6 +99,10 @@ def run(args: argparse.Namespace) -> int:
     if written:
         print(f"wrote       {name}: server.bpf.c, server and what they are made from")
     elif not args.advise:
-        why = "replies differ" if found is not None and not found.same else "no proof, no output (--allow-unknown writes all the same)"
+        why = (
+            "replies differ"
+            if found is not None and not found.same
+            else "no proof, no output (--allow-unknown writes all the same)"
+        )
         print(f"wrote       nothing: {why}")
     return report.verdict.exit_code

@@ -1,8 +1,8 @@
 """The proof of a kernel half: whatever request comes, it leaves reply and state as the server's own code does, or hands the
 request over with packet and state untouched.
 
-Both are BPF programs: the object that is loaded, with its arena, and the server's source as one flat function. Requests are taken
-by their length, each length a case: loops over a request then have an end, and the prover follows them round by round.
+Both are BPF programs: the object that is loaded, with its arena, and the server's source as one flat function. Requests are
+taken by their length, each length a case: loops over a request then have an end, and the prover follows them round by round.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import multiprocessing
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bpfsmith.csource.tree import Shape
 from bpfsmith.objfile.btf import Array, Btf, Struct
 from bpfsmith.objfile.object import Object
 from bpfsmith.offload.half import KernelHalf, State
-from bpfsmith.offload.reference import ELSEWHERE, ENTRY
+from bpfsmith.offload.reference import ENTRY
 from bpfsmith.semantics.apart import Exit
 from bpfsmith.semantics.arena import BASE, Arena, ArenaExecutor, Place, fixed, unknown
 from bpfsmith.semantics.memory import Bytes, Initial, Region
@@ -34,11 +33,10 @@ HEADERS, IP_AND_UDP = 42, 28
 BUDGET = 300.0
 """Seconds of a whole proof."""
 
-PATIENCE = 25.0
-"""Seconds of a case, with paths joined and again path by path."""
+PATIENCE = 40.0
 
-FIRST = (5, 16, 1, 0)
-"""Lengths of requests that are looked at first, in bytes."""
+FIRST = (None, 5, 16, 1, 0)
+"""Cases that are looked at first: other packets, and lengths of requests in bytes."""
 
 TC_ACT_REDIRECT = 7
 """What bpf_redirect gives for flags that it knows (net/core/filter.c)."""
@@ -56,6 +54,7 @@ ASSUMPTIONS = (
     "loops that `may_goto` ends in the end finish before",
 )
 """What a proof rests on, beside the packets that the kernel half takes for requests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Halves:
@@ -83,32 +82,31 @@ def prove(
     halves: Halves,
     longest: int,
     *,
+    sizes: Sequence[int | None] = (),
     workers: int = 1,
     budget: float = BUDGET,
-    first: bool = False,
+    patience: float = PATIENCE,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Proof:
-    """Proves a kernel half that takes requests of up to `longest` bytes, on so many CPUs and in so many seconds. With `first`
-    only a few lengths are looked at: what cannot be proved at all is seen there."""
+    """Proves a kernel half that takes requests of up to `longest` bytes, on so many CPUs and in so many seconds. With `sizes`
+    only these cases are looked at (None: all other packets): what cannot be proved at all is seen there. `patience` are the
+    seconds of CPU time that a case may take, with paths joined and again path by path."""
     start = time.monotonic()
     program = halves.reference.program(ENTRY)
     names = [item.name for item in program.subprograms if item.name != "bs_ref_packet"]
     if names:
-        return Proof(Unknown("no-reference", f"a function is called that cannot be made a part of the handler: {names[0]}()"), longest, 0, 0)
-    sizes: list[int | None] = [None, *(size for size in FIRST if size <= longest)]
-    if not first:
-        sizes += [size for size in range(longest + 1) if size not in sizes]
-    context = multiprocessing.get_context("fork")
+        what = f"a function is called that cannot be made a part of the handler: {names[0]}()"
+        return Proof(Unknown("no-reference", what), longest, 0, 0)
+    first = [size for size in FIRST if size is None or size <= longest]
+    sizes = sizes or [*first, *(size for size in range(longest + 1) if size not in first)]
     done = 0
-    with ProcessPoolExecutor(min(workers, len(sizes)), context, _in_worker, (halves, longest)) as pool:
-        for size, found in zip(sizes, pool.map(_worker_case, sizes), strict=True):
+    with multiprocessing.get_context("fork").Pool(min(workers, len(sizes)), _in_worker, (halves, longest, patience)) as pool:
+        for size, found in zip(sizes, pool.imap(_worker_case, sizes), strict=True):
             if found is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
                 return Proof(_told(size, found), longest, done, time.monotonic() - start, _example(size, found))
             done += 1
             progress(f"proving: {done} of {len(sizes)} lengths of requests")
             if time.monotonic() - start > budget and done < len(sizes):
-                pool.shutdown(wait=False, cancel_futures=True)
                 late = Unknown("time-limit", f"{done} of {len(sizes)} lengths of requests were proved in {budget:.0f} s")
                 return Proof(late, longest, done, time.monotonic() - start)
     return Proof(Equal(ASSUMPTIONS), longest, done, time.monotonic() - start)
@@ -126,17 +124,16 @@ def _example(size: int | None, found: Apart | Unknown) -> bytes:
     return found.packet[HEADERS : HEADERS + size] if isinstance(found, Apart) and size is not None else b""
 
 
-_IN_WORKER: list[tuple[Halves, int]] = []
+_IN_WORKER: list[tuple[Halves, int, float]] = []
 
 
-def _in_worker(halves: Halves, longest: int) -> None:
-    _IN_WORKER[:] = [(halves, longest)]
+def _in_worker(halves: Halves, longest: int, patience: float) -> None:
+    _IN_WORKER[:] = [(halves, longest, patience)]
 
 
 def _worker_case(size: int | None) -> Apart | Unknown | None:
-    halves, longest = _IN_WORKER[0]
     try:
-        return _case(halves, longest, size)
+        return _case(*_IN_WORKER[0], size)
     except Unmodelled as error:
         return Unknown(error.gap, error.detail)
     except RecursionError:
@@ -144,19 +141,19 @@ def _worker_case(size: int | None) -> Apart | Unknown | None:
 
 
 # --- one case ---------------------------------------------------------------------------------------------------------
-def _case(halves: Halves, longest: int, size: int | None) -> Apart | Unknown | None:
-    """Requests of `size` bytes; None: all other packets. First with paths joined where they meet, which is quick, and where that
-    does not decide it, path by path."""
+def _case(halves: Halves, longest: int, patience: float, size: int | None) -> Apart | Unknown | None:
+    """Requests of `size` bytes; None: all other packets. First with paths joined where they meet, which is quick, and where
+    that does not decide it, path by path."""
     found: Apart | Unknown | None
     try:
-        found = _decided(halves, longest, size, joins=True)
+        found = _decided(halves, longest, size, time.process_time() + patience, joins=True)
     except (Unmodelled, RecursionError):
-        return _decided(halves, longest, size, joins=False)
-    return _decided(halves, longest, size, joins=False) if isinstance(found, Unknown) else found
+        return _decided(halves, longest, size, time.process_time() + patience, joins=False)
+    return _decided(halves, longest, size, time.process_time() + patience, joins=False) if isinstance(found, Unknown) else found
 
 
-def _decided(halves: Halves, longest: int, size: int | None, *, joins: bool) -> Apart | Unknown | None:
-    t, deadline = Terms(), time.monotonic() + PATIENCE
+def _decided(halves: Halves, longest: int, size: int | None, deadline: float, *, joins: bool) -> Apart | Unknown | None:
+    t = Terms()
     t.plain_joins = True
     packet, given = _packet(t, longest, size)
     given += [t.negate(t.app("skb.out_of_memory", 0, t.const(16, number))) for number in range(4)]
@@ -193,7 +190,9 @@ def _decided(halves: Halves, longest: int, size: int | None, *, joins: bool) -> 
         )  # fmt: skip
         for exit_ in flat.ends():
             variables = tuple(
-                Variable(name, length, before := Bytes(shared[name][0].initial), _after(t, exit_, length, before, *shared[name][1:]))
+                Variable(
+                    name, length, before := Bytes(shared[name][0].initial), _after(t, exit_, length, before, *shared[name][1:])
+                )
                 for name, length in names.items()
             )
             reference.append(_end(flat, exit_, variables))
@@ -204,7 +203,9 @@ def _decided(halves: Halves, longest: int, size: int | None, *, joins: bool) -> 
     given += executor.facts
     untouched = PacketView(((t.true, Bytes(packet), t.const(64, 0)),), length, (PACKET,))
     passes = t.const(32, 2 if halves.is_xdp else 0xFFFFFFFF)  # XDP_PASS, TC_ACT_UNSPEC
-    return Refinement(t, given, passes, untouched, longest + HEADERS, deadline=deadline).check(reference, ends, executor.obligations)
+    return Refinement(t, given, passes, untouched, longest + HEADERS, deadline=deadline).check(
+        reference, ends, executor.obligations
+    )
 
 
 _STEERING = {"over": 4, "locked": 4, "changes": 4, "received": 4, "replied": 4, "reply_bytes": 4, "unfinished": 2}

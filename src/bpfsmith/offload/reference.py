@@ -25,6 +25,17 @@ CALLS = frozenset(
 """The calls that runtime/offload_reference.h says the meaning of; others are the process's."""
 
 
+_ENTRY = """\
+__attribute__((section(BS_REF_SECTION), used, flatten)) int reference(struct bs_ref_context *packet)
+{{
+\tbs_ref_begin(packet);
+\t{call};
+\tbs_ref_end();
+\treturn 0;
+}}
+"""
+
+
 class NoReference(Exception):
     """The server cannot be made one flat function: says why."""
 
@@ -49,29 +60,13 @@ def reference(server: Server, findings: Findings, half: KernelHalf) -> str:
         at = _label(function, request.loop, request.receive.node if request.receive.inside is function else request.path)
         edits[at, at] = " bs_ref_request:; "
         edits[function.body.start + 1, function.body.start + 1] = " goto bs_ref_request; "
-    for item in server.functions.values():
-        edits[item.start, item.start] = "__attribute__((always_inline)) " + edits.get((item.start, item.start), "")
+    for each in server.functions.values():
+        edits[each.start, each.start] = "__attribute__((always_inline)) " + edits.get((each.start, each.start), "")
     text = unit.source.text
     for (start, end), new in sorted(edits.items(), key=lambda item: item[0], reverse=True):
         text = text[:start] + new + text[end:]
     arguments = ", ".join("0" for _ in function.parameters)
-    return f"""\
-#include "offload_reference.h"
-#undef __GNUC_VA_LIST
-{text}
-__attribute__((section(BS_REF_SECTION), used, flatten)) int {ENTRY}(struct bs_ref_context *packet)
-{{
-#ifndef BS_XDP
-	if ((bs_ref_byte *)(long)packet->data + packet->len > (bs_ref_byte *)(long)packet->data_end &&
-	    bs_ref_skb_pull_data(packet, packet->len))
-		bs_ref_stop(BS_REF_ELSEWHERE);
-#endif
-	bs_ref.received = bs_ref.replied = 0;
-	{function.name}({arguments});
-	bs_ref_end();
-	return 0;
-}}
-"""
+    return f'#include "offload_reference.h"\n{text}\n{_ENTRY.format(call=f"{function.name}({arguments})")}'
 
 
 def _variables(server: Server) -> Iterator[Variable]:

@@ -46,8 +46,8 @@ class Exit:
 @dataclass(slots=True)
 class PathExecutor(Executor):
     """Executes a program by its paths. `packet` is what packets hold before the run; `steering` are pieces of memory (region,
-    offset, bytes) on which paths that are joined have to agree where they hold constants; `feasible` says whether conditions can
-    hold together."""
+    offset, bytes) on which paths that are joined have to agree where they hold constants; `feasible` says whether conditions
+    can hold together."""
 
     packet: Initial | None = None
     steering: tuple[tuple[Region, int, int], ...] = ()
@@ -55,11 +55,12 @@ class PathExecutor(Executor):
     asked_from: int = ASKED_FROM
     feasible: Callable[[list[Term]], bool] = lambda conditions: True
     blocks: int = 0
-    deadline: float = inf  # of time.monotonic
+    deadline: float = inf  # of time.process_time
 
     def ends(self) -> list[Exit]:
         """Runs the program; gives its ends."""
-        self._functions = {item.name: build(item.name, lift(item.insns)) for item in (self.program, *self.program.subprograms)}
+        self._functions = {self.program.name: build(self.program.name, lift(self.program.insns))}
+        self._functions |= {item.name: build(item.name, lift(item.insns)) for item in self.program.subprograms}
         state = State.start(self.t)
         state.initial[CTX] = self.context_byte()
         if self.packet is not None:
@@ -96,7 +97,7 @@ class PathExecutor(Executor):
                 self.blocks += 1
                 if self.blocks > MOST_BLOCKS or len(self.t) > MAX_TERMS:
                     raise self.unmodelled("size-limit", "the program's paths are too many")
-                if time.monotonic() > self.deadline:
+                if time.process_time() > self.deadline:
                     raise self.unmodelled("time-limit", "following the program's paths takes too long")
                 following = self._from(function, block, function.blocks[block].start, current)
                 if len(following) > 1 and visits[block] > self.asked_from:
@@ -213,4 +214,3 @@ def _numbers(state: State) -> tuple[int | None, ...]:
 
 def _agree(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> bool:
     return all(x == y for x, y in zip(a, b, strict=True))
-

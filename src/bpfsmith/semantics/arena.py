@@ -117,7 +117,7 @@ class ArenaExecutor(PathExecutor):
             return Executor.load(self, state, pointer, offset, size)
         t = self.t
         if size > 1 and self._crosses(pointer, offset, size):
-            return joined(t, [self.load(state, pointer, offset + i, 1) for i in range(size)])
+            return joined(t, [part for i in range(size) if isinstance(part := self.load(state, pointer, offset + i, 1), Term)])
         result: Term | None = None
         for guard, place, where in reversed(self._reached(state, pointer, offset, size)):
             value = state.memory(place.region).load(t, where, size)
@@ -267,5 +267,3 @@ def fixed(t: Terms, content: bytes) -> Initial:
 def unknown(t: Terms, name: str, base: int = 0) -> Initial:
     """Bytes that may be anything: the input `name` from `base` on."""
     return lambda offset: t.app(name, 8, t.add(64, offset, t.const(64, base)))
-
-

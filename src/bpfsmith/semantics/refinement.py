@@ -58,7 +58,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """An input on which the candidate does not refine the reference, as far as the prover sees: what differs, and the packet."""
+    """An input on which the candidate does not refine the reference, as the prover sees it: what differs, and the packet."""
 
     observable: str
     packet: bytes
@@ -75,7 +75,7 @@ class Refinement:
     longest: int  # bytes of a packet that is answered or an answer
     limits: Limits = field(default_factory=lambda: Limits(Limits().bitwuzla_steps // LESS, Limits().z3_rlimit // LESS))
 
-    deadline: float = inf  # of time.monotonic
+    deadline: float = inf  # of time.process_time
 
     def check(
         self, reference: Sequence[End] | None, candidate: Sequence[End], obligations: Sequence[Obligation]
@@ -86,7 +86,7 @@ class Refinement:
             if not self._excluded([obligation.condition]):
                 return Unknown(obligation.gap, obligation.detail)
         for end in candidate:
-            if time.monotonic() > self.deadline:
+            if time.process_time() > self.deadline:
                 return Unknown("time-limit", "there are too many questions")
             handed = t.eq(32, end.result, self.passes)
             self.given = [*given, *end.path]
@@ -172,7 +172,7 @@ class Refinement:
         if found is not None:
             return found
         for item in left:
-            if time.monotonic() > self.deadline:
+            if time.process_time() > self.deadline:
                 return Unknown("time-limit", f"{item.name}: there are too many questions")
             answer = self._ask(item)
             if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import InputError
 from bpfsmith.objfile.elf import read_elf
 from bpfsmith.objfile.object import read_object
-from bpfsmith.offload.prove import BUDGET, Halves, Proof, prove
+from bpfsmith.offload.prove import BUDGET, FIRST, PATIENCE, Halves, Proof, prove
 from bpfsmith.offload.reference import NoReference, reference
 from bpfsmith.offload.requests import LONGEST
 from bpfsmith.semantics.verdict import Equal, Unknown
@@ -21,6 +21,9 @@ from bpfsmith.workflow.offloading import CPU, KERNEL_FLAGS, RUNTIME, Read, Reque
 
 PROVED = 64
 """Bytes of a request that a kernel half takes unless the user says otherwise: each length is a case of the proof."""
+
+QUICK = 10.0
+"""Seconds of CPU time of each of the cases that are looked at first."""
 
 _FLAGS = ("-w", "-fno-builtin", "-std=gnu17", "-mllvm", "-inline-threshold=1000000", "-mllvm", "-bpf-stack-size=1048576")
 
@@ -43,7 +46,8 @@ def proved_split(
     bound = min(PROVED, LONGEST) if longest is None else longest
     done = split(read, replace(request, longest=bound), toolchain, progress)
     progress("proving")
-    found = proof(done, bound, toolchain, progress, first=True)
+    some = [size for size in FIRST if size is None or size <= bound]
+    found = proof(done, bound, toolchain, progress, sizes=some, patience=min(QUICK, budget))
     if isinstance(found.verdict, Equal):
         found = proof(done, bound, toolchain, progress, budget=budget)
     elif longest is None:
@@ -57,10 +61,11 @@ def proof(
     toolchain: Toolchain,
     progress: Callable[[str], None] = lambda text: None,
     *,
-    first: bool = False,
+    sizes: Sequence[int | None] = (),
     budget: float = BUDGET,
+    patience: float = PATIENCE,
 ) -> Proof:
-    """The proof of a split whose kernel half takes requests of up to `longest` bytes; with `first` of some lengths only."""
+    """The proof of a split whose kernel half takes requests of up to `longest` bytes; with `sizes` of some cases only (`prove`)."""
     try:
         text = reference(done.read.server, done.read.findings, done.half)
     except NoReference as why:
@@ -79,4 +84,4 @@ def proof(
     section = read_elf(done.object, "server.bpf.o").section(".addr_space.1")
     assert section is not None
     halves = Halves(done.half, read_object(done.object), section.data, other, is_xdp)
-    return prove(halves, longest, workers=os.cpu_count() or 1, budget=budget, first=first, progress=progress)
+    return prove(halves, longest, sizes=sizes, workers=os.cpu_count() or 1, budget=budget, patience=patience, progress=progress)

@@ -384,8 +384,8 @@ def proof_lines(proof: Proof) -> Iterator[str]:
     match proof.verdict:
         case Equal(assumptions=assumptions):
             yield (
-                f"proof       equal: requests of up to {proof.longest} bytes are answered as the server's own code does, byte for "
-                "byte, or handed over;"
+                f"proof       equal: requests of up to {proof.longest} bytes are answered as the server's own code does, byte "
+                "for byte, or handed over;"
             )
             yield f"            longer ones and all other packets are handed over; {proof.cases} cases in {proof.seconds:.0f} s"
         case Unknown(gap=gap, detail=detail):
@@ -436,9 +436,8 @@ def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
         it = found.throughput
         per = "a second of the server's CPU" if it.of_server else f"a CPU second, {WINDOW} at a time, client included"
         limit = "; the sender is the limit: at least" if it.sender_is_limit else ""
-        yield (
-            f"            throughput {it.original:,} -> {it.split:,} replies {per} (x{it.ratio:.1f}, spread {it.spread:.2f}{limit})"
-        )
+        how = f"x{it.ratio:.1f}, spread {it.spread:.2f}{limit}"
+        yield f"            throughput {it.original:,} -> {it.split:,} replies {per} ({how})"
 
 
 _OWN_REASONS = {
@@ -493,8 +492,9 @@ def offload_report(done: Split, found: Trialled | None, proof: Proof | None, *, 
                 for item in found.differences
             ],
         }  # fmt: skip
-    unknown, evidence = None, ()
-    assumptions = ASSUMPTIONS
+    unknown: str | None = None
+    evidence: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ASSUMPTIONS
     if proof is not None:
         details["proof"] = {"longest": proof.longest, "cases": proof.cases, "seconds": round(proof.seconds, 1)}
         match proof.verdict:
@@ -504,6 +504,12 @@ def offload_report(done: Split, found: Trialled | None, proof: Proof | None, *, 
             case Unknown(gap=gap, detail=detail):
                 unknown = f"{gap}: {detail}"
     return Report(
-        "offload", outcome, assumptions=assumptions, evidence=evidence, unknown=unknown, programs=(done.program,), diagnostics=done.diagnostics,
+        "offload",
+        outcome,
+        assumptions=assumptions,
+        evidence=evidence,
+        unknown=unknown,
+        programs=(done.program,),
+        diagnostics=done.diagnostics,
         details=details,
-    )  # fmt: skip
+    )

@@ -44,7 +44,7 @@ BREAK_EVEN = 0.10  # of requests: what the examples come to with the shipped pro
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for. `hook` is "tc" or "xdp"; requests and replies of more than `longest` bytes are the user half's."""
+    """What the user asks for. `hook` is "tc" or "xdp". What has more than `longest` bytes is the user half's."""
 
     files: tuple[str, ...]
     flags: tuple[str, ...] = ()
@@ -329,7 +329,6 @@ def summary(done: Split) -> list[str]:
         size = f"{state.type.size} bytes"
         lines.append(f"state       {state.name} ({state.span}, {size}): {kind}{', was local' if state.promoted else ''}")
     lines += _way_lines(ways(read.server, findings, half.reasons))
-    lines.append(f"hook        {done.hook}: {_HOOKS[done.hook]}")
     program = done.program
     counted = f"{program.insns} insns"
     if program.verdict == "accepted":
@@ -338,12 +337,6 @@ def summary(done: Split) -> list[str]:
         counted += "; not loaded: bpf(2) is not permitted here"
     lines.append(f"kernel half {counted}")
     return lines
-
-
-_HOOKS = {
-    "tc": "UDP, a reply in place of its request: before the stack, on every device, no work for what is passed on but ours",
-    "xdp": "UDP, a reply in place of its request: before packets get an sk_buff; a veth needs a program on its peer too",
-}
 
 
 def _way_lines(found: tuple[Way, ...]) -> list[str]:

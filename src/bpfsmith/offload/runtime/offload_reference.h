@@ -184,6 +184,17 @@ BS_REF_INLINE void bs_ref_answer(void)
 #endif
 }
 
+/* A packet that lies in pieces is made whole, as the kernel half does: of that the server sees nothing. */
+BS_REF_INLINE void bs_ref_begin(struct bs_ref_context *packet)
+{
+#ifndef BS_XDP
+	if ((bs_ref_byte *)(long)packet->data + packet->len > (bs_ref_byte *)(long)packet->data_end &&
+	    bs_ref_skb_pull_data(packet, packet->len))
+		bs_ref_stop(BS_REF_ELSEWHERE);
+#endif
+	bs_ref.received = bs_ref.replied = 0;
+}
+
 /* The request has come to its end: the server waits for the next one. */
 BS_REF_INLINE void bs_ref_end(void)
 {
