@@ -8,6 +8,7 @@ taken by their length, each length a case: loops over a request then have an end
 from __future__ import annotations
 
 import multiprocessing
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ ASSUMPTIONS = (
     "proved for one run at a time: meanwhile neither the user half nor another CPU changes shared variables; the version word, "
     "which each takes before it does, sees to that",
     "proved for the run of CPU 0; each CPU has one of its own, and all are alike",
-    "the server reads and writes within its variables, as C demands",
+    "the server does nothing that C leaves undefined, such as to read and write outside its variables",
     "the kernel has memory for a reply (bpf_skb_change_tail, bpf_skb_pull_data); where it has not, the request is lost",
     "loops that `may_goto` ends in the end finish before",
 )
@@ -180,7 +181,7 @@ def _decided(halves: Halves, longest: int, size: int | None, deadline: float, *,
             Variable(name, length, Bytes(shared[name][0].initial), exit_.state.memory(shared[name][0].region))
             for name, length in names.items()
         )
-        ends.append(_end(executor, exit_, variables))
+        ends.append(_end(executor, exit_, (*variables, *_kept(t, arena, exit_))))
     reference = None
     if size is not None:
         reference = []
@@ -195,17 +196,34 @@ def _decided(halves: Halves, longest: int, size: int | None, deadline: float, *,
                 )
                 for name, length in names.items()
             )
-            reference.append(_end(flat, exit_, variables))
+            untouched_ones = tuple(replace(item, after=item.before) for item in ends[0].variables[len(variables) :])
+            reference.append(_end(flat, exit_, (*variables, *untouched_ones)))
         given += flat.facts
     length = t.zext(t.app("packet_length", 16), 16, 64)
     if not halves.is_xdp:
         length = t.add(64, length, t.zext(t.app("packet_beyond", 24), 24, 64))
     given += executor.facts
+    if isinstance(satisfiable(given, QUICK), Unsatisfiable):
+        raise Unmodelled("contradictory-state", "no packet satisfies what is taken for granted of this case")
     untouched = PacketView(((t.true, Bytes(packet), t.const(64, 0)),), length, (PACKET,))
     passes = t.const(32, 2 if halves.is_xdp else 0xFFFFFFFF)  # XDP_PASS, TC_ACT_UNSPEC
     return Refinement(t, given, passes, untouched, longest + HEADERS, deadline=deadline).check(
         reference, ends, executor.obligations
     )
+
+
+def _kept(t: Terms, arena: Arena, end: Exit) -> Iterator[Variable]:
+    """What both halves rely on: the process's part of the memory is as it was, the version word odd only if it was before."""
+    for place in arena.places:
+        if not place.name.startswith(("config.", "literals.")):
+            continue
+        before, after = Bytes(place.initial), end.state.memory(place.region)
+        if place.name == "config.version":
+            low, zero = (_byte(t, side, t.const(64, 0)) for side in (before, after)), t.const(64, 0)
+            before, after = (Bytes(lambda at: t.const(8, 0)).store(t, zero, 1, t.and_(8, one, t.const(8, 1))) for one in low)
+            yield Variable("whether the version word is odd", 1, before, after)
+        else:
+            yield Variable(place.name, place.size, before, after)
 
 
 _STEERING = {"over": 4, "locked": 4, "changes": 4, "received": 4, "replied": 4, "reply_bytes": 4, "unfinished": 2}
@@ -321,18 +339,18 @@ def _members(btf: Btf, of: Struct, prefix: str, start: int) -> Iterator[tuple[st
 
 
 def _in_reference(t: Terms, reference: Object, state: State) -> tuple[Region | None, int, Initial]:
-    """Where the reference has a variable, and what it holds before a run: any bytes, or those of a constant."""
-    plain = state.ref.rpartition("@")[2] if state.promoted else state.name
-    names = {state.name, f"{state.function}.{state.name}", plain, f"{state.function}.{plain}"}
-    for item in reference.variables:
-        if item.name in names and item.size == state.type.size:
-            spec = next((spec for spec in reference.maps if spec.name == item.section), None)
-            if spec is None:
-                continue
-            if spec.frozen and spec.initial is not None:
-                return None, item.offset, fixed(t, spec.initial[item.offset : item.offset + item.size])
-            return Region("data", spec.name), item.offset, unknown(t, f"map:{spec.name}", item.offset)
-    return None, 0, unknown(t, f"state:{state.name}")
+    """Where the reference has a variable, and what it holds before a run: any bytes, or those of a constant. Clang calls what
+    is static in a function "function.name"."""
+    plain = re.split(r"[:@]", state.ref)[-1]
+    name = f"{state.function}.{plain}" if state.function else plain
+    found = [item for item in reference.variables if item.name == name and item.size == state.type.size]
+    if len(found) != 1:
+        raise Unmodelled("no-reference", f"the variable {state.name} is not found in the server's code as a BPF object")
+    item = found[0]
+    spec = next(spec for spec in reference.maps if spec.name == item.section)
+    if spec.frozen and spec.initial is not None:
+        return None, item.offset, fixed(t, spec.initial[item.offset : item.offset + item.size])
+    return Region("data", spec.name), item.offset, unknown(t, f"map:{spec.name}", item.offset)
 
 
 def _after(t: Terms, end: Exit, size: int, before: Bytes, region: Region | None, offset: int) -> Bytes:

@@ -65,7 +65,7 @@ def proof(
     budget: float = BUDGET,
     patience: float = PATIENCE,
 ) -> Proof:
-    """The proof of a split whose kernel half takes requests of up to `longest` bytes; with `sizes` of some cases only (`prove`)."""
+    """The proof of a split whose kernel half takes requests of up to `longest` bytes; with `sizes` of some cases only."""
     try:
         text = reference(done.read.server, done.read.findings, done.half)
     except NoReference as why:
