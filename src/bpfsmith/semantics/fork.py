@@ -63,6 +63,14 @@ class Fork:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class PlainFork(Fork):
+    """Chooses without looking for a simpler choice."""
+
+    def ite(self, width: int, then: Term, other: Term) -> Term:
+        return self.t.ite(width, self.condition, then, other)
+
+
 def branch(t: Terms, condition: Term) -> Fork:
     """The two ways of one condition."""
     return Fork(t, frozenset({condition}), frozenset({t.negate(condition)}), condition)
@@ -70,6 +78,9 @@ def branch(t: Terms, condition: Term) -> Fork:
 
 def fork(t: Terms, left: Path, right: Path) -> Fork:
     """The oldest condition that the paths disagree on tells them apart, else all that only one of them knows."""
+    if t.plain_joins:
+        common = left & right
+        return PlainFork(t, left, right, t.all_of(*(left - common)))
     apart = [part for part in left - right if decides(t, right, part) is False]
     apart += [t.negate(part) for part in right - left if decides(t, left, part) is False]
     if apart:
