@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from time import monotonic
+from time import process_time
 
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.objfile.code import Function
@@ -119,7 +119,7 @@ def _attempt(function: Function, around: Surroundings, effort: Effort, as_in: Im
     """The function without the steps that `as_in` leaves out."""
     try:
         before = Graph.of(function.name, function.insns, function.core_relos)
-        until = None if effort.seconds is None else monotonic() + effort.seconds
+        until = None if effort.seconds is None else process_time() + effort.seconds
         given = as_in if as_in is not None else _unchanged(function, "")
         ledger = Ledger(given.limit, given.left_out, given.barred, until=until)
         return _Proving(function, around, ledger, before).run(effort.patience)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bpfsmith.optimize.cache import NOTHING, RuleCache, opened, save
-from bpfsmith.optimize.search import shorter
+from bpfsmith.optimize.search import run_steps, shorter
 from bpfsmith.optimize.steps import Step, Window, value_of
 from bpfsmith.semantics.domain import CONCRETE
 
