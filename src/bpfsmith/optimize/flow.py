@@ -127,7 +127,26 @@ class Flow:
             events: list[Event] = []
             ends.append(self.through(side, number, state, entry.facts, events, self.tag(key)))
             states.append(state)
-        return self._ways(key, tuple(states), entry.facts, ends)
+        ways = self._ways(key, tuple(states), entry.facts, ends)
+        return [self._ahead(target, way) for target, way in ways] if self.follow else ways
+
+    def _ahead(self, key: Key, entry: Entry) -> tuple[Key, Entry]:
+        """Past blocks that do nothing but branch, where this way decides them: where it meets others that may be forgotten."""
+        out = []
+        for side, start in enumerate(key[: len(self.sides)]):
+            graph, number = self.sides[side][0], start
+            for _ in range(len(graph.blocks)):
+                block = graph.blocks[number]
+                if block.nodes or block.end is None or block.next is None or not isinstance(block.end.op, ops.Branch):
+                    break
+                condition = self.values.condition(entry.states[side], block.end.op)
+                decided = known(self.values, condition, entry.facts)
+                following = block.taken if decided else block.next
+                if decided is None or following is None:
+                    break
+                number = following
+            out.append(number)
+        return (*out, *key[len(self.sides) :]), entry
 
     def through(
         self, side: int, number: int, state: State, facts: Facts, events: list[Event], tag: str, watch: Watch | None = None
@@ -391,8 +410,8 @@ class _Classes:
         made = self.made.get(parts) or self._inside(parts, size, leader)
         if made is None:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
-            for low in range(0, size, 8) if size in (16, 32) else ():
-                self.inside.setdefault(self._byte(parts, low), t.extract(made, size, low + 7, low))
+            for bit in range(0, size, 8) if size in (16, 32) else ():
+                self.inside.setdefault(self._byte(parts, bit), t.extract(made, size, bit + 7, bit))
         if made.op == "app":
             self.values.kinds.add_sources(made, held)
         return t.zext(made, size, width)
