@@ -102,8 +102,8 @@ def _parser() -> Lark:
 
 
 def _kept() -> str | bool:
-    """Where lark keeps the parser's tables, which take ten times as long to make as to read; nowhere where the cache is somebody
-    else's: what is read is unpickled."""
+    """Where lark keeps the parser's tables, which take ten times as long to make as to read; nowhere where the cache is
+    somebody else's: what is read is unpickled."""
     try:
         directory = cache_directory()
         return str(directory / "appnet.lark") if directory.stat().st_uid == os.geteuid() else False
