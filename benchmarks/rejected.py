@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rejected programs with their fixes: is the line right, is the cause, and does the proposed change do what a person's does?
 
-    python benchmarks/rejected.py [NAME..] [--levels -O1,-O2,-Os] [--cpus v2,v3] [--no-repair]
+    python benchmarks/rejected.py [NAME..] [--levels -O1,-O2,-Os] [--cpus v2,v3] [--no-repair] [--programs DIRECTORY]
 
 benchmarks/rejected/ holds mistakes as they are made, each with the fix under -DFIXED. Lines marked `// <-` are those that the
 mistake is at, `cause:` in the last comment names the kinds of rejection that tell it. A repair counts where the verifier
@@ -14,6 +14,7 @@ import argparse
 import csv
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -98,7 +99,8 @@ def behaviour(program: Program, diff_text: str, path: Path, toolchain: Toolchain
     fixed = read_object(replace(toolchain, flags=(*toolchain.flags, "-DFIXED")).compile(path))
     mended = read_object(toolchain.compile(diff_text, name=path.name))
     reference, candidate = fixed.program(program.name), mended.program(program.name)
-    verdict = compared(reference, fixed, candidate, mended)
+    own = frozenset(spec.name for spec in fixed.maps) ^ frozenset(spec.name for spec in mended.maps)
+    verdict = compared(reference, fixed, candidate, mended, accepted=True, ignored=own)
     if isinstance(verdict, Equal):
         return "proved"
     if isinstance(verdict, Different):
@@ -161,11 +163,9 @@ def show(diagnosis: Diagnosis) -> None:
     print(diagnostic_text(diagnostic(diagnosis)))
 
 
-def rows(names: Sequence[str], ways: Sequence[tuple[str, str]], *, repair: bool, told: bool) -> Iterator[Row]:
-    import tempfile
-
+def rows(programs: Path, names: Sequence[str], ways: Sequence[tuple[str, str]], *, repair: bool, told: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="bpfsmith-rejected-") as scratch:
-        for path in sorted(PROGRAMS.glob("*.bpf.c")):
+        for path in sorted(programs.glob("*.bpf.c")):
             if names and path.name.partition(".")[0] not in names:
                 continue
             for level, cpu in ways:
@@ -188,11 +188,12 @@ def main() -> None:
     parser.add_argument("--cpus", default="v3")
     parser.add_argument("--no-repair", action="store_true")
     parser.add_argument("--show", action="store_true", help="print each diagnostic and each change")
+    parser.add_argument("--programs", type=Path, default=PROGRAMS, metavar="DIRECTORY")
     parser.add_argument("--csv", metavar="FILE")
     args = parser.parse_args()
     ways = [(level, cpu) for level in args.levels.split(",") for cpu in args.cpus.split(",")]
     found = []
-    for row in rows(args.names, ways, repair=not args.no_repair, told=args.show):
+    for row in rows(args.programs, args.names, ways, repair=not args.no_repair, told=args.show):
         found.append(row)
         marks = f"{'line' if row.line_right else 'LINE?':5} {'cause' if row.cause_right else 'CAUSE?':6}"
         print(

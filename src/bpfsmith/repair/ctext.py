@@ -12,6 +12,7 @@ from bpfsmith.repair.case import Case
 from bpfsmith.source import Span
 
 _KEYWORDS = frozenset("return if else for while do goto break continue switch case default sizeof typedef".split())
+_LEAVES = re.compile(r"\b(?:return|goto|continue|break)\b")
 _RETURN = re.compile(r"\breturn\s+([A-Za-z_0-9]+|-\d+)\s*;|\b(goto\s+\w+|break|continue)\s*;")
 
 
@@ -142,25 +143,32 @@ def index_name(case: Case, places: Sequence[Span | None], loaded: Span | None) -
             match = re.search(pattern, case.line_text(place))
             if match:
                 return match[1]
+    for place in places:
+        match = re.search(r"\[\s*([^\[\]\d][^\[\]]{0,40}?)\s*\]", case.line_text(place))
+        if match:
+            return match[1]
     return assigned(case, loaded)
 
 
-def check_line(case: Case, near: Span | None, name: str) -> Span | None:
-    """The comparison of a variable that stands nearest to a line; None where the line itself has it, or none does."""
+def upper_check(case: Case, near: Span | None, name: str) -> Span | None:
+    """The comparison before a line that was meant to bound a variable from above; None where there is none, or on the line."""
     found = lines(case, near)
-    compares = re.compile(rf"\b{re.escape(name)}\b[^;=]*[<>]|[<>][^;]*\b{re.escape(name)}\b")
-    if near is None or not found or compares.search(found[near.line - 1]):
+    if near is None or not found or not re.fullmatch(r"[A-Za-z_]\w*(?:(?:->|\.)\w+)*", name):
         return None
-    start, end = function_range(case, near)
-    hits = [
-        n for n in range(start, end + 1) if compares.search(found[n - 1]) and re.search(r"\b(?:if|for|while)\b", found[n - 1])
-    ]
-    if not hits:
-        return None
-    nearest = min(hits, key=lambda n: abs(n - near.line))
-    match = compares.search(found[nearest - 1])
-    assert match is not None
-    return Span(near.path, nearest, match.start() + 1, nearest, match.end() + 1)
+    start, _ = function_range(case, near)
+    word = rf"(?<![\w.>]){re.escape(name)}\b(?!\s*(?:->|\.|\())"
+    at_most, at_least = rf"{word}\s*<=?(?!<)|(?<!>)>=?\s*{word}", rf"{word}\s*>=?(?!>)|(?<!<)<=?\s*{word}"
+    for number in range(near.line - 1, start - 1, -1):
+        line = found[number - 1]
+        if not re.search(r"\b(?:if|for|while)\b", line):
+            continue
+        if not case.is_compiled(near.path, number):  # left out by the preprocessor
+            continue
+        leaves = any(_LEAVES.search(text) for text in (line, *found[number : number + 1]))
+        match = re.search(at_least if leaves else at_most, line.replace("->", "  "))
+        if match:
+            return Span(near.path, number, match.start() + 1, number, match.end() + 1)
+    return None
 
 
 def addition_line(case: Case, near: Span | None, name: str) -> Span | None:

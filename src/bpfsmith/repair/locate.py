@@ -24,7 +24,7 @@ def _before_refusal(case: Case, name: str) -> Register | None:
     return last.before.get(name) if last is not None else None
 
 
-def _end(case: Case) -> int:
+def refused_at(case: Case) -> int:
     """The index of the refused insn among the visits."""
     return len(case.visits) - 1
 
@@ -127,7 +127,12 @@ def packet_far(case: Case, match: Match) -> Story:
     if register is not None and register.largest is not None:
         names["limit"] = str(register.largest + int(match["off"]))
     if variable is None:
-        return Story(Place(at, "its offset may be too large"), checks, names=names)
+        head = ctext.loop_head(case, at)
+        if head is None:
+            return Story(Place(at, "its offset may be too large"), checks, names=names)
+        hint = "bound the rounds: `for (int i = 0; i < 375; i++)`, with the check against data_end inside"
+        told = "nothing but the end of the packet ends this loop"
+        return Story(Place(head, told), (Place(at, "up to 65535 bytes from the start can be checked"),), (), names, hint)
     where, register_name, added = variable
     loaded = origin(case, register_name, where)
     names["index"] = ctext.index_name(case, (case.span(added), at), case.span(loaded[1]) if loaded else None) or "the offset"
@@ -159,7 +164,7 @@ _NONE = Register("none")
 
 
 def _variable_addition(case: Case, name: str) -> Span | None:
-    for _, visit, _ in history(case, name, _end(case)):
+    for _, visit, _ in history(case, name, refused_at(case)):
         if re.match(r"^r\d+ \+= r\d+$", visit.text):
             return case.span(visit)
     return None
@@ -168,16 +173,16 @@ def _variable_addition(case: Case, name: str) -> Span | None:
 def null(case: Case, match: Match) -> Story:
     """A pointer that a call gave and nobody compared with NULL."""
     at, name = last_span(case), _register(match) or "R0"
-    made = origin(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
     call = made[1] if made else None
-    what = _callee(call)
+    what = callee(call)
     variable = ctext.assigned(case, case.span(call)) or _base(case.expression(at)) or "the pointer"
     others = (Place(case.span(call), f"{what} may give NULL here"),) if call else ()
     place = f"`{variable}` may still be NULL here"
     return Story(Place(at, place), others, names={"name": variable, "call": what, "return": ctext.early_return(case, at)})
 
 
-def _callee(visit: Visit | None) -> str:
+def callee(visit: Visit | None) -> str:
     found = re.match(r"call (\w+)", visit.text) if visit else None
     return found[1] if found else "the call"
 
@@ -204,9 +209,45 @@ def index(case: Case, match: Match) -> Story:
             Place(case.span(visit), f"this check lets up to {bound} through"), (Place(at, "too far for here"),), names=names
         )
     held = (case.visits[where].before if where < len(case.visits) else {}).get(register_name)
+    lost = _lost_check(case, at, names["index"]) if not _has_most(held) else None
+    if lost is not None:
+        return replace(lost, others=(*lost.others, *others), names=names)
     largest = held.largest if held is not None and not held.may_be_negative else None
     told = "nothing bounds the offset here" if largest is None or largest >= 1 << 31 else f"the offset may be {largest} here"
     return Story(Place(at, told), tuple(others), names=names)
+
+
+def _has_most(register: Register | None) -> bool:
+    """Does the verifier know an upper bound, if perhaps no lower one?"""
+    most = register.number("smax") if register is not None else None
+    return most is not None and most < 1 << 29
+
+
+def _lost_check(case: Case, at: Span | None, name: str) -> Story | None:
+    """A check that the source has, and that the verifier saw nothing of where the value is used."""
+    check = ctext.upper_check(case, at, name)
+    if check is None:
+        return None
+    part = re.search(rf"\(\s*(?:__)?[us](?:8|16|int\w*)\s*\)\s*{re.escape(name)}\b", case.line_text(check))
+    told = f"only a part of `{name}` is checked here" if part else f"this check does not bound `{name}` where it is used"
+    hint = (
+        f"check all of it: `{name}`, without the cast"
+        if part
+        else f'keep both on one value: `asm volatile("" : "+r"({name}));` before the check, or a mask right before the use'
+    )
+    fact = f"the compiler may check a copy of `{name}`, or what it computed from it: to the verifier that is another value"
+    return Story(Place(check, told), (Place(at, "the verifier knows no bound here"),), () if part else (fact,), {}, hint)
+
+
+def packet_offset(case: Case, match: Match) -> Story:
+    """A number without bounds that is added to a packet pointer: where it is added, or the check that was not enough."""
+    story, at = index(case, match), last_span(case)
+    if story.primary.span != at:
+        return story
+    place = ctext.addition_line(case, at, story.names.get("index", "")) or _variable_addition(case, _register(match))
+    if place is None or at is None or place.line == at.line:
+        return story
+    return replace(story, primary=replace(story.primary, span=place), others=(*story.others, Place(at, "it is read here")))
 
 
 def _pointer(case: Case) -> str:
@@ -222,8 +263,8 @@ def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
     last = case.trace.last
     if last is not None and (adds := re.match(r"^r(\d+) [+-]= r(\d+)$", last.text)):
         scalar = adds[1] if last.before.get(f"R{adds[1]}", _NONE).kind == "scalar" else adds[2]
-        return _end(case), f"R{scalar}", last
-    for where, visit, _ in history(case, pointer, _end(case)):
+        return refused_at(case), f"R{scalar}", last
+    for where, visit, _ in history(case, pointer, refused_at(case)):
         added = re.match(r"^r\d+ [+-]= r(\d+)$", visit.text)
         if added is None:
             continue
@@ -259,16 +300,26 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
 def scalar_pointer(case: Case, match: Match) -> Story:
     """A number where a pointer is needed: what made it."""
     at, name = last_span(case), _register(match)
-    made = origin(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
     variable = case.expression(at) or "it"
     if made is None:
         return Story(Place(at, "this is no pointer for the verifier"), names={"name": variable})
     said = "its value was made here, as a number"
     if made[1].text.startswith("call "):
-        said = f"{_callee(made[1])} gives a number here"
+        said = f"{callee(made[1])} gives a number here"
     elif "*(" in made[1].text:
         said = "it was read from memory here: the verifier knows no type for it"
     return Story(Place(at, "this is no pointer for the verifier"), (Place(case.span(made[1]), said),), names={"name": variable})
+
+
+def wrong_argument(case: Case, match: Match) -> Story:
+    """An argument of another type than the call takes."""
+    story = scalar_pointer(case, match)
+    what = match.groupdict().get("what") or "scalar"
+    if what in ("scalar", "inv"):
+        return story
+    others = tuple(replace(place, text="it comes from here") for place in story.others)
+    return replace(story, primary=replace(story.primary, text=f"this argument is a {what}"), others=others)
 
 
 def stale_packet(case: Case, match: Match) -> Story:
@@ -279,8 +330,8 @@ def stale_packet(case: Case, match: Match) -> Story:
     where = case.span(mover[1]) if mover else None
     return Story(
         Place(at, f"`{variable}` was made before that call"),
-        (Place(where, f"{_callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
-        names={"name": variable, "call": _callee(mover[1] if mover else None)},
+        (Place(where, f"{callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
+        names={"name": variable, "call": callee(mover[1] if mover else None)},
     )
 
 
@@ -290,8 +341,8 @@ def invalidator(case: Case, name: str) -> tuple[int, Visit] | None:
         r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
         r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
     )
-    names = {name} | {source for _, _, source in history(case, name, _end(case))}
-    for where in range(_end(case) - 1, -1, -1):
+    names = {name} | {source for _, _, source in history(case, name, refused_at(case))}
+    for where in range(refused_at(case) - 1, -1, -1):
         visit = case.visits[where]
         if moves.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
             return where, visit
@@ -302,7 +353,7 @@ def released(case: Case, match: Match) -> Story:
     """A pointer that is used after what it points to was given back."""
     at = last_span(case)
     call = releaser(case, f"R{match['reg']}")
-    what = _callee(call)
+    what = callee(call)
     names = {"name": _base(case.expression(at)) or "it", "call": what}
     return Story(
         Place(at, "it is used here"),
@@ -314,7 +365,7 @@ def released(case: Case, match: Match) -> Story:
 def releaser(case: Case, name: str) -> Visit | None:
     """The call that gave back what a register pointed to."""
     gives = re.compile(r"call (?:bpf_ringbuf_(?:submit|discard)|bpf_\w*(?:release|destroy|drop|put))")
-    names = {name} | {source for _, _, source in history(case, name, _end(case))}
+    names = {name} | {source for _, _, source in history(case, name, refused_at(case))}
     for visit in reversed(case.visits[:-1]):
         held = (visit.before.get(n, _NONE) for n in names)
         if gives.match(visit.text) and any(item.is_pointer and item.kind not in ("none", "fp", "ctx") for item in held):
@@ -356,7 +407,7 @@ def uninitialised(case: Case, match: Match) -> Story:
     variable = case.expression(at)
     clobber = next((v for v in reversed(case.visits[:-1]) if v.text.startswith("call ")), None)
     if clobber is not None and name in ("R1", "R2", "R3", "R4", "R5") and name in clobber.before:
-        told = Place(case.span(clobber), f"{_callee(clobber)} leaves nothing in r1 to r5")
+        told = Place(case.span(clobber), f"{callee(clobber)} leaves nothing in r1 to r5")
         return Story(Place(at, f"{name.lower()} holds nothing here"), (told,), names={"name": name.lower()})
     declared = ctext.declaration(case, at, variable.split("->")[0].split(".")[0]) if variable else None
     if declared is not None and "=" not in case.line_text(declared):
@@ -370,105 +421,27 @@ def size_argument(case: Case, match: Match) -> Story:
     """The length that a helper is given: where its bound was made or lost."""
     at, name = last_span(case), _register(match)
     variable = ctext.size_argument(case, at, name) or "the size"
-    made = origin(case, name, _end(case))
-    check = _last_check(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
+    check = _last_check(case, name, refused_at(case))
     others = [Place(case.span(made[1]), "its value comes from here")] if made else []
-    primary = Place(at, f"`{variable}` has no bounds here that the verifier knows")
+    constant = re.search(r"known constant|must be constant", match[0])
+    primary = Place(at, f"`{variable}` {'is no constant' if constant else 'has no bounds here that the verifier knows'}")
     if check is not None and case.span(check[0]) != at:
         others = [Place(case.span(check[0]), f"this check leaves it {_range(check[0], name)}"), *others]
     register = _before_refusal(case, name)
     facts = (f"{name} is {register.text}",) if register else ()
-    return Story(primary, tuple(others), facts, {"name": variable, "return": ctext.early_return(case, at)})
+    empty = f"{variable} == 0 || " if "zero-sized" in " ".join(case.words) else ""
+    names = {"name": variable, "empty": empty, "return": ctext.early_return(case, at)}
+    lost = _lost_check(case, at, variable) if empty or (check is None and not _has_most(register)) else None
+    if lost is not None and (not empty or "0" in re.findall(r"\d+", case.line_text(lost.primary.span))):
+        return replace(lost, others=(*lost.others, *others), facts=(*lost.facts, *facts), names=names)
+    return Story(primary, tuple(others), facts, names)
 
 
 def _range(visit: Visit, name: str) -> str:
     register = visit.after.get(name, _NONE)
     largest = register.largest
     return f"at most {largest}" if largest is not None else "without an upper bound"
-
-
-def reference(case: Case, match: Match) -> Story:
-    """A reference that is still held at the end: the path's exit, and where it was taken."""
-    taken = case.span(int(match["slot"])) if match.groupdict().get("slot") else None
-    acquired = next((v for v in case.visits if v.slot == int(match["slot"])), None) if taken else None
-    variable = ctext.assigned(case, taken) or "the reference"
-    if _callee(acquired).endswith("_dynptr"):  # it is the last argument that is filled
-        variable = (ctext.arguments(case, taken) or [variable])[-1]
-    release = _RELEASES.get(_callee(acquired), "its release function")
-    branch = _exit_branch(case)
-    names = {"name": variable, "call": _callee(acquired), "release": release}
-    return Story(
-        Place(branch or last_span(case), f"this path ends without giving `{variable}` back"),
-        (Place(taken, f"{_callee(acquired)} takes a reference here"),) if taken else (),
-        names=names,
-    )
-
-
-_RELEASES = {
-    "bpf_sk_lookup_tcp": "bpf_sk_release", "bpf_sk_lookup_udp": "bpf_sk_release", "bpf_skc_lookup_tcp": "bpf_sk_release",
-    "bpf_ringbuf_reserve": "bpf_ringbuf_discard", "bpf_ringbuf_reserve_dynptr": "bpf_ringbuf_discard_dynptr",
-    "bpf_task_acquire": "bpf_task_release", "bpf_task_from_pid": "bpf_task_release", "bpf_cgroup_acquire": "bpf_cgroup_release",
-    "bpf_cgroup_from_id": "bpf_cgroup_release", "bpf_obj_new_impl": "bpf_obj_drop", "bpf_cpumask_create": "bpf_cpumask_release",
-    "bpf_get_task_exe_file": "bpf_put_file", "bpf_kptr_xchg": "the release function of its type",
-    "bpf_xdp_ct_lookup": "bpf_ct_release", "bpf_skb_ct_lookup": "bpf_ct_release", "bpf_iter_num_new": "bpf_iter_num_destroy",
-    "bpf_iter_task_new": "bpf_iter_task_destroy", "bpf_preempt_disable": "bpf_preempt_enable",
-}  # fmt: skip
-
-
-def _exit_branch(case: Case) -> Span | None:
-    """The line that returns on this path: where the result was set, or what the last branch before the common exit leads to."""
-    tail = [visit for visit in case.visits if visit.frame == 0]
-    for visit in reversed(tail):
-        span = case.span(visit)
-        if re.match(r"^[rw]\d+ = -?(?:0x[0-9a-f]+|\d+)$", visit.text) and "return" in case.line_text(span):
-            return span
-        if visit.text.startswith("if ") and span is not None:
-            return ctext.returning(case, span) or span
-    return None
-
-
-def lock(case: Case, match: Match) -> Story:
-    """What happens between taking a lock and giving it back."""
-    taken = next(
-        (v for v in reversed(case.visits) if re.match(r"call (?:bpf_spin_lock|bpf_res_spin_lock|bpf_rcu_read_lock)", v.text)),
-        None,
-    )
-    others = (Place(case.span(taken), "the lock is taken here"),) if taken else ()
-    at_end = case.trace.last is not None and case.trace.last.text == "exit"
-    return Story(Place(_exit_branch(case) if at_end else last_span(case), "here"), others)
-
-
-def return_value(case: Case, match: Match) -> Story:
-    """A result outside what the hook understands: where it was made."""
-    found = next(((v, case.span(v)) for _, v, _ in history(case, "R0", _end(case)) if case.span(v)), None)
-    at = found[1] if found else last_span(case)
-    if "return" not in case.line_text(at) and "return" in case.line_text(last_span(case)):
-        at = last_span(case)
-    if "return" not in case.line_text(at):
-        at = _return_outside(case, match.groupdict().get("want") or "") or at
-    return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
-
-
-def _return_outside(case: Case, wanted: str) -> Span | None:
-    """The return statement that gives something else than wanted: a number outside of the range `[0, 1]`, else no number.
-    Compilers join the returns of a function, and their lines are lost."""
-    text, begin = case.source, case.function_span
-    limits = [int(number, 0) for number in re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)]
-    if text is None or begin is None or len(limits) < 2:
-        return None
-    first, last = ctext.function_range(case, begin)
-    others: list[Span] = []
-    for number in range(first, last + 1):
-        found = re.search(r"\breturn\s+(.+?)\s*;", ctext.lines(case, begin)[number - 1])
-        if found is None:
-            continue
-        span = Span(begin.path, number, found.start() + 1, number, found.end() + 1)
-        value = int(found[1], 0) if re.fullmatch(r"-?(?:0x[0-9a-fA-F]+|[1-9]\d*|0)", found[1]) else None
-        if value is not None and not limits[0] <= value <= limits[-1]:
-            return span
-        if value is None:
-            others.append(span)
-    return others[0] if others else None
 
 
 def function(text: str) -> Locator:
@@ -499,8 +472,8 @@ def map_definition(case: Case, match: Match) -> Story:
     name = kinds[-1].facts.get("map", "") if kinds else ""
     name = name or ctext.first_map_argument(case, last_span(case))
     at = ctext.find_line(case, rf"\b{re.escape(name)}\b.*SEC\(\"\.?maps") if name else None
-    here = Place(last_span(case), f"{_callee(last)} is given it here")
-    names = {"map": name or "the map", "call": _callee(last)}
+    here = Place(last_span(case), f"{callee(last)} is given it here")
+    names = {"map": name or "the map", "call": callee(last)}
     kind = next((s.type for s in case.program.maps if s.name[:15] == name[:15]), "") if name else ""
     if at is None:
         return Story(here, names=names)
@@ -513,7 +486,8 @@ def loop(case: Case, match: Match) -> Story:
     at = case.span(hot[0][0]) if hot else last_span(case)
     head = ctext.loop_head(case, at)
     facts = tuple(f"{count} visits: {_where(case.span(slot))}" for slot, count in hot[:3]) if len(case.visits) > 1000 else ()
-    return Story(Place(head or at, "this loop"), (), facts, {"name": case.line_text(head or at).strip()})
+    told = "this loop" if head else "most of the steps are here"
+    return Story(Place(head or at, told), (), facts, {"name": case.line_text(head or at).strip()})
 
 
 def _where(span: Span | None) -> str:

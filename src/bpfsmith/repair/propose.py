@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from bpfsmith.isa.progtype import for_section
 from bpfsmith.repair import bounds, ctext, locals, locate
 from bpfsmith.repair.diagnose import Diagnosis
 from bpfsmith.repair.patch import Edit, Patch, substituted
@@ -116,6 +117,14 @@ def packet(site: Site) -> Iterator[Patch]:
                 check = site.before(f"if ({expression} > {end})", "\tbreak;")
                 yield Patch("a check against data_end in each round", (check,))
             yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
+
+
+def far(site: Site) -> Iterator[Patch]:
+    """Fewer rounds for a loop over the packet, or a bound on the offset."""
+    head = site.found.story.primary.span
+    if head is not None and re.search(r"\b(?:while|for)\b", site.lines[head.line - 1]):
+        yield from _limited(site, head.line)
+    yield from bounds.index(site)
 
 
 def _is_metadata(site: Site) -> bool:
@@ -247,13 +256,40 @@ def number_pointer(site: Site) -> Iterator[Patch]:
                 yield from _replaced(site, found[0], f"({{ {value} v_; }})", helper)
 
 
+def constant_size(site: Site) -> Iterator[Patch]:
+    """A record of the size of its type, where less was wanted."""
+    line = site.lines[site.span.line - 1]
+    reserve = re.search(r"(\w+)\s*=\s*(?:\([^()]*\)\s*)?bpf_ringbuf_reserve\s*\(\s*[^,]+,\s*(.+?)\s*,\s*[^,]+\)\s*;", line)
+    if reserve is None:
+        return
+    edit = substituted(site.lines, site.span.line, reserve[2], f"sizeof(*{reserve[1]})")
+    if edit:
+        yield Patch("a record of constant size", (edit,))
+
+
+def plain(site: Site) -> Iterator[Patch]:
+    """An atomic operation, where memory takes none, as an ordinary one."""
+    line = site.lines[site.span.line - 1]
+    atomic = re.search(r"__sync_(?:fetch_and_)?(add|sub|or|and|xor)(?:_and_fetch)?\s*\(\s*&\s*(.+?)\s*,\s*(.+)\)\s*;", line)
+    operators = {"add": "+", "sub": "-", "or": "|", "and": "&", "xor": "^"}
+    if atomic:
+        edit = substituted(site.lines, site.span.line, atomic[0], f"{atomic[2]} {operators[atomic[1]]}= {atomic[3]};")
+        if edit:
+            yield Patch("an ordinary operation: no other CPU has this memory", (edit,))
+
+
 def by_address(site: Site) -> Iterator[Patch]:
-    """The address of a local variable where its value is passed."""
+    """The address of a local variable where its value is passed, or of a copy where it lies in the context."""
     number = site.found.match.groupdict().get("reg") if site.found.match else None
     arguments = ctext.arguments(site.found.case, site.span)
     if not number or not 1 <= int(number) <= len(arguments):
         return
     given = arguments[int(number) - 1]
+    field = re.fullmatch(r"(?:\([^()]*\)\s*)?&\s*((\w+)(?:->\w+)+)", given)
+    if field and field[2] == site.function.context:
+        edit = substituted(site.lines, site.span.line, given, "&field_")
+        if edit:
+            yield Patch("a copy of the field", (site.before(f"typeof({field[1]}) field_ = {field[1]};"), edit))
     name = re.sub(r"^\s*\((?:[^()]|\([^()]*\))*\)\s*", "", given).strip()
     if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name):
         edit = substituted(site.lines, site.span.line, given, f"&{name}")
@@ -357,6 +393,10 @@ def release(site: Site) -> Iterator[Patch]:
     function = names.get("release", "")
     call = f"{function}({held}, 0);" if function.startswith("bpf_ringbuf_discard") else f"{function}({held});"
     if primary is None or not re.fullmatch(r"&?[\w.>-]+", held) or " " in function:
+        return
+    if re.search(rf"\b{re.escape(held)}\s*=(?!=)", site.lines[primary.line - 1]):
+        edit = site.before(f"if ({held})", f"\t{call}", number=primary.line)
+        yield Patch("the reference is given back before its variable gets another value", (edit,))
         return
     yield from _before_return(site, primary, call, "the reference is given back on this path")
 
@@ -503,12 +543,23 @@ def in_range(site: Site) -> Iterator[Patch]:
     if primary is None or match is None:
         return
     low_high = re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)
-    values = [f"!!({match[1]})"] if "1" in low_high[-1:] or "0x1" in low_high[-1:] else []
+    values = _meant(site, match[1], [int(number, 0) for number in low_high])
+    values += [f"!!({match[1]})"] if "1" in low_high[-1:] or "0x1" in low_high[-1:] else []
     values += ["0"] if low_high and int(low_high[0], 0) <= 0 else low_high[:1]
     for value in values:
         edit = substituted(site.lines, primary.line, match[0], f"return {value};")
         if edit:
             yield Patch("a result that the hook knows", (edit,))
+
+
+def _meant(site: Site, text: str, limits: list[int]) -> list[str]:
+    """What a constant of another hook stands for in this one: its name here, or 0 and 1."""
+    for words, name, number in ((r"DROP|SHOT|REJECT|DENY|ABORTED|^-", "DROP", 0), (r"PASS|OK|ACCEPT|ALLOW", "PASS", 1)):
+        if re.search(words, text) and re.fullmatch(r"-?\w+", text) and len(limits) > 1:
+            actions = for_section(site.found.case.program.section).actions
+            named = [action for action in actions if action.endswith(name) and limits[0] <= actions[action] <= limits[-1]]
+            return named or ([str(number)] if limits == [0, 1] else [])
+    return []
 
 
 def loops(site: Site) -> Iterator[Patch]:
@@ -536,7 +587,7 @@ def _limited(site: Site, number: int) -> Iterator[Patch]:
     loop = re.search(r"\bwhile\s*\((.*)\)(\s*\{?\s*)$", line)
     if loop is None or re.search(r"\}\s*while", line):
         return
-    for rounds in (256, 64, 16):
+    for rounds in (1024, 256, 64, 16):
         text = f"for (int rounds_ = 0; rounds_ < {rounds} && ({loop[1]}); rounds_++){loop[2]}"
         yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (line.replace(loop[0], text),), 1),))
 
@@ -606,12 +657,13 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-packet-check-too-small": packet_check,
     "verifier-packet-stale-pointer": stale,
     "verifier-packet-offset-unbounded": bounds.index,
-    "verifier-packet-offset-far": bounds.index,
+    "verifier-packet-offset-far": far,
     "verifier-null-unchecked": null,
     "verifier-null-arithmetic": null,
     "verifier-null-argument": null,
     "verifier-null-dereference": null_side,
     "verifier-argument-type": by_address,
+    "verifier-helper-constant": constant_size,
     "verifier-context-variable": each_field,
     "verifier-context-modified": each_field,
     "verifier-number-as-pointer": number_pointer,
@@ -643,5 +695,6 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-too-many-jumps": loops,
     "verifier-loop-infinite": loops,
     "verifier-loop": loops,
+    "verifier-atomic-target": plain,
     "verifier-instruction": loops,
 }

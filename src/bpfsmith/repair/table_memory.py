@@ -36,6 +36,8 @@ _FARTHEST = 0xFFFF
 
 def _too_far(case: Case, match: re.Match[str]) -> bool:
     """Is there a check of this very pointer, which proves nothing because its offset may be too large?"""
+    if int(match["off"]) + int(match["size"]) > _FARTHEST:
+        return True
     last = case.trace.last
     register = last.before.get(f"R{match['reg']}") if last else None
     if register is None or match["id"] == "0" or match["range"] != "0":
@@ -48,6 +50,13 @@ def _too_far(case: Case, match: re.Match[str]) -> bool:
         if re.search(rf"\br{name[1:]}\b", visit.text)
     )
     return compared and (register.largest is None or register.largest + int(match["off"]) > _FARTHEST)
+
+
+def _into_packet(case: Case, match: re.Match[str]) -> bool:
+    """Is it a packet pointer that the number went into?"""
+    last = case.trace.last
+    register = last.before.get(f"R{match['reg']}") if last and match.groupdict().get("reg") else None
+    return "pkt" in match[0] or (register is not None and register.kind == "pkt")
 
 
 def _was_packet(case: Case, match: re.Match[str]) -> bool:
@@ -147,13 +156,18 @@ MEMORY = (
     ),
     Kind(
         "verifier-packet-offset-unbounded",
-        (r"math between pkt pointer and register with unbounded min value", r"value -?\d+ makes pkt pointer be out of bounds"),
+        (
+            r"math between pkt pointer and register with unbounded min value",
+            r"value -?\d+ makes pkt pointer be out of bounds",
+            r"R(?P<reg>\d+) min value is negative, either use unsigned index",
+        ),
         "an offset that may be negative or huge is added to a packet pointer",
-        locate.index,
+        locate.packet_offset,
         "bound the offset before it is added: make it unsigned and write `if ({index} > MAX) return ..;` or `{index} &= MAX;`",
         "A packet pointer may move by a variable only when the verifier knows bounds of it (at most 65535 for"
         " packets). A signed"
         " value, or one of 32 bits that was sign-extended, has none.",
+        when=_into_packet,
     ),
     Kind(
         "verifier-packet-write-forbidden",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair import locate
+from bpfsmith.repair import endings, locate
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Kind
 from bpfsmith.repair.locate import access, function
@@ -25,6 +25,11 @@ def _takes_string(case: Case, match: re.Match[str]) -> bool:
     return "expected=map_value" not in match[0] or bool(last and re.search(r"strncmp|printf|kallsyms", last.text))
 
 
+def _huge(case: Case, match: re.Match[str]) -> bool:
+    """Is there no upper bound: BPF_MAX_VAR_SIZ of kernel/bpf/verifier.c, or more?"""
+    return int(match.groupdict().get("most") or 1 << 29) >= 1 << 29
+
+
 PROGRAM = (
     Kind(
         "verifier-return-range",
@@ -36,7 +41,7 @@ PROGRAM = (
             r"R0 has smin=.* should have been in (?P<want>.*)",
         ),
         "the program may return something that its hook does not know",
-        locate.return_value,
+        endings.return_value,
         "return one of the values of this program type on every path",
         "Some program types may return only certain numbers: 0 or 1 for cgroup hooks, 0 for fentry and iterators, 0 to"
         " -4095 for LSM;"
@@ -51,7 +56,7 @@ PROGRAM = (
             r"At .* R0 is not a known value",
         ),
         "the program returns a pointer",
-        locate.return_value,
+        endings.return_value,
         "return a number",
         "The result of a program is a number.",
     ),
@@ -141,13 +146,17 @@ PROGRAM = (
     ),
     Kind(
         "verifier-helper-size-unbounded",
-        (r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",),
+        (
+            r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",
+            r"R(?P<reg>\d+) invalid zero-sized read: u64=\[0,(?P<most>\d+)\]",
+        ),
         "nothing bounds the size given to a helper",
         locate.size_argument,
-        "before the call: `if ({name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
+        "before the call: `if ({empty}{name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
         "The verifier must know the largest size that a helper may be given. The bound is lost when the compiler"
         " checks a copy of the"
         ' value, or its 32-bit half; `asm volatile("" : "+r"(n))` between check and use keeps them one.',
+        when=_huge,
     ),
     Kind(
         "verifier-helper-size-zero",
@@ -221,8 +230,8 @@ PROGRAM = (
         "verifier-argument-type",
         (r"R(?P<reg>\d+) type=(?P<what>\S+) expected=(?P<want>.*)",),
         "a {what} is passed where {want} is needed",
-        locate.scalar_pointer,
-        "pass the address of a local variable or of a map value: `&key`, not `key`",
+        locate.wrong_argument,
+        "pass the address of a local variable or of a map value: `&key`, not `key`; of what lies elsewhere, that of a copy",
         "The argument has another type than the helper takes: a number for a pointer, a pointer to a map's value for the map, a"
         " packet pointer where the helper takes none.",
     ),
@@ -275,7 +284,7 @@ PROGRAM = (
             r"(?P<what>BPF_EXIT instruction|bpf_throw|tail_call|BPF_LD_\[ABS\|IND\]).* would lead to reference leak",
         ),
         "a reference is still held when the program ends",
-        locate.reference,
+        endings.reference,
         "on this path, before it ends: `{release}({name});`",
         "What was acquired must be released on every path: a socket, a ring buffer record, a task, an iterator.",
     ),
@@ -288,7 +297,7 @@ PROGRAM = (
             r"\d+ bpf_preempt_enable\w* is missing",
         ),
         "a lock is still held when the program ends",
-        locate.lock,
+        endings.lock,
         "give the lock back on this path too",
         "A program must unlock on every path before it exits or makes a tail call.",
     ),
@@ -301,7 +310,7 @@ PROGRAM = (
             r"BPF_LD_\[ABS\|IND\] cannot be used inside (?P<what>\S+) region",
         ),
         "a call while a lock is held",
-        locate.lock,
+        endings.lock,
         "make the call before the lock is taken, or after it was given back",
         "Between bpf_spin_lock and bpf_spin_unlock a program may only access memory: no helper and no function is called.",
     ),
@@ -312,7 +321,7 @@ PROGRAM = (
             r"bpf_spin_lock at off=(?P<off>-?\d+) must be held for (?P<what>\w+)",
         ),
         "a list or tree is changed without its lock",
-        locate.lock,
+        endings.lock,
         "take the bpf_spin_lock that stands in the same value (or the same object) as the list or tree, and change it inside",
         "A bpf_list_head or bpf_rb_root belongs to the bpf_spin_lock of the same map value or allocated object: the verifier"
         " wants that very lock held at each push, pop, add and remove.",
@@ -355,7 +364,7 @@ PROGRAM = (
             r"(?:nested|double) (?:rcu|lock)",
         ),
         "locks are not taken and given back in pairs",
-        locate.lock,
+        endings.lock,
         "take one lock at a time, and give back the one that was taken",
         "A program holds at most one bpf_spin_lock, and unlocks the one that it locked.",
     ),
@@ -484,6 +493,15 @@ PROGRAM = (
         "A function that is not static is verified once, for any arguments: it may take the context, numbers, and"
         " pointers to types of"
         " a known size, which may be NULL; it returns a number.",
+    ),
+    Kind(
+        "verifier-atomic-target",
+        (r"BPF_(?:ATOMIC|XADD) (?:stores|loads) (?:into|from) R(?P<reg>\d+) (?P<what>\w+) is not allowed",),
+        "an atomic operation on memory that takes none: {what}",
+        access("this memory takes no atomic operations"),
+        "use an ordinary operation (`x += n`): no other CPU has this memory at the same time",
+        "Atomic operations work on map values, and on memory of one's own. A packet and a context belong to one run, so an"
+        " ordinary read and write do there.",
     ),
     Kind(
         "verifier-instruction",

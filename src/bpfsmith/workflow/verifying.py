@@ -10,7 +10,7 @@ from bpfsmith.gate.load import bare_report, load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.report import Outcome, ProgramReport, Report
-from bpfsmith.workflow.explaining import explain_rejection
+from bpfsmith.workflow.explaining import explain_rejection, placed
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.kernels import HOST, gathered, on_guests
 from bpfsmith.workflow.loadable import Choices
@@ -131,7 +131,10 @@ def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagno
     except ToolError as error:
         bare = bare_report(program)
         unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
-        told = (replace(item, message=f"{subject.file}: {program.name}: {item.message}") for item in error.diagnostics)
+        told = (
+            replace(placed(item, program, obj), message=f"{subject.file}: {program.name}: {item.message}")
+            for item in error.diagnostics
+        )
         return unloadable, tuple(told), None
     report = replace(report, file=subject.file)
     return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected
