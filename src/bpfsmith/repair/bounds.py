@@ -23,11 +23,15 @@ _BARRIER = 'asm volatile("" : "+r"({}));'
 def index(site: Site) -> Iterator[Patch]:
     """A check of the index before the access, or a mask; where a check is there already, one less."""
     yield from _stricter(site)
+    last = site.found.case.trace.last
+    if last is not None and last.text.startswith("call "):
+        yield from _shrunk(site, ctext.arguments(site.found.case, site.span))
     line = site.lines[site.span.line - 1]
     for array, subscript in _subscripts(line, site.span.column):
         length = _length(site, array)
         if length is None:
             continue
+        yield from _in_condition(site, subscript, length)
         passed = _size_passed(site)
         yield from _narrower(site, array, subscript)
         for name, edits in _named(site, array, subscript):
@@ -43,6 +47,18 @@ def index(site: Site) -> Iterator[Patch]:
         primary = site.found.story.primary.span
         is_earlier = limit == _FARTHEST and primary is not None and primary.path == site.span.path
         yield from _checks(site, added, str(limit), (), primary.line if is_earlier and primary else None)
+
+
+def _in_condition(site: Site, index: str, length: str) -> Iterator[Patch]:
+    """The bound as a part of the condition of a loop that reads by the index."""
+    line = site.lines[site.span.line - 1]
+    loop = re.search(r"\bwhile\s*\((.*)\)(\s*;?\s*\{?\s*)$", line) or re.search(
+        r"\bfor\s*\([^;]*;\s*([^;]+?)\s*(;[^;]*\)\s*;?\s*\{?\s*)$", line
+    )
+    if loop is None or not re.fullmatch(r"[A-Za-z_]\w*", index) or not re.search(rf"\[\s*{index}\s*\]", loop[1]):
+        return
+    text = line[: loop.start(1)] + f"{index} < {length} && ({loop[1]})" + line[loop.end(1) :]
+    yield Patch(f"a bound on {index} in the loop's condition", (Edit(site.span.line, (text,), 1),))
 
 
 def _narrower(site: Site, array: str, subscript: str) -> Iterator[Patch]:

@@ -171,6 +171,35 @@ def upper_check(case: Case, near: Span | None, name: str) -> Span | None:
     return None
 
 
+def packet_check(case: Case, near: Span | None, pointer: str) -> Span | None:
+    """The last comparison of a pointer with the packet's end before a line, by its text: compilers merge checks, and their
+    lines are lost."""
+    found = lines(case, near)
+    if near is None or not found or not re.fullmatch(r"[A-Za-z_]\w*", pointer):
+        return None
+    compares = re.compile(rf"\bif\b.*(?<![\w.>]){pointer}\b(?!\s*->)[^;]*?>=?\s*[^;]*end\b")
+    for number in range(near.line - 1, function_range(case, near)[0] - 1, -1):
+        match = compares.search(found[number - 1])
+        if match and (case.is_compiled(near.path, number) or not _is_conditional(found, number)):
+            at = found[number - 1].index(pointer, match.start())
+            return Span(near.path, number, at + 1, number, match.end() + 1)
+    return None
+
+
+def _is_conditional(found: Sequence[str], number: int) -> bool:
+    """Does a line lie between #if and #endif?"""
+    depth = 0
+    for line in found[:number]:
+        depth += bool(re.match(r"\s*#\s*if", line)) - bool(re.match(r"\s*#\s*endif", line))
+    return depth > 0
+
+
+def end_name(line: str) -> str:
+    """What a line compares with, which holds the packet's end."""
+    found = re.search(r"[<>]=?\s*(?:\([^()]*\)\s*)*([A-Za-z_]\w*)", line.replace("->", "  "))
+    return found[1] if found else "data_end"
+
+
 def addition_line(case: Case, near: Span | None, name: str) -> Span | None:
     """The last place before a line where a variable is added to something, in the function around it."""
     found = lines(case, near)

@@ -8,7 +8,7 @@ from bpfsmith.isa.progtype import PROGRAM_TYPES
 from bpfsmith.repair import ctext
 from bpfsmith.repair.case import Case, history
 from bpfsmith.repair.kind import Place, Story
-from bpfsmith.repair.locate import Match, callee, last_span, refused_at
+from bpfsmith.repair.locate import Match, callee, last_span, refused_at, releaser
 from bpfsmith.source import Span
 
 
@@ -53,6 +53,25 @@ def _given_away(case: Case, slot: int, variable: str) -> Span | None:
         if (span.line != taken.line or visit.slot == slot) and assigns.search(case.line_text(span)):
             return span
     return None
+
+
+def second_release(case: Case, match: Match) -> Story:
+    """Something is given back that is not held: a part of it, or a second time."""
+    at, last = last_span(case), case.trace.last
+    register = match.groupdict().get("reg")
+    given = ctext.arguments(case, at)
+    text = given[int(register) - 1] if register and 1 <= int(register) <= len(given) else ""
+    base = re.split(r"->|\.|\[|\s*\+", text.removeprefix("&"))[0]
+    names = {"name": text, "base": base, "call": callee(last)}
+    if "zero offset" in match[0] and base:
+        hint = f"give back the pointer itself: `{callee(last)}({', '.join((base, *given[1:]))})`"
+        return Story(Place(at, f"`{text}` is not where it begins"), (), (), names, hint)
+    before = releaser(case, f"R{register}") if register else None
+    if before is not None:
+        first = Place(case.span(before), f"{callee(before)} has given it back")
+        hint = f"leave after {callee(before)}, or give it back in one of the two places only"
+        return Story(Place(at, "it is no longer held here"), (first,), (), names, hint)
+    return Story(Place(at, "this is not held here"), names=names)
 
 
 _RELEASES = {

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bpfsmith.kernel.verifier_trace import Register, Visit
-from bpfsmith.repair import ctext, locals
+from bpfsmith.repair import ctext
 from bpfsmith.repair.case import Case, history, origin, written
 from bpfsmith.repair.kind import Locator, Place, Story
 from bpfsmith.source import Span
@@ -88,6 +88,13 @@ def packet(case: Case, match: Match) -> Story:
             (Place(at, f"{need} bytes are read up to here"),),
             names={**names, "have": str(reached), "check": "this check"},
         )
+    meant = ctext.packet_check(case, at, _base(case.expression(at))) if reached else None
+    if meant is not None:
+        return Story(
+            Place(meant, f"this check proves {reached} bytes"),
+            (Place(at, f"{need} bytes are read up to here"),),
+            names={**names, "have": str(reached)},
+        )
     others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
     if reached and readable:
         others = (Place(where, f"this check proves {reached} bytes"),)
@@ -113,6 +120,34 @@ def _is_check_of(case: Case, check: Span | None, at: Span | None) -> bool:
     names = [name for name in words if not re.search(r"end|^(?:if|void|sizeof|struct)$", name)]
     assigned = "\n".join(ctext.lines(case, check))
     return any(re.search(rf"\b{name}\s*=\s*(?:\([^()]*\)\s*)*\w+->data\b", assigned) for name in names)
+
+
+_MOVES = re.compile(
+    r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
+    r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
+)
+"""Calls after which pointers into the packet are void."""
+
+_NEAR = 500
+"""Visits before the refused insn among which the check of it is looked for."""
+
+
+def stale_end(case: Case) -> tuple[Visit, Visit] | None:
+    """A comparison of a packet pointer with an end from before the packet was moved, and the call that moved it."""
+    moved = next((index for index, visit in enumerate(case.visits) if _MOVES.match(visit.text)), None)
+    if moved is None:
+        return None
+    for index in range(refused_at(case) - 1, max(moved, refused_at(case) - _NEAR), -1):
+        visit = case.visits[index]
+        names = [f"R{number}" for number in re.findall(r"\br(\d+)\b", visit.text)] if visit.text.startswith("if ") else []
+        kinds = {name: visit.before.get(name, _NONE).kind for name in names}
+        if len(names) == 2 and "pkt" in kinds.values():
+            # The verifier's log does not say that the call has made the end a number: it goes on as it was.
+            other = next((name for name, kind in kinds.items() if kind in ("scalar", "pkt_end")), names[0])
+            made, mover = origin(case, other, index), invalidator(case, other, index)
+            if mover is not None and made is not None and made[0] < mover[0]:
+                return visit, mover[1]
+    return None
 
 
 def packet_far(case: Case, match: Match) -> Story:
@@ -324,6 +359,14 @@ def wrong_argument(case: Case, match: Match) -> Story:
 
 def stale_packet(case: Case, match: Match) -> Story:
     """A packet pointer from before a call that moves the packet."""
+    old = stale_end(case) if "access to packet" in match[0] else None
+    if old is not None:
+        name = ctext.end_name(case.line_text(case.span(old[0])))
+        names = {"name": name, "call": callee(old[1])}
+        hint = f"load it anew after {callee(old[1])}: `{name} = (void *)(long)ctx->data_end;`"
+        moved = Place(case.span(old[1]), f"{callee(old[1])} may move the packet: its old end is void from here on")
+        check = Place(case.span(old[0]), f"`{name}` is from before that call, and proves nothing")
+        return Story(check, (moved, Place(last_span(case), "this read is not covered")), (), names, hint)
     at, name = last_span(case), _register(match)
     mover = invalidator(case, name)
     variable = _base(case.expression(at)) or "the pointer"
@@ -335,16 +378,13 @@ def stale_packet(case: Case, match: Match) -> Story:
     )
 
 
-def invalidator(case: Case, name: str) -> tuple[int, Visit] | None:
+def invalidator(case: Case, name: str, before: int | None = None) -> tuple[int, Visit] | None:
     """The call before which a register, or what it was copied from, was a packet pointer, and after which it is none."""
-    moves = re.compile(
-        r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
-        r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
-    )
-    names = {name} | {source for _, _, source in history(case, name, refused_at(case))}
-    for where in range(refused_at(case) - 1, -1, -1):
+    end = refused_at(case) if before is None else before
+    names = {name} | {source for _, _, source in history(case, name, end)}
+    for where in range(end - 1, -1, -1):
         visit = case.visits[where]
-        if moves.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
+        if _MOVES.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
             return where, visit
     return None
 
@@ -388,6 +428,12 @@ def stack_argument(case: Case, match: Match) -> Story:
 def stack_size(case: Case, match: Match) -> Story:
     """A local variable that is smaller than what is done with it."""
     story = stack_argument(case, match)
+    part = {"2": "key", "3": "value"}.get(match.groupdict().get("reg") or "")
+    if part and story.others and re.match(r"call bpf_map_\w+_elem", case.trace.last.text if case.trace.last else ""):
+        name, size = story.names.get("name", "it"), match.groupdict().get("size") or "more"
+        hint = f"the map's {part} has {size} bytes: declare `{name}` with the type of the map's {part}, and set all of it"
+        told = tuple(replace(place, text=f"the map's {part} has {size} bytes") for place in story.others)
+        return replace(story, primary=replace(story.primary, text=f"`{name}` is smaller"), others=told, help=hint)
     name = story.names.get("name", "it")
     if not story.others:
         return replace(story, primary=replace(story.primary, text="this leaves the stack"))
@@ -417,9 +463,20 @@ def uninitialised(case: Case, match: Match) -> Story:
     return Story(Place(at, "nothing was written to it on this path"), names={"name": variable or name.lower()})
 
 
+def is_varying_size(case: Case, match: Match) -> bool:
+    """Is a helper given a packet pointer and, behind it, a size that is no constant?"""
+    last = _last(case)
+    if last is None or not last.text.startswith("call "):
+        return False
+    size = last.before.get(f"R{int(match.groupdict().get('buffer') or match['reg']) + 1}")
+    return size is not None and size.kind == "scalar" and size.value is None
+
+
 def size_argument(case: Case, match: Match) -> Story:
     """The length that a helper is given: where its bound was made or lost."""
     at, name = last_span(case), _register(match)
+    if match.groupdict().get("buffer"):
+        name = f"R{int(match['buffer']) + 1}"
     variable = ctext.size_argument(case, at, name) or "the size"
     made = origin(case, name, refused_at(case))
     check = _last_check(case, name, refused_at(case))
@@ -442,74 +499,3 @@ def _range(visit: Visit, name: str) -> str:
     register = visit.after.get(name, _NONE)
     largest = register.largest
     return f"at most {largest}" if largest is not None else "without an upper bound"
-
-
-def function(text: str) -> Locator:
-    """The program's own definition."""
-
-    def locate(case: Case, match: Match) -> Story:
-        at = ctext.section_line(case) or case.function_span
-        return Story(Place(at, text), names={"section": case.program.section})
-
-    return locate
-
-
-def license_line(case: Case, match: Match) -> Story:
-    """The line that states the license, with the call that needs another."""
-    at = ctext.find_line(case, r"SEC\(\s*\"license\"\s*\)|section\(\s*\"license\"", f'"{case.program.license}"')
-    call = Place(last_span(case), "this call needs a GPL-compatible license")
-    if at is None:
-        return Story(
-            replace(call, text="needs a GPL-compatible license, and the file states none"), names={"license": "no license"}
-        )
-    return Story(Place(at, f'the license is "{case.program.license}"'), (call,), names={"license": case.program.license})
-
-
-def map_definition(case: Case, match: Match) -> Story:
-    """A map of the wrong type for a call: its definition."""
-    last = _last(case)
-    kinds = [r for n, r in (last.before.items() if last else ()) if r.kind == "map_ptr"]
-    name = kinds[-1].facts.get("map", "") if kinds else ""
-    name = name or ctext.first_map_argument(case, last_span(case))
-    at = ctext.find_line(case, rf"\b{re.escape(name)}\b.*SEC\(\"\.?maps") if name else None
-    here = Place(last_span(case), f"{callee(last)} is given it here")
-    names = {"map": name or "the map", "call": callee(last)}
-    kind = next((s.type for s in case.program.maps if s.name[:15] == name[:15]), "") if name else ""
-    if at is None:
-        return Story(here, names=names)
-    return Story(Place(ctext.map_type_line(case, at) or at, f"`{name}` is a {kind}"), (here,), names=names)
-
-
-def loop(case: Case, match: Match) -> Story:
-    """The loop that does not end: the head of the loop around the most visited lines."""
-    hot = hottest(case)
-    at = case.span(hot[0][0]) if hot else last_span(case)
-    head = ctext.loop_head(case, at)
-    facts = tuple(f"{count} visits: {_where(case.span(slot))}" for slot, count in hot[:3]) if len(case.visits) > 1000 else ()
-    told = "this loop" if head else "most of the steps are here"
-    return Story(Place(head or at, told), (), facts, {"name": case.line_text(head or at).strip()})
-
-
-def _where(span: Span | None) -> str:
-    return f"{span.path}:{span.line}" if span else "an insn without a line"
-
-
-def hottest(case: Case) -> list[tuple[int, int]]:
-    """One slot of each source line and the visits of the line, the most visited first."""
-    counts: dict[tuple[str, int], int] = {}
-    slots: dict[tuple[str, int], int] = {}
-    for visit in case.visits:
-        span = case.span(visit)
-        if span is not None:
-            key = span.path, span.line
-            counts[key] = counts.get(key, 0) + 1
-            slots.setdefault(key, visit.slot)
-    return [(slots[key], count) for key, count in sorted(counts.items(), key=lambda item: -item[1])]
-
-
-def large_variable(case: Case, match: Match) -> Story:
-    """The largest local variable, when the stack is too small."""
-    found = locals.largest(case.source)
-    if found is None or case.source is None:
-        return Story(Place(case.function_span, "the locals of this do not fit"))
-    return Story(Place(found.span(case.source.path), f"this alone takes about {found.size} bytes of the stack"))

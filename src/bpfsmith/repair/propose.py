@@ -115,8 +115,8 @@ def packet(site: Site) -> Iterator[Patch]:
         for expression in bounds_of:
             if in_loop:
                 check = site.before(f"if ({expression} > {end})", "\tbreak;")
-                yield Patch("a check against data_end in each round", (check,))
-            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
+                yield Patch("a check against data_end in each round", (check,), usual=True)
+            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),), usual=True)
 
 
 def far(site: Site) -> Iterator[Patch]:
@@ -136,18 +136,30 @@ def _is_metadata(site: Site) -> bool:
 
 def packet_check(site: Site) -> Iterator[Patch]:
     """Widen the check, or add one for the access."""
-    yield from packet(site)
     primary = site.found.story.primary.span
     match = site.found.match
     if primary is None or match is None:
         return
     missing = int(match["off"]) + int(match["size"]) - int(match["range"])
     line = site.lines[primary.line - 1]
-    compared = re.search(r"([^()&|]*(?:\([^()]*\)[^()&|]*)*?)\s*(>=?)\s*([\w>()*\s-]*data_end\w*|\w*end\w*)", line)
-    if compared:
-        edit = substituted(site.lines, primary.line, compared[0], f"{compared[1]} + {missing} {compared[2]} {compared[3]}")
-        if edit:
-            yield Patch("the check covers the whole access", (edit,))
+    compared = re.search(r"\(((?:[^()&|]|\((?:[^()]|\([^()]*\))*\))+?)\s*(>=?)\s*([\w>()*\s.-]*end\w*)\s*(?=\)|\|\|)", line)
+    for pointer in re.findall(r"\bsizeof\s*\(\s*(\w+)\s*\)", line):
+        if site.function.is_pointer(pointer):
+            whole = re.sub(rf"\bsizeof\s*\(\s*{pointer}\s*\)", f"sizeof(*{pointer})", line)
+            yield Patch("the size of what the pointer points to", (Edit(primary.line, (whole,), 1),), usual=True)
+    old = compared[0][1:].rstrip() if compared else ""
+    for name in site.names[:3] if compared else ():
+        made = site.function.declared(name, primary.line)
+        is_made = made is not None and made < primary.line and re.search(rf"\b{name}\s*=", site.function.code[made - 1])
+        wider = f"{old} || (void *)({name} + 1) > {compared[3].strip()}" if compared else ""
+        edit = substituted(site.lines, primary.line, old, wider)
+        if is_made and edit:
+            yield Patch(f"the check covers all of {name}", (edit,), usual=True)
+    yield from packet(site)
+    wider = f"{compared[1]} + {missing} {compared[2]} {compared[3].strip()}" if compared else ""
+    edit = substituted(site.lines, primary.line, old, wider) if compared else None
+    if edit:
+        yield Patch("the check covers the whole access", (edit,))
 
 
 _ASSIGNMENT = re.compile(r"\b(?:[\w*\s]*[\s*])?([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?:,\s*\*\s*(\w+)\s*=\s*([^=;]+))?;")
@@ -163,8 +175,17 @@ _INLINED = re.compile(r"^static\s+(?:__always_inline\s+inline|inline\s+__always_
 
 def stale(site: Site) -> Iterator[Patch]:
     """Make the packet pointers anew after the call that moved it, and check again."""
+    yield from _new_end(site)
     for name in site.names[:2]:
         yield from _stale(site, name)
+
+
+def _new_end(site: Site) -> Iterator[Patch]:
+    """The packet's end loaded anew after the call that moved it."""
+    check, context, name = site.found.story.primary.span, site.function.context, site.found.story.names.get("name", "")
+    if check is not None and check.line != site.span.line and context and re.fullmatch(r"\w*end\w*", name):
+        again = f"{name} = (void *)(long){context}->data_end;"
+        yield Patch("the end of the packet anew after the call", (site.before(again, number=check.line),))
 
 
 def _stale(site: Site, name: str) -> Iterator[Patch]:
@@ -415,6 +436,37 @@ def after_use(site: Site) -> Iterator[Patch]:
         yield Patch("it is given back after its last use", moved)
 
 
+def given_once(site: Site) -> Iterator[Patch]:
+    """What is given back is the pointer itself, and the function is left after the first time."""
+    names = site.found.story.names
+    text, base = names.get("name", ""), names.get("base", "")
+    if base and text != base and site.function.is_pointer(base):
+        edit = substituted(site.lines, site.span.line, text, base)
+        if edit:
+            yield Patch("the pointer itself is given back", (edit,))
+    first = next((place.span for place in site.found.story.others if place.span), None)
+    if first is not None and first.path == site.span.path and first.line < site.span.line:
+        leave = site.function.leave(first.line)
+        yield Patch("the function is left after the first time", (site.after(first.line, leave),))
+
+
+_EQUIVALENTS = {  # what a helper of another program type is called here
+    "xdp": (("bpf_skb_load_bytes", "bpf_xdp_load_bytes"), ("bpf_skb_output", "bpf_xdp_output")),
+    "": (("bpf_xdp_load_bytes", "bpf_skb_load_bytes"), ("bpf_probe_read_str", "bpf_probe_read_kernel_str"),
+         ("bpf_probe_read", "bpf_probe_read_kernel"), ("bpf_get_current_task_btf", "bpf_get_current_task"),
+         ("bpf_xdp_output", "bpf_perf_event_output"), ("bpf_skb_output", "bpf_perf_event_output")),
+}  # fmt: skip
+
+
+def equivalent(site: Site) -> Iterator[Patch]:
+    """The helper that does the same in programs of this type."""
+    line = site.lines[site.span.line - 1]
+    own = site.found.case.program.section.split("/")[0].split(".")[0]
+    for old, new in (*_EQUIVALENTS.get(own, ()), *_EQUIVALENTS[""]):
+        if re.search(rf"\b{old}\b", line):
+            yield Patch(f"{new} takes its place", (Edit(site.span.line, (re.sub(rf"\b{old}\b", new, line),), 1),))
+
+
 def unlock(site: Site) -> Iterator[Patch]:
     """Unlock before the return."""
     primary = site.found.story.primary.span
@@ -518,7 +570,13 @@ def _has_key(site: Site, number: int) -> bool:
 
 
 def writable(site: Site) -> Iterator[Patch]:
-    """A variable without const."""
+    """A variable without const, a map without BPF_F_RDONLY_PROG."""
+    for number, line in enumerate(site.lines, 1):
+        bare = re.sub(r"\s*\|\s*BPF_F_RDONLY_PROG\b|\bBPF_F_RDONLY_PROG\s*\|\s*", "", line)
+        if bare != line:
+            yield Patch("programs may write the map", (Edit(number, (bare,), 1),))
+        elif re.search(r"__uint\(\s*map_flags\s*,\s*BPF_F_RDONLY_PROG\s*\)", line):
+            yield Patch("programs may write the map", (Edit(number, (), 1),))
     for word in re.findall(r"[A-Za-z_]\w*", site.lines[site.span.line - 1]):
         for number, line in enumerate(site.lines, 1):
             if re.match(rf"\s*(?:static\s+|volatile\s+)*const\b.*\b{word}\b\s*(?:=|;|\[)", line):
@@ -584,6 +642,12 @@ def loops(site: Site) -> Iterator[Patch]:
 def _limited(site: Site, number: int) -> Iterator[Patch]:
     """A loop that ends by what it reads, with an end of its own as well."""
     line = site.lines[number - 1]
+    endless = re.search(r"\bfor\s*\(\s*;\s*;\s*\)", line)
+    if endless:
+        for rounds in (1024, 256, 64, 32):
+            text = line.replace(endless[0], f"for (int rounds_ = 0; rounds_ < {rounds}; rounds_++)")
+            yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (text,), 1),))
+        return
     loop = re.search(r"\bwhile\s*\((.*)\)(\s*\{?\s*)$", line)
     if loop is None or re.search(r"\}\s*while", line):
         return
@@ -679,6 +743,9 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-stack-out-of-bounds": bounds.size,
     "verifier-map-value-too-small": bounds.size,
     "verifier-stack-too-large": large,
+    "verifier-tail-call-stack": large,
+    "verifier-reference-released": given_once,
+    "verifier-helper-program-type": equivalent,
     "verifier-uninitialised": result,
     "verifier-return-range": in_range,
     "verifier-gpl": gpl,

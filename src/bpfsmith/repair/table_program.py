@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair import endings, locate
+from bpfsmith.repair import endings, locate, whole
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Kind
-from bpfsmith.repair.locate import access, function
+from bpfsmith.repair.locate import access
+from bpfsmith.repair.whole import function
 
 
 def _names_relocation(case: Case, match: re.Match[str]) -> bool:
@@ -26,7 +27,9 @@ def _takes_string(case: Case, match: re.Match[str]) -> bool:
 
 
 def _huge(case: Case, match: re.Match[str]) -> bool:
-    """Is there no upper bound: BPF_MAX_VAR_SIZ of kernel/bpf/verifier.c, or more?"""
+    """Is there no upper bound: BPF_MAX_VAR_SIZ of kernel/bpf/verifier.c, or more; or, of a packet, a size that varies?"""
+    if match.groupdict().get("bytes"):
+        return locate.is_varying_size(case, match)
     return int(match.groupdict().get("most") or 1 << 29) >= 1 << 29
 
 
@@ -63,8 +66,8 @@ PROGRAM = (
     Kind(
         "verifier-core-relocation",
         (r"invalid func unknown#(?P<number>195896080)",),
-        "a CO-RE relocation has failed: the kernel's type has no such field",
-        access("this reads a field that this kernel does not have"),
+        "a CO-RE relocation has failed: the kernel's type has no {field}",
+        whole.kernel_field,
         "test the field first: `if (bpf_core_field_exists(p->field))`, or define the other form as `struct name___old`",
         "The loader replaces an access to a field that the running kernel's type lacks by a call that cannot be. It is"
         " fine in code"
@@ -101,7 +104,7 @@ PROGRAM = (
             r"must have a GPL compatible license",
         ),
         "a GPL-only function is called by a program under another license",
-        locate.license_line,
+        whole.license_line,
         'char LICENSE[] SEC("license") = "GPL";  (or "Dual BSD/GPL", "Dual MIT/GPL")',
         "Some helpers (bpf_probe_read_*, bpf_trace_printk, bpf_perf_event_output, bpf_ktime_get_ns in old kernels) and"
         " all kfuncs are only for"
@@ -115,7 +118,7 @@ PROGRAM = (
             r"kernel subsystem misconfigured verifier",
         ),
         "{call} does not work on maps of this type",
-        locate.map_definition,
+        whole.map_definition,
         "give `{map}` the type that {call} needs",
         "Helpers are bound to map types: tail calls need a PROG_ARRAY, perf output a PERF_EVENT_ARRAY, ring buffer"
         " helpers a RINGBUF,"
@@ -149,6 +152,7 @@ PROGRAM = (
         (
             r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",
             r"R(?P<reg>\d+) invalid zero-sized read: u64=\[0,(?P<most>\d+)\]",
+            r"invalid access to packet, off=\d+ size=(?P<bytes>\d+), R(?P<buffer>\d+)\(",
         ),
         "nothing bounds the size given to a helper",
         locate.size_argument,
@@ -207,7 +211,7 @@ PROGRAM = (
             r"R(?P<reg>\d+) type=scalar expected=ringbuf_mem",
         ),
         "a reference is given back that is not held",
-        locate.scalar_pointer,
+        endings.second_release,
         "release it once, and only on paths that took it; do not use it afterwards",
         "A release function takes a reference that this program took and still holds. After the release the pointer is void.",
     ),
@@ -401,7 +405,7 @@ PROGRAM = (
         "verifier-too-many-insns",
         (r"BPF program is too large\. Processed (?P<number>\d+) insn",),
         "the verifier gives up after {number} steps",
-        locate.loop,
+        whole.loop,
         "walk the loop with bpf_loop() or `bpf_for`, or make its body a global function (`__noinline`), so that it is"
         " checked once",
         "The verifier follows every path, and every round of a loop, up to a million insns in all. Loops with branches"
@@ -412,7 +416,7 @@ PROGRAM = (
         "verifier-too-many-jumps",
         (r"The sequence of (?P<number>\d+) jumps is too complex",),
         "more than {number} branches are pending",
-        locate.loop,
+        whole.loop,
         "split the program with global functions, or turn the chain of branches into a table",
         "The verifier keeps a stack of branches that it has still to look at, and it is full.",
     ),
@@ -420,7 +424,7 @@ PROGRAM = (
         "verifier-loop-infinite",
         (r"infinite loop detected at insn (?P<slot>\d+)",),
         "a loop comes back to where nothing has changed",
-        locate.loop,
+        whole.loop,
         "let something change in each round that ends the loop: a counter with a constant bound",
         "The verifier came a second time to the same insn in the same state: for it, the loop does not end.",
     ),
@@ -428,7 +432,7 @@ PROGRAM = (
         "verifier-loop",
         (r"back-edge from insn (?P<slot>\d+) to (?P<to>\d+)",),
         "the program jumps back",
-        locate.loop,
+        whole.loop,
         "unroll the loop (`#pragma unroll`), or load it with CAP_BPF on a kernel since 5.3",
         "Loops are allowed since 5.3, for privileged programs whose loops end.",
         elsewhere="before 5.3, or without CAP_BPF",
@@ -472,7 +476,7 @@ PROGRAM = (
             r"tail_call is (?:only|not) allowed in",
         ),
         "a tail call from a function with too much stack",
-        locate.large_variable,
+        whole.large_variable,
         "tail-call from the main function, or use less stack in the functions before it (256 bytes in all)",
         "A program that makes tail calls from subprograms has 256 bytes for the frames before it.",
     ),

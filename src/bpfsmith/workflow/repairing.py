@@ -62,7 +62,7 @@ def suggest(
         unchanged, words = _behaviour(program, obj, found)
         if best is None or (unchanged is not False and best.unchanged is False):
             best = _suggestion(path, program, text, found, unchanged, words)
-        if unchanged is not False or count == MOST_COMPARED:
+        if unchanged is not False or all(patch.usual for patch in found.patches) or count == MOST_COMPARED:
             break
     return best
 
@@ -153,8 +153,15 @@ def _shown(example: Counterexample) -> str:
     )
 
 
-def suggestion_note(found: Suggestion | None, file: str, program: str) -> Diagnostic:
+def suggestion_note(found: Suggestion | None, file: str, program: str, *, is_c: bool = True) -> Diagnostic:
     """The suggestion as a note; the diff itself goes to standard output."""
+    if not is_c:
+        return Diagnostic(
+            "no-repair-found",
+            f"{file}: no change was searched for {program}, as this is not C",
+            severity=Severity.NOTE,
+            help="give the C file that it was compiled from",
+        )
     if found is None:
         return Diagnostic(
             "no-repair-found",

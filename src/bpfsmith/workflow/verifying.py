@@ -79,10 +79,11 @@ def verify(
         by_kernel += ((HOST, told) for told in said)
         if len(kernels) == 1:
             diagnostics += said
-        if repair and rejected is not None and item.opened.obj is not None and item.file.endswith(".c"):
-            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
+        if repair and rejected is not None:
+            obj = item.opened.obj if item.file.endswith(".c") else None
+            found = suggest(item.file, item.program, rejected, obj, toolchain, chosen) if obj is not None else None
             suggestions += (found,) if found else ()
-            diagnostics.append(suggestion_note(found, item.file, item.program.name))
+            diagnostics.append(suggestion_note(found, item.file, item.program.name, is_c=obj is not None))
     diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
     if others and ready:
