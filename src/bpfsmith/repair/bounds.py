@@ -182,6 +182,7 @@ def size(site: Site) -> Iterator[Patch]:
     kind = site.found.kind.id if site.found.kind else ""
     if kind in ("verifier-stack-out-of-bounds", "verifier-map-value-too-small"):
         yield from _shrunk(site, arguments)
+        yield from _whole(site, arguments)
         return
     if not 2 <= at <= len(arguments):
         return
@@ -219,6 +220,31 @@ def size(site: Site) -> Iterator[Patch]:
     for text in (*exits, *clamps) if kind == "verifier-helper-size-negative" else (*clamps, *exits):
         yield Patch(f"a bound on {name} before the call", (site.before(*prefix, *text), *rest))
     yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {most} - 1;"), *rest))
+
+
+_GIVEN = re.compile(r"call bpf_map_(?:(?:lookup|update|delete)_elem|push_elem)#")
+
+
+def _whole(site: Site, arguments: list[str]) -> Iterator[Patch]:
+    """The whole variable where a member was given to a map; a longer key or value, zero behind what there is."""
+    match, last = site.found.match, site.found.case.trace.last
+    number, size = (match.groupdict().get(name) or "" for name in ("reg", "size")) if match else ("", "")
+    if last is None or not _GIVEN.match(last.text) or number not in ("2", "3") or int(number) > len(arguments):
+        return
+    given = arguments[int(number) - 1]
+    member = re.fullmatch(r"&\s*(\w+)\.\w[\w.]*", given)
+    if member:
+        edit = substituted(site.lines, site.span.line, given, f"&{member[1]}")
+        if edit:
+            yield Patch(f"all of {member[1]}", (edit,))
+    name = re.sub(r"^&\s*", "", given)
+    if not size.isdecimal() or not re.fullmatch(r"[A-Za-z_]\w*", name) or not site.function.declared(name):
+        return
+    edit = substituted(site.lines, site.span.line, given, f"{name}_whole")
+    if edit:
+        made = f"char {name}_whole[{size}] __attribute__((aligned(8))) = {{}};"
+        filled = f"__builtin_memcpy({name}_whole, {given}, sizeof({name}));"
+        yield Patch(f"{size} bytes, zero behind {name}", (site.before(made, filled), edit))
 
 
 def _shrunk(site: Site, arguments: list[str]) -> Iterator[Patch]:

@@ -25,11 +25,12 @@ def reference(case: Case, match: Match) -> Story:
     names = {"name": variable, "call": callee(acquired), "release": release}
     lost = _given_away(case, int(match["slot"]), variable) if taken else None
     if lost is not None:
+        again = "in the next round " if taken is not None and lost.line == taken.line else ""
         return Story(
-            Place(lost, f"`{variable}` gets another value here, and what it held before is lost"),
+            Place(lost, f"{again}`{variable}` gets another value here, and what it held before is lost"),
             (Place(taken, f"{callee(acquired)} takes a reference here"),),
             names=names,
-            help=f"before that: `{release}({variable});`, where it is not NULL",
+            help=f"{'at the end of each round' if again else 'before that'}: `{release}({variable});`, where it is not NULL",
         )
     branch = _exit_branch(case)
     return Story(

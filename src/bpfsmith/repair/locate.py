@@ -79,6 +79,7 @@ def packet(case: Case, match: Match) -> Story:
     names = {"need": str(need), "name": _base(case.expression(at)) or "the pointer"}
     reached = int(match["range"])
     variable = match["id"] != "0"
+    hint = f"let the check prove {need - reached} bytes more behind `{names['name']}`" if variable and reached else ""
     where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
     # Where the compiler has merged branches the line of the comparison is that of another.
     readable = where is not None and re.search(r"end", case.line_text(where))
@@ -86,7 +87,8 @@ def packet(case: Case, match: Match) -> Story:
         return Story(
             Place(where, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
-            names={**names, "have": str(reached), "check": "this check"},
+            names={**names, "have": str(reached)},
+            help=hint,
         )
     meant = ctext.packet_check(case, at, _base(case.expression(at))) if reached else None
     if meant is not None:
@@ -94,6 +96,7 @@ def packet(case: Case, match: Match) -> Story:
             Place(meant, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
             names={**names, "have": str(reached)},
+            help=hint,
         )
     others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
     if reached and readable:
@@ -431,6 +434,11 @@ def stack_size(case: Case, match: Match) -> Story:
     part = {"2": "key", "3": "value"}.get(match.groupdict().get("reg") or "")
     if part and story.others and re.match(r"call bpf_map_\w+_elem", case.trace.last.text if case.trace.last else ""):
         name, size = story.names.get("name", "it"), match.groupdict().get("size") or "more"
+        given = ctext.size_argument(case, last_span(case), f"R{match['reg']}") or ""
+        if re.match(r"&\s*\w+\.", given):
+            hint = f"pass all of it, from its start: `&{name}`"
+            inside = Place(last_span(case), f"the map's {part} has {size} bytes, and `{given}` lies inside of `{name}`")
+            return Story(inside, (replace(story.primary, text="this is what it lies in"),), (), story.names, hint)
         hint = f"the map's {part} has {size} bytes: declare `{name}` with the type of the map's {part}, and set all of it"
         told = tuple(replace(place, text=f"the map's {part} has {size} bytes") for place in story.others)
         return replace(story, primary=replace(story.primary, text=f"`{name}` is smaller"), others=told, help=hint)

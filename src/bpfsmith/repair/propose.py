@@ -99,7 +99,7 @@ def packet(site: Site) -> Iterator[Patch]:
     if end is None or match is None:
         return
     line = site.function.code[site.span.line - 1]
-    need = int(match["off"]) + int(match["size"])
+    need = _from_register(site) if match["id"] != "0" else int(match["off"]) + int(match["size"])
     in_loop = ctext.loop_head(site.found.case, site.span) is not None
     for name in site.names[:3]:
         bounds_of: list[str] = []
@@ -107,7 +107,7 @@ def packet(site: Site) -> Iterator[Patch]:
         if f"{name}->" in line:
             bounds_of.append(f"(void *)({name} + 1)")
         if accessed:
-            bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
+            bounds_of.append(f"(void *)(&{name}[{_farthest(site, name) or accessed[1]}] + 1)")
         if not bounds_of:
             bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
         else:
@@ -132,6 +132,23 @@ def _is_metadata(site: Site) -> bool:
     return last is not None and any(
         held.kind == "pkt_meta" for name, held in last.before.items() if re.search(rf"\br{name[1:]}\b", last.text)
     )
+
+
+def _farthest(site: Site, name: str) -> int | None:
+    """The largest constant index at which an array is read from here on."""
+    rest = "\n".join(site.function.code[site.span.line - 1 : site.function.last])
+    found = [int(number) for number in re.findall(rf"(?<![\w.>]){re.escape(name)}\s*\[\s*(\d+)\s*\]", rest)]
+    varies = re.search(rf"(?<![\w.>]){re.escape(name)}\s*\[\s*(?!\d+\s*\])", site.function.code[site.span.line - 1])
+    return max(found) if found and not varies else None
+
+
+def _from_register(site: Site) -> int:
+    """The bytes behind the pointer that is read, up to the end of the access: what lies before it varies."""
+    last = site.found.case.trace.last
+    read = re.search(r"\*\([us](\d+) \*\)\(r\d+ ([+-]\d+)\)", last.text) if last else None
+    match = site.found.match
+    assert match is not None
+    return max(int(read[2]), 0) + int(read[1]) // 8 if read else int(match["off"]) + int(match["size"])
 
 
 def packet_check(site: Site) -> Iterator[Patch]:
@@ -416,6 +433,13 @@ def release(site: Site) -> Iterator[Patch]:
     if primary is None or not re.fullmatch(r"&?[\w.>-]+", held) or " " in function:
         return
     if re.search(rf"\b{re.escape(held)}\s*=(?!=)", site.lines[primary.line - 1]):
+        taken = next((place.span for place in site.found.story.others if place.span), None)
+        if taken is None or taken.line == primary.line:  # in the next round
+            end = Function(site.text, primary.line).block_end(primary.line)
+            indent = site.function.indent(primary.line)
+            for text in ((f"{indent}{call}",), (f"{indent}if ({held})", f"{indent}\t{call}")):
+                yield Patch("the reference is given back at the end of each round", (Edit(end, text),))
+            return
         edit = site.before(f"if ({held})", f"\t{call}", number=primary.line)
         yield Patch("the reference is given back before its variable gets another value", (edit,))
         return

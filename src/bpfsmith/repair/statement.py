@@ -82,6 +82,16 @@ class Function:
             end += 1
         return start, end
 
+    def block_end(self, number: int) -> int:
+        """The line of the closing brace of the block that a line lies in."""
+        depth = 0
+        for at in range(number, self.last + 1):
+            for char in self.code[at - 1]:
+                depth += (char == "{") - (char == "}")
+                if depth < 0:
+                    return at
+        return self.last
+
     @cached_property
     def context(self) -> str | None:
         """The name of the first parameter."""

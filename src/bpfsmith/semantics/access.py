@@ -417,6 +417,8 @@ class Accessor:
                 ends = [end.offset for end in state.packet_end.targets if end.region == region]
                 beyond = t.slt(64, ends[0], t.add(64, where, t.const(64, size))) if len(ends) == 1 else t.false
                 return t.all_of(target.guard, beyond)
+            case "stack":  # offsets are from its end
+                return t.all_of(target.guard, t.slt(64, t.const(64, -size), where))
             case "data":
                 spec = self.program.map(region.name)
                 room = mapmodel.stride(spec) * spec.max_entries

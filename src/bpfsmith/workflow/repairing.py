@@ -116,6 +116,10 @@ def compared(
         return Unknown("time", f"{seconds} seconds were not enough")
     except InternalError as error:  # what a refused program does is not what interpreter and prover were held together on
         return Unknown("not-reproduced", error.diagnostics[0].message)
+    except (LookupError, AssertionError, ValueError) as error:
+        if accepted:
+            raise
+        return Unknown("not-reproduced", f"the program as it was leaves what has a meaning ({error})")
 
 
 def _behaviour(program: Program, obj: Object, found: Repair) -> tuple[bool | None, str]:

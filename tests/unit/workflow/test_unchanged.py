@@ -103,3 +103,10 @@ def test_a_map_that_the_change_brings_is_its_own() -> None:
     assert isinstance(verdict(before, kept), Equal)
     shown = object_of(f"{use} {START} if (data + 41 > end) return 0; return p[40] + s[4];", ARRAY + scratch)
     assert isinstance(verdict(before, shown), Different), "what lies in it may come from another run"
+
+
+def test_a_program_that_leaves_its_stack_is_compared_with_nothing() -> None:
+    flows = 'struct { __uint(type, 1); __uint(max_entries, 8); __type(key, u64); __type(value, u64); } flows SEC(".maps");'
+    before = object_of("u32 key = 1; return bpf_map_lookup_elem(&flows, &key) ? 1 : 2;", flows)
+    after = object_of("u64 key = 1; return bpf_map_lookup_elem(&flows, &key) ? 1 : 2;", flows)
+    assert not isinstance(verdict(before, after), Equal | Different)
