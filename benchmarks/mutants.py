@@ -37,7 +37,7 @@ from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import MAP_TYPES
 from bpfsmith.kernel.testrun import header_bytes
-from bpfsmith.semantics.verdict import Different, Unknown
+from bpfsmith.semantics.verdict import Different, Equal, Unknown
 from bpfsmith.workflow.describe import Vocabulary, counterexample_json
 
 RUNNABLE = frozenset(f"BPF_PROG_TYPE_{name}" for name in ("XDP", "SCHED_CLS", "SOCKET_FILTER", "CGROUP_SKB"))
@@ -152,8 +152,10 @@ def judge(pair: Pair, runs: int) -> tuple[str, str, str]:
     """The engine's verdict and gap; as JSON the detail, what random runs of both say, and of a Different the counterexample as
     `check --output-format json` prints it. (One process does both, so that nobody waits for the other.)"""
     a, b = pair.reference, pair.candidate
-    verdict, gap, detail, counterexample = "equal", "", "", None
+    verdict, gap, detail, counterexample = "", "", "", None
     match prove_equal(a.program, a.obj, b.program, b.obj, random_runs=RUNS):
+        case Equal():
+            verdict = "equal"
         case Unknown(gap=gap, detail=detail):
             verdict = "unknown"
         case Different(counterexample=example):
