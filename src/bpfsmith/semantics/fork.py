@@ -78,13 +78,14 @@ def fork(t: Terms, left: Path, right: Path) -> Fork:
     apart = [part for part in left - right if decides(t, right, part) is False]
     apart += [t.negate(part) for part in right - left if decides(t, left, part) is False]
     if apart:
-        return Fork(t, left, right, min(apart, key=_age))
+        return Fork(t, left, right, min(apart, key=age))
     common = left & right
     # The paths exclude each other, so either side's extra conditions tell them apart: take the shorter description.
     return Fork(t, left, right, t.negate(t.all_of(*(right - common))) if len(right) < len(left) else t.all_of(*(left - common)))
 
 
-def _age(condition: Term) -> int:
+def age(condition: Term) -> int:
+    """The older of two conditions has the smaller number."""
     return condition.args[0].ident if condition.op == "not" else condition.ident
 
 
@@ -122,7 +123,7 @@ class _Known:
 
     @classmethod
     def of(cls, t: Terms, path: Path) -> _Known:
-        disjunctions = sorted((item for item in path if item.op == "disj"), key=_age)
+        disjunctions = sorted((item for item in path if item.op == "disj"), key=age)
         ways = (
             tuple(frozenset(way.args if way.op == "conj" else (way,)) for way in disjunction.args)
             for disjunction in disjunctions
