@@ -160,8 +160,6 @@ def judge(pair: Pair, runs: int) -> tuple[str, str, str]:
             verdict = "unknown"
         case Different(counterexample=example):
             verdict, counterexample = "different", counterexample_json(example, Vocabulary(b.program))
-        case Equal():
-            pass
     # What is known to differ needs no long search, and counts among what is told apart where a short one finds it.
     apart, done = told_apart(pair, min(runs, RUNS) if verdict == "different" else runs)
     return verdict, gap, json.dumps({"detail": detail, "counterexample": counterexample, "apart": apart, "runs": done})
