@@ -186,17 +186,19 @@ class Accessor:
             self._one_inside(name)
 
     def inner_maps_stand_alone(self) -> None:
-        """Raises Unmodelled where a map inside another may be one that the run reaches by another way, and one is written."""
-        touched = {access.place for access in self.accesses}
-        written = {access.place for access in self.accesses if access.kind != "load"}
+        """A map inside another may be one that the same run reaches by another way: an obligation where one is written."""
+        guards: dict[tuple[str, bool], dict[Term, None]] = {}
+        for access in self.accesses:
+            guards.setdefault((access.place, access.kind != "load"), {})[access.guard] = None
         specs = {spec.name: spec for spec in (*self.program.maps, *mapmodel.entry_specs(self.program.maps))}
-        for name in sorted(place for place in touched if place.endswith("[]")):
-            for other in sorted(touched - {name}):
-                shapes = {(specs[place].type, specs[place].value_size) for place in (name, other)}
-                if len(shapes) == 1 and written & {name, other}:
-                    raise Unmodelled(
-                        "unmodelled-map", f"a map inside {name[:-2]} may be {other.removesuffix('[]')}, and one is written"
-                    )
+        for (name, writes), ours in guards.items():
+            for (other, writes_too), theirs in guards.items():
+                alike = (specs[name].type, specs[name].value_size) == (specs[other].type, specs[other].value_size)
+                if not (name.endswith("[]") and name != other and alike and (writes or writes_too)):
+                    continue
+                both = self.t.any_of(*(self.t.all_of(a, b) for a in ours for b in theirs))
+                what = f"a map inside {name[:-2]} may be {other.removesuffix('[]')}, and one is written"
+                self.oblige(both, "unmodelled-map", what)
 
     def _one_inside(self, name: str) -> None:
         if name in self._written_inside and len(self._inner_keys.get(name, ())) > 1:
