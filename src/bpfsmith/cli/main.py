@@ -28,6 +28,7 @@ from bpfsmith.cli import (
     examples,
     explain,
     fmt,
+    lsp,
     measure,
     offload,
     optimize,
@@ -44,7 +45,7 @@ from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
 VERBS = (
     compile, check, attach, verify, optimize, offload, trace, pairs, pairs_run, trying, cost, measure, explain, fmt,
-    asm, disasm, write, examples, demo, doctor, completion,
+    asm, disasm, write, examples, demo, doctor, completion, lsp,
 )  # fmt: skip
 
 GITHUB = "github"
