@@ -68,7 +68,7 @@ def test_the_wheel_brings_its_man_page(built: Path) -> None:
 
 def test_the_same_tree_is_the_same_wheel(built: Path, tmp_path: Path) -> None:
     """Law: building again gives the same bytes."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (first,), (second,) = built.glob("*.whl"), tmp_path.glob("*.whl")
     assert first.read_bytes() == second.read_bytes()
