@@ -20,6 +20,7 @@ from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.verdict import Different
 from bpfsmith.workflow.checking import Checked
 from bpfsmith.workflow.compiling import Compiled
+from bpfsmith.workflow.frontends import Made
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.optimizing import slots
 from bpfsmith.workflow.parting import trace
@@ -157,6 +158,24 @@ def _compiled_graphs(compiled: Compiled, toolchain: Toolchain, name: str, keys: 
             graphs += _alone(compiled.obj.program(function), keys)
     if graphs:
         yield Graphs("Control flow", tuple(graphs), "Before: what clang made. After: what was proved." if before else "")
+
+
+def front_end_page(report: Report, done: Made) -> Page:
+    """A text, its C and its bytecode, and the meaning that it was proved against."""
+    keys = Keys()
+    program = done.obj.programs[0]
+    panes = (
+        *_sources((done.path,), keys),
+        generated_pane("generated C", f"{done.name}.bpf.c", done.c_text, {}, keys),
+        bytecode_pane(program.name, program.linked(), keys),
+        bytecode_pane("the meaning, as plain instructions", done.reference.linked(), keys),
+    )
+    pairs = [(item, None) for item in report.programs]
+    sections: list[Section] = [*urgent(report), Listings("Filter, C, bytecode and meaning", panes)]
+    sections += (Graphs("Control flow", tuple(graphs)),) if (graphs := _alone(program, keys)) else ()
+    sections += (*proof(report), *times(pairs), *programs(report.programs, "What the kernel says"))
+    facts = {"instructions": str(len(program.linked())), "C": f"{done.c_text.count(chr(10))} lines"}
+    return page(report, Path(done.path).name, _COMPILED.get(report.verdict, ""), facts, sections)
 
 
 # --- optimize ---------------------------------------------------------------------------------------------------------

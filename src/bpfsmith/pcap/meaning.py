@@ -26,7 +26,7 @@ def meaning(tree: Filter, name: str) -> Program:
     code.add("r0 = 2", "exit")
     code.place(no)
     code.add("r0 = 1", "exit")
-    (program,) = assemble(f'.section xdp\n.program {name}\n{code.text()}', f"{name}.s")
+    (program,) = assemble(f".section xdp\n.program {name}\n{code.text()}", f"{name}.s")
     return program
 
 
