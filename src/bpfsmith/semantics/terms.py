@@ -47,6 +47,7 @@ class Terms:
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
+        self.about: dict[Term, frozenset[int]] = {}  # what conditions are made of: a memo of `fork`
         self.true = self._make("truth", BOOL, (), 1)
         self.false = self._make("truth", BOOL, (), 0)
 

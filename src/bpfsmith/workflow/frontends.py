@@ -1,7 +1,7 @@
 """Languages that become proved programs by three functions each: text to a tree, the tree's meaning, the tree as C.
 
 The meaning is a program of plain instructions, written apart from the C; the bytecode that clang and the optimizer make of the
-C is proved equal to it. AppNet and the probe language, whose steps share state, are proved against richer meanings of their own.
+C is proved equal to it. AppNet and the probe language, whose steps share state, have richer meanings of their own.
 """
 
 from __future__ import annotations
