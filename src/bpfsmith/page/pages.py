@@ -62,10 +62,10 @@ def check_page(report: Report, checked: Checked) -> Page:
     panes: list[Pane] = []
     graphs: list[Graph] = []
     if words.element is not None:
-        panes += _sources((words.element.path,), keys, "reference")
+        panes += sources((words.element.path,), keys, "reference")
     elif words.reference is not None:
-        panes += _sources(spanned_files(words.reference[0].linked())[:1], keys, "reference")
-    panes += _sources(spanned_files(words.program.linked())[:1], keys, "candidate")
+        panes += sources(spanned_files(words.reference[0].linked())[:1], keys, "reference")
+    panes += sources(spanned_files(words.program.linked())[:1], keys, "candidate")
     if words.reference is not None:
         first, second = words.reference[0], words.program
         gone, new = differing(_texts(first), _texts(second))
@@ -123,7 +123,7 @@ def compile_page(report: Report, compiled: Compiled, toolchain: Toolchain) -> Pa
     files = list(dict.fromkeys((*own, *(path for path in spanned if path.endswith(".appnet")))))
     lengths = {path: len(Path(path).read_text(encoding="utf-8", errors="replace").splitlines()) for path in files}
     c_pane = generated_pane("generated C", name, generated.c_text, lengths, keys)
-    panes = [*_sources(files, keys), c_pane, *(bytecode_pane(item.name, item.linked(), keys) for item in shown)]
+    panes = [*sources(files, keys), c_pane, *(bytecode_pane(item.name, item.linked(), keys) for item in shown)]
     plain = {item.name: item for item in compiled.plain}
     pairs = [(item, plain.get(item.name)) for item in compiled.programs]
     sections: list[Section] = [
@@ -165,7 +165,7 @@ def front_end_page(report: Report, done: Made) -> Page:
     keys = Keys()
     program = done.obj.programs[0]
     panes = (
-        *_sources((done.path,), keys),
+        *sources((done.path,), keys),
         generated_pane("generated C", f"{done.name}.bpf.c", done.c_text, {}, keys),
         bytecode_pane(program.name, program.linked(), keys),
         bytecode_pane("the meaning, as plain instructions", done.reference.linked(), keys),
@@ -192,7 +192,7 @@ def optimize_page(report: Report, done: Optimized, path: str, data: bytes) -> Pa
         first, second = before.program(name), after.program(name)
         gone, new = differing(_texts(first), _texts(second))
         panes = [
-            *_sources(spanned_files(first.linked())[:1], keys),
+            *sources(spanned_files(first.linked())[:1], keys),
             bytecode_pane(f"{name} before", first.linked(), keys, _marks(gone, "removed")),
             bytecode_pane(f"{name} after", second.linked(), keys, _marks(new, "added")),
         ]
@@ -278,7 +278,7 @@ def _verified_listings(report: Report, files: Sequence[str], toolchain: Toolchai
             continue
         keys = Keys()
         sources = spanned_files(insn for program in found for insn in program.linked())[:2]
-        panes = [*_sources(sources, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
+        panes = [*sources(sources, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
         yield Listings(f"{Path(name).name}: source and bytecode", tuple(panes))
         graphs = [graph for item in found[:2] for graph in _alone(item, keys)]
         if graphs:
@@ -286,7 +286,8 @@ def _verified_listings(report: Report, files: Sequence[str], toolchain: Toolchai
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
-def _sources(paths: Sequence[str], keys: Keys, role: str = "", blamed: Mapping[str, set[int]] | None = None) -> Iterator[Pane]:
+def sources(paths: Sequence[str], keys: Keys, role: str = "", blamed: Mapping[str, set[int]] | None = None) -> Iterator[Pane]:
+    """A pane for each file that can be read; `blamed` are lines by resolved path."""
     for path in paths:
         try:
             text = Path(path).read_text(encoding="utf-8", errors="replace")
