@@ -21,6 +21,7 @@ from bpfsmith.cli.main import VERBS
 from tools import generate
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("packaging")  # built once
 PACKAGE = ROOT / "src" / "bpfsmith"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]

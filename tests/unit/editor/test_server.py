@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("editor")  # one server
+
 RATE = (Path(__file__).parents[3] / "examples" / "appnet" / "rate_limit.appnet").read_text()
 PROBE = "probe syscall:read(fd, buf, bytes) {\n  let t = now();\n      on return {\n hist us_ = (now() - t) / us;\n }\n}\n"
 
