@@ -71,8 +71,18 @@ class _Help(argparse.HelpFormatter):
         """`-o, --output FILE`, the argument once."""
         if not action.option_strings or action.nargs == 0:
             return super()._format_action_invocation(action)
-        default = self._get_default_metavar_for_optional(action)
-        return f"{', '.join(action.option_strings)} {self._format_args(action, default)}"
+        shown = action.dest.upper() if self._has_long_choices(action) else self._format_args(action, action.dest.upper())
+        return f"{', '.join(action.option_strings)} {shown}"
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        """Choices that are too many to stand beside the option stand in its help."""
+        text = super()._expand_help(action)
+        return f"{text}: {', '.join(map(str, action.choices or ()))}" if self._has_long_choices(action) else text
+
+    def _has_long_choices(self, action: argparse.Action) -> bool:
+        return (
+            action.metavar is None and bool(action.option_strings) and sum(len(str(x)) + 1 for x in action.choices or ()) > 40
+        )
 
 
 class _Parser(argparse.ArgumentParser):
