@@ -171,6 +171,7 @@ def offload_page(report: Report, done: Split) -> Page:
     headline = {
         Outcome.PAYS: "Offloading pays by the prediction.", Outcome.DOES_NOT_PAY: "Leave this server as it is.",
         Outcome.DIFFERENT: "The split server does not do what the original does.",
+        Outcome.EQUAL: "The kernel half does what the server's code does, on every request it takes.",
     }.get(report.verdict, "The kernel half is not proved.")  # fmt: skip
     advice = details.get("advice")
     facts = {"hook": done.hook, "instructions": str(done.program.insns), "requests tried": str(details.get("requests", "none"))}

@@ -277,8 +277,8 @@ def _verified_listings(report: Report, files: Sequence[str], toolchain: Toolchai
         except ToolError:  # it stands among the diagnostics
             continue
         keys = Keys()
-        sources = spanned_files(insn for program in found for insn in program.linked())[:2]
-        panes = [*sources(sources, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
+        spanned = spanned_files(insn for program in found for insn in program.linked())[:2]
+        panes = [*sources(spanned, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
         yield Listings(f"{Path(name).name}: source and bytecode", tuple(panes))
         graphs = [graph for item in found[:2] for graph in _alone(item, keys)]
         if graphs:
