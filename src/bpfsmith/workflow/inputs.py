@@ -98,6 +98,7 @@ class BytecodeInput:
 SUFFIXES = {
     ".appnet": "AppNet",
     ".probe": "probes",
+    ".filter": "packet filter",
     ".c": "eBPF C",
     ".o": "BPF object",
     ".s": "BPF assembly",
@@ -126,6 +127,11 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
         case ".probe":
             obj = replace(read_object(probes_object(path, toolchain)), path=path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))
+        case ".filter":
+            from bpfsmith.workflow.frontends import made  # here, because other inputs need not pay for it
+
+            obj = made(path, toolchain, optimized=False).obj
+            return BytecodeInput(path, obj.programs, obj)
         case ".o":
             obj = read_object(path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))

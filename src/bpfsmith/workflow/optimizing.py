@@ -43,6 +43,10 @@ def object_bytes(path: str, toolchain: Toolchain) -> bytes:
             return toolchain.compile(Path(path))
         case ".probe":
             return probes_object(path, toolchain)
+        case ".filter":
+            from bpfsmith.workflow.frontends import made
+
+            return made(path, toolchain, optimized=False).object_bytes
         case _:
             return Path(path).read_bytes()
 
