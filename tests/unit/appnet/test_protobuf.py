@@ -45,7 +45,12 @@ message Small { uint32 kind = 1; uint32 user = 3; }
 def bound(tmp_path: Path) -> Binding:
     """The messages All and Small, behind a byte of a header of its own."""
     (tmp_path / "all.proto").write_text(PROTO)
-    table = {"port": 9000, "fields": {"version": "u8"}, "proto": {"file": "all.proto", "request": "All", "response": "Small"}}
+    table = {
+        "port": 9000,
+        "unreadable": "drop",
+        "fields": {"version": "u8"},
+        "proto": {"file": "all.proto", "request": "All", "response": "Small"},
+    }
     return binding(str(tmp_path / "b.toml"), table)
 
 
