@@ -152,9 +152,9 @@ def state(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
     if words.layout.rpcs is not None and words.element.binding is not None:
         size = words.element.binding.envelope.address_size
         kept = sorted(maps.get(words.layout.rpcs.name, {}).items())
-        shown = [described(key, value, size) for key, value in kept[:_FEW]] + [".."] * (len(kept) > _FEW)
+        listed = [described(key, value, size) for key, value in kept[:_FEW]] + [".."] * (len(kept) > _FEW)
         count = f"{len(kept)} RPC{'' if len(kept) == 1 else 's'}"
-        out[words.layout.rpcs.name] = f"{count}: {'; '.join(shown)}" if kept else count
+        out[words.layout.rpcs.name] = f"{count}: {'; '.join(listed)}" if kept else count
     return out
 
 
