@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bpfsmith.appnet.binding import payload
+from bpfsmith.appnet.wire import payload
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.report import Outcome
 from bpfsmith.workflow.attaching import attached, state_lines

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.appnet.binding import Binding, Message, binding, payload, read_message
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.binding_file import binding
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import lower
 from bpfsmith.appnet.protobuf import ProtoError, message_fields, varint
 from bpfsmith.appnet.prove import prove
 from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import InputError, Unsupported
 from bpfsmith.objfile.object import read_object
