@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.appnet import core
-from bpfsmith.appnet.binding import Binding, read_binding
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.binding_file import read_binding
 from bpfsmith.appnet.discharge import discharged
 from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
