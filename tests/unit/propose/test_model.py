@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,15 @@ def test_a_missing_client_library_is_said_with_what_to_install(monkeypatch: pyte
     with pytest.raises(InputError) as caught:
         Remote(Endpoint("m"))
     assert caught.value.diagnostics[0].id == "no-model-client"
+
+
+def test_every_id_of_this_layer_has_a_page() -> None:
+    root = Path(__file__).parents[3]
+    sources = [*(root / "src" / "bpfsmith" / "propose").glob("*.py")]
+    sources += [root / "src" / "bpfsmith" / "workflow" / f"{name}.py" for name in ("asking", "proposing", "example_library")]
+    ids = {id for path in sources for id in re.findall(r'(?:Failure|Diagnostic)\(\s*"([a-z-]+)"', path.read_text())}
+    assert {"no-candidate", "model-refused", "no-transcripts", "bad-example"} <= ids
+    assert not {id for id in ids if not (root / "docs" / "diagnostics" / f"{id}.md").exists()}
 
 
 # --- transcripts ------------------------------------------------------------------------------------------------------
