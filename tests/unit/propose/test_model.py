@@ -167,7 +167,9 @@ def test_a_replay_ends_where_the_transcript_does_and_counts_prompts_that_changed
 def test_a_directory_without_transcripts_and_one_with_rubbish_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         Replay(tmp_path)
-    (tmp_path / "round-01-candidate-01.json").write_text("[1]")
-    with pytest.raises(InputError) as caught:
-        Replay(tmp_path).ask([QUESTION], 0)
-    assert caught.value.diagnostics[0].id == "no-transcripts"
+    reply = '{"text": 7, "prompt_tokens": 1, "completion_tokens": 1, "seconds": 0}'
+    for text in ("[1]", "{", '{"question": {"messages": []}}', f'{{"question": {{"messages": []}}, "reply": {reply}}}'):
+        (tmp_path / "round-01-candidate-01.json").write_text(text)
+        with pytest.raises(InputError) as caught:
+            Replay(tmp_path).ask([QUESTION], 0)
+        assert caught.value.diagnostics[0].id == "no-transcripts"
