@@ -13,8 +13,9 @@ class TimeUp(BaseException):
 
 
 @contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Raises TimeUp in what runs inside after so many seconds. Only the main thread gets signals: no limit elsewhere."""
+def at_most(seconds: int, *, of_cpu: bool = False) -> Iterator[None]:
+    """Raises TimeUp in what runs inside after so many seconds (`of_cpu`: of this process's CPU time, so that a busy machine
+    decides the same). Only the main thread gets signals: no limit elsewhere."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -22,10 +23,11 @@ def at_most(seconds: int) -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise TimeUp
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(max(seconds, 1))
+    number, timer = (signal.SIGPROF, signal.ITIMER_PROF) if of_cpu else (signal.SIGALRM, signal.ITIMER_REAL)
+    before = signal.signal(number, stop)
+    signal.setitimer(timer, max(seconds, 1))
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)

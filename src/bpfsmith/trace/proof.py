@@ -121,7 +121,7 @@ def session(
             Step(f"{name}: on the way out", _guarded(lambda: _cookie_out(exit_, fused, state, limits))),
         )
     try:
-        with at_most(BUDGET):
+        with at_most(BUDGET, of_cpu=True):
             lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
     except Unmodelled as gap:
         return (Step(f"{name}: on the way in", Unknown(gap.gap, gap.detail)),)
@@ -179,15 +179,15 @@ def summary(steps: Iterable[Step]) -> Verdict:
 
 
 BUDGET = 60
-"""Seconds for each comparison."""
+"""Seconds of CPU time for each comparison."""
 
 
 def _guarded(work: Callable[[], Verdict]) -> Verdict:
     try:
-        with at_most(BUDGET):
+        with at_most(BUDGET, of_cpu=True):
             return work()
     except TimeUp:
-        return Unknown("time-limit", f"no proof within {BUDGET} s")
+        return Unknown("time-limit", f"no proof within {BUDGET} s of CPU time")
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     except Ambiguous as reason:
