@@ -153,6 +153,18 @@ def _session_steps(
     )
 
 
+def same_run(reference: Side, candidate: Side, spec: MapSpec, limits: Limits | None = None) -> Step:
+    """One half of a pair against a program that keeps its state in the same map."""
+
+    def ask() -> Verdict:
+        t = Terms()
+        sides = (reference, "reference"), (candidate, "candidate")
+        first, second = (behaviour(t, side, label, spec.name) for side, label in sides)
+        return equiv(t, first, replace(second, assumptions=(*second.assumptions, CONFIGURED)), Setting(limits))
+
+    return Step(f"{candidate.program.name}: each run", _guarded(ask))
+
+
 def reread(entry: Side, exit_: Side, both: Side, state: State, limits: Limits | None = None) -> tuple[Step, ...]:
     """An entry and an exit against the one program at the way out that does what both did."""
     return (

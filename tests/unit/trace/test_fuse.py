@@ -194,6 +194,16 @@ def test_an_exit_that_leaves_its_entry_is_said_where_it_matters() -> None:
         assert (proof.STALE in outcome.verdict.assumptions) is said
 
 
+def test_a_pair_changed_by_hand_is_compared_half_by_half() -> None:
+    original = read_object(pair(STORE, TAKE))
+    for entry, exit_, same in (
+        (STORE.replace("u64 now = NOW;", "u64 now = NOW + 0;"), TAKE, True),
+        (STORE, TAKE.replace("NOW - *at", "*at - NOW"), False),
+    ):
+        ((_, verdict),) = compared(original, read_object(pair(entry, exit_)))
+        assert isinstance(verdict, Equal) is same
+
+
 def compiled(name: str, *flags: str) -> Object:
     return replace(read_object(Compiler.default().compile(EXAMPLES / name, flags=flags)), path=name)
 
