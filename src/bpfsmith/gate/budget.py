@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+AGAIN_S = 5.0
+
 
 class TimeUp(BaseException):
     """The seconds are over. No Exception: what handles those on the way must not take it for one of its own."""
@@ -25,7 +27,8 @@ def at_most(seconds: int, *, of_cpu: bool = False) -> Iterator[None]:
 
     number, timer = (signal.SIGPROF, signal.ITIMER_PROF) if of_cpu else (signal.SIGALRM, signal.ITIMER_REAL)
     before = signal.signal(number, stop)
-    signal.setitimer(timer, max(seconds, 1))
+    # Again and again: what is raised at the first instruction of a solver's callback is lost in its C++.
+    signal.setitimer(timer, max(seconds, 1), AGAIN_S)
     try:
         yield
     finally:
