@@ -31,7 +31,7 @@ def test_what_is_not_worth_it_is_exit_1_at_the_line_that_says_why(name: str, lin
 @pytest.mark.parametrize("wanted", [False, True])
 def test_what_is_not_proved_is_written_only_when_asked_for_and_exit_3(wanted: bool, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = _offload(str(EXAMPLES / "kv.c"), "-o", str(out), *(("--allow-unknown",) if wanted else ()))
+    done = _offload(str(EXAMPLES / "kv.c"), "-o", str(out), "--budget", "1", *(("--allow-unknown",) if wanted else ()))
     assert done.returncode == 3
     assert "proof       unknown" in done.stdout
     assert out.exists() == wanted

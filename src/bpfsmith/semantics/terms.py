@@ -440,6 +440,19 @@ class Terms:
             top = low
         return pieces
 
+    def remainder(self, total: Term, modulus: int) -> int | None:
+        """A sum modulo a constant, where that is plain: every summand that varies is a multiple of it."""
+        constant = 0
+        for part in self._summands(total):
+            if part.is_const:
+                constant += part.number
+                continue
+            factor, base = self._scaled(part)
+            zeros = base.args[-1].width if base.op == "concat" and _is_zero(base.args[-1]) else 0
+            if (factor << zeros) % modulus:
+                return None
+        return constant % modulus
+
     def mul(self, width: int, a: Term, b: Term) -> Term:
         if not self.rewrite:
             return self._make("mul", width, (a, b))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bpfsmith.appnet import core, fixed
 from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, State, Type
-from bpfsmith.appnet.meaning import CLOCK, RANDOM, VEC_ITEMS, Layout, state_bytes, stride
+from bpfsmith.appnet.evaluation import CLOCK, RANDOM
+from bpfsmith.appnet.layout import VEC_ITEMS, Layout, state_bytes, stride
 from bpfsmith.appnet.shapes import offsets, size_of
 from bpfsmith.execution import Counterexample, MapContents, RunOutput
 from bpfsmith.isa.program import Program
