@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--longest", metavar="BYTES", type=int,
         help="requests and replies of more bytes are the user half's (default: 64 where the kernel half is proved, else 1472)",
     )  # fmt: skip
-    parser.add_argument("--budget", metavar="SECONDS", type=float, default=300.0, help="of the proof (default: 300)")
+    parser.add_argument("--budget", metavar="SECONDS", type=float, default=600.0, help="of the proof (default: 600)")
     parser.add_argument("--measure", metavar="N", type=int, help="compare replies to N requests (default: 300), and time them")
     parser.add_argument("--storage", metavar="FUNCTION", help="look at a function that answers requests for stored data")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")

@@ -37,7 +37,8 @@ class Analysis:
         size = f"{len(self.functions)} functions, {self.loops} loops"
         yield f"entry       {self.entry.name}(), {self.entry.span()}: {size}"
         yield f"reads       {', '.join(self.reads) or 'nothing from a device'}"
-        yield f"kernel half {'possible' if not self.notes else f'not as it is: {len(self.notes)} places'}, by its calls and types"
+        places = f"not as it is: {len(self.notes)} places" if self.notes else "possible"
+        yield f"kernel half {places}, by its calls and types"
 
 
 def analyse(request: Request, entry: str) -> Analysis:
