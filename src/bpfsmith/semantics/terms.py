@@ -15,7 +15,7 @@ The rewriter is trusted, so it is checked: `Terms(rewrite=False)` builds the sam
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Any, Final
 
 from bpfsmith.semantics.domain import CONCRETE
 
@@ -48,6 +48,7 @@ class Terms:
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
+        self.paths: dict[frozenset[Term], Any] = {}  # what is known on paths: kept here for `fork`, as it lives as long
         self.true = self._make("truth", BOOL, (), 1)
         self.false = self._make("truth", BOOL, (), 0)
 
