@@ -23,9 +23,10 @@ def at_most(seconds: int) -> Iterator[None]:
         raise TimeUp
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(max(seconds, 1))
+    # Again each second: where Python is called by a solver, what it raises is lost.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1), 1)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
