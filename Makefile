@@ -1,7 +1,7 @@
 # What a person types. Every target first brings .venv up to date; where it is, that is silent and costs nothing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format tables clean
+.PHONY: help setup browser docs demo test check format tables clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -21,6 +21,14 @@ $(READY): pyproject.toml requirements.lock tools/setup.sh
 	@tools/setup.sh
 	@touch $@
 
+browser: setup  ## Debian's chromium, for the tests of the report page (as root; 90 MB)
+	@command -v chromium >/dev/null || { apt-get install -y -qq --no-install-recommends chromium || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } >/dev/null 2>&1 </dev/null
+
+docs: setup  ## the documentation as a site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo build/site/index.html
+
 demo: setup  ## compile, prove, load and run a shipped example
 	@$(BIN)/bpfsmith demo
 
@@ -33,7 +41,7 @@ check: setup  ## formatting, lint, layers, types, generated files
 	@$(BIN)/ruff check --quiet
 	@said=$$($(BIN)/lint-imports 2>&1) || { echo "$$said" >&2; exit 1; }
 	@$(BIN)/mypy --no-incremental --no-error-summary
-	@$(BIN)/python tools/generate.py --check
+	@$(BIN)/python -m tools.generate --check
 
 format: setup  ## format, and fix what the linter can
 	@$(BIN)/ruff check --quiet --fix-only
@@ -41,7 +49,7 @@ format: setup  ## format, and fix what the linter can
 
 # The tables that the headers come from change only with the kernel's: $(BIN)/python tools/gen_tables.py [/path/to/linux/bpf.h]
 tables: setup  ## write the generated C headers anew
-	@$(BIN)/python tools/generate.py
+	@$(BIN)/python -m tools.generate
 
 clean:  ## back to a fresh clone: no .venv, caches or built packages
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -19,8 +19,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from corpora import OWN, REFERENCE, Compiled, Pair, compiled_programs, verdict_of_verifier
 from equiv import check_all
@@ -146,16 +148,21 @@ def accepted_mutants(originals: Sequence[tuple[str, Compiled]], count: int, rand
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
-def judge(pair: Pair) -> tuple[str, str, str]:
-    """The engine's verdict; of a Different the counterexample as `check --output-format json` prints it."""
+def judge(pair: Pair, runs: int) -> tuple[str, str, str]:
+    """The engine's verdict and gap; as JSON the detail, what random runs of both say, and of a Different the counterexample as
+    `check --output-format json` prints it. (One process does both, so that nobody waits for the other.)"""
     a, b = pair.reference, pair.candidate
+    verdict, gap, detail, counterexample = "equal", "", "", None
     match prove_equal(a.program, a.obj, b.program, b.obj, random_runs=RUNS):
-        case Equal():
-            return "equal", "", ""
         case Unknown(gap=gap, detail=detail):
-            return "unknown", gap, detail
+            verdict = "unknown"
         case Different(counterexample=example):
-            return "different", example.observable, json.dumps(counterexample_json(example, Vocabulary(b.program)))
+            verdict, counterexample = "different", counterexample_json(example, Vocabulary(b.program))
+        case Equal():
+            pass
+    # What is known to differ needs no long search, and counts among what is told apart where a short one finds it.
+    apart, done = told_apart(pair, min(runs, RUNS) if verdict == "different" else runs)
+    return verdict, gap, json.dumps({"detail": detail, "counterexample": counterexample, "apart": apart, "runs": done})
 
 
 def told_apart(pair: Pair, runs: int) -> tuple[str, int]:
@@ -206,21 +213,21 @@ def rows_of(
     mutants: Sequence[tuple[Pair, int, str]], runs: int, jobs: int, timeout_s: float, cases: Path | None
 ) -> Iterator[Row]:
     by_pair = {id(pair): (at, kind, number) for number, (pair, at, kind) in enumerate(mutants)}
-    judged = check_all([(pair, "mutants") for pair, _, _ in mutants], jobs, timeout_s, judge)
+    judged = check_all([(pair, "mutants") for pair, _, _ in mutants], jobs, timeout_s, partial(judge, runs=runs))
     for pair, row in judged:
         at, kind, number = by_pair[id(pair)]
-        # What is known to differ needs no long search, and counts among what is told apart where a short one finds it.
-        apart, done = told_apart(pair, min(runs, RUNS) if row.verdict == "different" else runs)
-        replayed, detail = "", row.detail
+        # A child that was stopped or failed says so in plain words.
+        said: Any = json.loads(row.detail) if row.detail.startswith("{") else {"detail": row.detail, "apart": "", "runs": 0}
+        replayed = ""
         if row.verdict == "different":
-            example = json.loads(row.detail)
+            example = said["counterexample"]
             case = case_of(pair, example)
             in_kernel = any(oracle.startswith("kernel") for oracle in example["replayed_on"])
-            replayed, detail = replays(case) if in_kernel else "interpreter only", ""
+            replayed = replays(case) if in_kernel else "interpreter only"
             if cases is not None:
                 cases.mkdir(parents=True, exist_ok=True)
                 (cases / f"{number:04}.json").write_text(json.dumps(case, indent=1))
-        yield Row(pair.name, at, kind, row.verdict, row.gap, detail, row.cpu_s, apart, done, replayed)
+        yield Row(pair.name, at, kind, row.verdict, row.gap, said["detail"], row.cpu_s, said["apart"], said["runs"], replayed)
 
 
 def summary(rows: Sequence[Row]) -> Iterator[str]:

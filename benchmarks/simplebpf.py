@@ -18,8 +18,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from bpfsmith.appnet.c_expressions import Choices
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.lower import STRAIGHT, Choices, lower
+from bpfsmith.appnet.lower import STRAIGHT, lower
 from bpfsmith.appnet.prove import prove
 from bpfsmith.gate.load import insn_count
 from bpfsmith.kernel import jit, testrun

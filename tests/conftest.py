@@ -14,17 +14,15 @@ settings.load_profile("bpfsmith")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With BPFSMITH_REQUIRE_KERNEL=1 a kernel test has no reason not to run."""
+    """With BPFSMITH_REQUIRE_KERNEL=1 a kernel test has no reason not to run; with BPFSMITH_REQUIRE_BROWSER=1 one of a page."""
     report = yield
     expected = hasattr(report, "wasxfail")
-    if report.skipped and not expected and item.get_closest_marker("kernel") and _kernel_is_required():
-        report.outcome = "failed"
-        report.longrepr = f"BPFSMITH_REQUIRE_KERNEL=1, but skipped: {_reason(report)}"
+    for marker in ("kernel", "browser"):
+        variable = f"BPFSMITH_REQUIRE_{marker.upper()}"
+        if report.skipped and not expected and item.get_closest_marker(marker) and os.environ.get(variable) == "1":
+            report.outcome = "failed"
+            report.longrepr = f"{variable}=1, but skipped: {_reason(report)}"
     return report
-
-
-def _kernel_is_required() -> bool:
-    return os.environ.get("BPFSMITH_REQUIRE_KERNEL") == "1"
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -19,10 +19,12 @@ from bpfsmith.appnet.ctext import fixed_header
 from bpfsmith.codegen.headers import INCLUDE_DIR, helpers_header
 from bpfsmith.repair.page import PAGES, page
 from bpfsmith.repair.table import KINDS
+from tools import public_api
 
 GENERATED: Mapping[Path, Callable[[], str]] = {
     INCLUDE_DIR / "bpfsmith" / "helpers.h": helpers_header,
     INCLUDE_DIR / "bpfsmith" / "fixed.h": fixed_header,
+    public_api.FILE: public_api.public_api,
     **{PAGES / f"{kind.id}.md": partial(page, kind) for kind in KINDS},
 }
 """Each generated file and what gives its text."""

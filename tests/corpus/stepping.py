@@ -16,11 +16,13 @@ from unittest.mock import patch
 from bpfsmith.appnet import core, facts, interpreter
 from bpfsmith.appnet.binding import Message, read_message
 from bpfsmith.appnet.correspond import layout_of, with_state
-from bpfsmith.appnet.lower import Sharing
-from bpfsmith.appnet.meaning import CLOCK, RANDOM, VEC_ITEMS, Layout, state_bytes, stride
+from bpfsmith.appnet.evaluation import CLOCK, RANDOM
+from bpfsmith.appnet.layout import VEC_ITEMS, Layout, state_bytes, stride
 from bpfsmith.appnet.numbers import FixedNumbers
 from bpfsmith.appnet.prove import ACTIONS
+from bpfsmith.appnet.rpcs import Remembered, arrives
 from bpfsmith.appnet.shapes import raw_bytes, size_of, value_of
+from bpfsmith.appnet.sharing import Sharing
 from bpfsmith.execution import HelperResult, RunInput
 from bpfsmith.gate.replay import run_in_kernel
 from bpfsmith.isa.program import Program
@@ -111,6 +113,11 @@ def decoded(element: core.Element, layout: Layout, maps: Mapping[str, Mapping[by
     return state
 
 
+def _entry(item: Remembered) -> bytes:
+    """What is remembered of an RPC, as the map has it."""
+    return item.until.to_bytes(8, "little") + item.decision.to_bytes(4, "little") + item.seen.to_bytes(4, "little") + item.parts
+
+
 # --- steps ------------------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class Course:
@@ -189,6 +196,8 @@ class Stepper:
             return dict(state)  # a precondition of the proof: what the kernel does then is nobody's business
         results = [HelperResult(RANDOM, word) for word in words] + [HelperResult(CLOCK, instant) for instant in clock]
         maps = encoded(self.element, self.program, self.layout, state)
+        if self.layout.rpcs is not None:
+            maps[self.layout.rpcs.name] = {key: _entry(item) for key, item in state.get(self.memory, {}).items()}
         done = run_in_kernel(self.program, self.obj, RunInput(packet, {}, maps, tuple(results)))
         assert done is not None, "the kernel rejects the program"
         actions = ACTIONS[for_section(self.program.section).name]
@@ -199,6 +208,9 @@ class Stepper:
         assert done.return_value == (actions.forward if meant.forwarded else refused), said
         found = decoded(self.element, self.layout, done.maps)
         assert found == {name: meant.state[name] for name in found}, said
+        if self.layout.rpcs is not None:
+            remembered = {key: _entry(item) for key, item in meant.state.get(self.memory, {}).items()}
+            assert done.maps[self.layout.rpcs.name] == remembered, said
         assert (done.calls.get(RANDOM, 0), done.calls.get(CLOCK, 0)) == (meant.draws, meant.clocks), said
         if replies and binding is not None and binding.reply is not None:
             turned = packet[6:12] + packet[:6] + packet[12:26] + packet[30:34] + packet[26:30] + packet[36:38] + packet[34:36]
@@ -216,8 +228,47 @@ class Stepper:
             assert done.packet == packet, said
         return dict(meant.state)
 
+    @property
+    def memory(self) -> str:
+        """Where in the state of a walk the RPCs of this body are remembered."""
+        return f"RPCs of {self.body}"
+
+    def _of_several(
+        self, state: Mapping[str, Any], words: list[int], clock: list[int], packet: bytes
+    ) -> interpreter.StepResult:
+        """A packet of an RPC that takes several: what `rpcs` says, with the interpreter as the one who decides."""
+        binding, done, memory = self.element.binding, [], state.get(self.memory, {})
+        assert binding is not None
+        statements = self.element.body(self.body)
+        readings = iter(clock)
+
+        def decide(message: Message) -> bool:
+            if self.ahead:
+                result = run_ahead(self.element, self.body, state, words, list(readings), message)
+            else:
+                result = interpreter.run(self.element, self.body, state, iter(words), readings, NUMBERS, message)
+            done.append(result)
+            return result.forwarded
+
+        read: list[int] = []
+
+        def now() -> int:
+            read.append(next(readings))
+            return read[-1]
+
+        names = facts.fields_read(statements) | facts.fields_set(statements)
+        fate = arrives(binding, self.body, packet, names, memory, now, decide)
+        if fate is None:
+            return interpreter.StepResult(True, None, dict(state), 0, 0)
+        if done:
+            (result,) = done
+            return replace(result, state={**result.state, self.memory: fate.memory}, clocks=result.clocks + len(read))
+        return interpreter.StepResult(fate.forwarded, None, {**state, self.memory: fate.memory}, 0, len(read))
+
     def _meant(self, state: Mapping[str, Any], words: list[int], clock: list[int], packet: bytes) -> interpreter.StepResult:
         binding, message = self.element.binding, None
+        if self.layout.rpcs is not None:
+            return self._of_several(state, words, clock, packet)
         if binding is not None and self.body != "init":
             statements = self.element.body(self.body)
             names = facts.fields_read(statements) | facts.fields_set(statements)

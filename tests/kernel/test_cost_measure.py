@@ -62,7 +62,7 @@ def planted(turns: dict[str, int]) -> Experiment:
 def _timed(name: str, accepted: Accepted) -> Action:
     from bpfsmith.cost.bench import FRAME, wall_ns
 
-    return lambda: {name: wall_ns(accepted, FRAME, 100)}
+    return lambda: {name: wall_ns([accepted], FRAME, 100)}
 
 
 def test_15_percent_are_found_and_nothing_is_not() -> None:
@@ -125,7 +125,7 @@ def test_a_program_that_times_itself_says_how_long_it_took() -> None:
     with Bench() as bench, ExitStack() as stack:
         loaded = bench.load(stack, "helpers.bpf.c", ["ktime_get_ns"])
         started = time.perf_counter_ns()
-        took = run_ns(loaded.programs["ktime_get_ns"], tries=1)
+        took = run_ns(loaded.copies["ktime_get_ns"], tries=1)
         assert 512 < took < time.perf_counter_ns() - started
 
 

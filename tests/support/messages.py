@@ -6,21 +6,34 @@ import random
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.binding import Binding, Field, payload
-from bpfsmith.packet.build import udp_packet
+from bpfsmith.packet.build import DEFAULT_ROUTE, Route, tcp_packet, udp_packet
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
 
 
-def packet(binding: Binding, body: str, data: bytes) -> bytes:
-    """`data` as the payload of a request or a response."""
+ROUTES = {4: DEFAULT_ROUTE, 6: Route("2001:db8::1", "2001:db8::2")}
+
+
+def packet(binding: Binding, body: str, data: bytes, options: bytes = b"", seq: int = 1) -> bytes:
+    """`data` as the payload of a request or a response; a TCP segment with these options, a multiple of 4 bytes."""
     ports = {"req": (40000, binding.port), "resp": (binding.port, 40000)}[body]
-    return udp_packet(data, sport=ports[0], dport=ports[1])
+    route = ROUTES[binding.envelope.version]
+    if binding.envelope.transport == "udp":
+        return udp_packet(data, sport=ports[0], dport=ports[1], route=route)
+    made = bytearray(tcp_packet(options + data, sport=ports[0], dport=ports[1], seq=seq, route=route))
+    made[binding.envelope.data_offset] += len(options) << 2  # in words, in the upper half of the byte
+    return bytes(made)
 
 
 def some_packet(element: core.Element, binding: Binding, body: str, source: random.Random) -> bytes:
     """Mostly a message whose fields hold what the element compares with, else something that is nearly one."""
     values = {item.name: _some(item, element, source) for item in binding.fields[body] if item.kind != "skip"}
     data = payload(binding, body, values)
+    if binding.packets is not None and binding.packets.part:
+        index, head, part = source.randrange(4), binding.header_size, binding.packets.part
+        values[binding.packets.number] = (binding.packets.first + index) % 256
+        data = payload(binding, body, values)
+        data = data[:head] + data[head + index * part : head + (index + 1) * part]
     match source.randrange(12):
         case 0:
             data = data[: source.randrange(len(data) + 1)]
@@ -30,12 +43,15 @@ def some_packet(element: core.Element, binding: Binding, body: str, source: rand
             data = source.randbytes(len(data))
         case _:
             pass
-    made = bytearray(packet(binding, body, data))
+    options = b"\1" * source.choice([0, 0, 4, 12, 40]) if binding.envelope.transport == "tcp" else b""
+    made = bytearray(packet(binding, body, data, options, source.randrange(1, 4)))
     match source.randrange(16):
         case 0:
             made[source.randrange(12, len(made))] ^= 1 << source.randrange(8)
         case 1:
-            made = made[: max(34, source.randrange(len(made)))]  # the kernel runs no skb with less than an IP header
+            made = made[
+                : max(binding.envelope.l4, source.randrange(len(made)))
+            ]  # the kernel runs no skb with less than an IP header
         case _:
             pass
     return bytes(made)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.appnet import core, facts, syntax
-from bpfsmith.appnet.binding import placed
 from bpfsmith.appnet.expressions import Expressions
 from bpfsmith.appnet.findings import Findings, did_you_mean
 from bpfsmith.appnet.numeric import coerce, described, settled
@@ -161,11 +160,21 @@ class Body:
         if found is None:
             return []
         assert self.expressions.binding is not None
-        fixed = placed(self.expressions.binding.fields[self.kind]).fixed
+        binding = self.expressions.binding
+        if binding.packets is not None:
+            notes = ("a packet that is sent again follows what was decided, and would go on unchanged",)
+            message = f"`{found.name}` is rewritten, and RPCs take several packets"
+            self.findings.error(
+                "unsupported-payload", message, call.span, notes=notes, help="leave [packets] out of the binding"
+            )
+            return []
+        fixed = binding.placed(binding.fields[self.kind]).fixed
         if found not in [item for item, _ in fixed]:
             notes = (
                 "a value of another length would move what lies behind it"
                 if not found.fixed
+                else "the headers before it have options of any length"
+                if binding.envelope.slides
                 else "it stands behind a field of varying length",
             )
             message = f"`{found.name}` has no fixed place and size in the message, and is not rewritten"

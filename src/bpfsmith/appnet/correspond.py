@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.meaning import Layout, state_bytes
+from bpfsmith.appnet.layout import Layout, rpcs_apart, state_bytes
 from bpfsmith.appnet.names import naming
 from bpfsmith.appnet.shapes import size_of
 from bpfsmith.diagnostic import Diagnostic, InputError
@@ -90,7 +90,14 @@ def layout_of(
             if section == place.map and offset < place.offset + state_bytes(item) and place.offset < offset + sizes[other]:
                 return f"{other} and {item.name} would share bytes of {section}"
         scalars[item.name] = (place.map, place.offset)
-    return Layout(scalars, maps, program.maps)
+    rpcs = rpcs_apart(element, body)
+    if rpcs is not None:
+        found = _map(program, c_name.fresh(rpcs.name))
+        if found is None or (found.type, found.key_size, found.value_size) != (rpcs.type, rpcs.key_size, rpcs.value_size):
+            words = f"an LRU hash of {rpcs.key_size} and {rpcs.value_size} bytes"
+            return f"the program has no map {rpcs.name}, {words}, to remember RPCs of several packets"
+        rpcs = found
+    return Layout(scalars, maps, program.maps, rpcs)
 
 
 def with_state(program: Program, obj: Object | None, element: core.Element) -> Program:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from bpfsmith.appnet import core
 from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, UINT, Type
-from bpfsmith.appnet.meaning import stride
+from bpfsmith.appnet.layout import stride
 from bpfsmith.appnet.shapes import offsets, size_of, text_bytes
+from bpfsmith.appnet.writer import number
 
 C_TYPES = {INT: "__s32", UINT: "__u32", FLOAT: "__u64", INSTANT: "__u64", BOOL: "_Bool"}
 MEMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -100,3 +101,29 @@ def vec_members(item: core.State, kind: str) -> list[str]:
         f"\t\t{kind} value __attribute__((aligned(8)));",
         f"\t}} items[{item.max_entries}];",
     ]
+
+
+def initial_text(item: core.State, raw: int) -> str:
+    """What initialises the C variable of a scalar, whose memory is to hold `raw`."""
+    if item.type.name == "string":
+        constant = core.Const(raw.to_bytes(size_of(item.type), "little")[1:][: raw & 0xFF], item.type, item.span)
+        return f" = {{ .words = {{ {', '.join(words(constant))} }} }}"
+    if item.type.name == "Pair":
+        return f" = {_initial_pair(item.type, raw.to_bytes(size_of(item.type), 'little'))}"
+    if item.type == INT:
+        return f" = {raw - (1 << 32) if raw >> 31 else raw}"
+    return f" = {number(raw, 64 if item.type in (FLOAT, INSTANT) else 32)}"
+
+
+def _initial_pair(kind: Type, raw: bytes) -> str:
+    parts = []
+    for index, (at, part) in enumerate(zip(offsets(kind), kind.args, strict=True)):
+        inner = raw[at : at + size_of(part)]
+        if part.name == "Pair":
+            text = _initial_pair(part, inner)
+        elif part.name == "string":
+            text = f"{{ .words = {{ {', '.join(words(core.Const(inner[1 : 1 + inner[0]], part, core.NOWHERE)))} }} }}"
+        else:
+            text = str(int.from_bytes(inner, "little", signed=part == INT)) + ("ULL" if size_of(part) == 8 else "")
+        parts.append(f".{member(index)} = {text}")
+    return f"{{ {', '.join(parts)} }}"

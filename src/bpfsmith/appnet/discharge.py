@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpfsmith.appnet import core, facts, meaning
+from bpfsmith.appnet.evaluation import Actions, Plan, Watch
+from bpfsmith.appnet.layout import layout_apart
 from bpfsmith.diagnostic import Diagnostic, InputError, Label
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
@@ -39,12 +41,10 @@ def discharged(element: core.Element) -> core.Element:
 
 def _never_zero(element: core.Element, body: str) -> set[Span]:
     t = Terms()
-    traps: list[meaning.Trap] = []
-    step = meaning.behaviour(
-        t, element, meaning.layout_apart(element), meaning.Plan(), meaning.Actions(0, 1), body, traps=traps
-    )
+    watch = Watch()
+    step = meaning.behaviour(t, element, layout_apart(element, body), Plan(), Actions(0, 1), body, watch=watch)
     out: set[Span] = set()
-    for trap in traps:
+    for trap in watch.traps:
         if _is_zero(trap.expr.right) or (body == "init" and trap.condition is t.true):
             raise InputError(_always_zero(trap.expr, body))
         if isinstance(satisfiable(light(t, [*step.preconditions, trap.condition]), _LIMITS), Unsatisfiable):

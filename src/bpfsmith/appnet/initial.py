@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from bpfsmith.appnet import core, facts, fixed, meaning
+from bpfsmith.appnet.evaluation import Actions, Plan
+from bpfsmith.appnet.layout import layout_apart
 from bpfsmith.appnet.shapes import size_of, text_bytes
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -19,10 +21,8 @@ def initial_values(element: core.Element) -> dict[str, int] | None:
         return None
     t = Terms()
     scalars = [item for item in element.state if item.type.name not in ("Map", "Vec")]
-    layout = meaning.layout_apart(element)
-    after = (
-        meaning.behaviour(t, element, layout, meaning.Plan(), meaning.Actions(0, 0), "init").data["state"] if scalars else None
-    )
+    layout = layout_apart(element)
+    after = meaning.behaviour(t, element, layout, Plan(), Actions(0, 0), "init").data["state"] if scalars else None
     constants = facts.constants(element)
     out = {}
     for item in scalars:

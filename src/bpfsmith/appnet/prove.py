@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bpfsmith.appnet import core, facts, meaning
-from bpfsmith.appnet.arrivals import read_terms
+from bpfsmith.appnet import core, facts, meaning, sequences
 from bpfsmith.appnet.correspond import Place, layout_of, with_state
+from bpfsmith.appnet.evaluation import CLOCK, RANDOM, Actions, Plan, Watch
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.meaning import CLOCK, RANDOM, Actions, Plan
+from bpfsmith.appnet.layout import Layout, state_bytes
 from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object
 from bpfsmith.packet.build import udp_packet
-from bpfsmith.semantics.atomicity import only_counted
+from bpfsmith.semantics.atomicity import lost_atomicity, only_counted
 from bpfsmith.semantics.behaviour import Behaviour, of_program
 from bpfsmith.semantics.cut import light
 from bpfsmith.semantics.equiv import Setting, equiv
@@ -23,11 +23,11 @@ from bpfsmith.semantics.naming import Names
 from bpfsmith.semantics.solver import Limits, Unsatisfiable, satisfiable
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
-from bpfsmith.semantics.verdict import Unknown, Verdict
+from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 
 ACTIONS = {
     "BPF_PROG_TYPE_XDP": Actions(forward=2, abort=1, reply=3),  # XDP_PASS, XDP_DROP, XDP_TX
-    "BPF_PROG_TYPE_SCHED_CLS": Actions(forward=0, abort=2),  # TC_ACT_OK, TC_ACT_SHOT
+    "BPF_PROG_TYPE_SCHED_CLS": Actions(forward=0, abort=2, whole=True),  # TC_ACT_OK, TC_ACT_SHOT
     "BPF_PROG_TYPE_SYSCALL": Actions(forward=0, abort=0),  # init: its result says nothing
 }
 
@@ -69,18 +69,21 @@ def prove(
     t = Terms()
     changed = facts.written(element.body(body))
     never_full = frozenset(spec.name for name, spec in layout.maps.items() if name in changed)
+    if layout.rpcs is not None:
+        never_full |= {layout.rpcs.name}
     try:
         candidate = of_program(t, program, "candidate", never_full)
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
-    reference = meaning.behaviour(t, element, layout, Plan(), actions, body)
+    watch = Watch()
+    reference = meaning.behaviour(t, element, layout, Plan(), actions, body, watch=watch)
     told = [started] if started else []
     if reference.elsewhere:
         told.append("the other step, proved apart, guards what both touch in the same way: by the lock, or by atomic additions")
     if element.binding is not None and for_section(program.section).name == "BPF_PROG_TYPE_SCHED_CLS":
         told.append("messages lie in the linear part of their skb; one that does not is not read")
     candidate = replace(candidate, assumptions=(*candidate.assumptions, *told))
-    ahead = _drawn_ahead(t, element, body, reference, candidate)
+    ahead = _drawn_ahead(t, element, body, reference, candidate, watch)
     if ahead:
         reference = meaning.behaviour(t, element, layout, Plan(ahead), actions, body)
         candidate = replace(candidate, calls={name: count for name, count in candidate.calls.items() if name not in ahead})
@@ -89,6 +92,8 @@ def prove(
     reference = replace(
         reference, concedes_atomicity=_conceded(element, reference.concedes_atomicity, kept, _added(candidate, layout))
     )
+    if layout.rpcs is not None:
+        reference = _conceding_rpcs(t, reference, candidate, layout.rpcs.name)
     replayer = kernel_replayer(program, obj) if replay else None
     usual = _usual_state(program, layout)
 
@@ -102,10 +107,27 @@ def prove(
 
     named = over_names if facts.long_arithmetic(element.body(body)) else None
     interpreted = interpreter_replayer(None, program) if replay else None
-    return equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
+    verdict = equiv(t, reference, candidate, Setting(limits, replayer, interpreted, udp_packet(b"request"), usual, named))
+    if layout.rpcs is None or not isinstance(verdict, Equal):
+        return verdict
+    missing = sequences.gap(t, reference, layout, actions, watch)
+    if missing is not None:
+        return Unknown("packet-sequence", f"not shown of RPCs that take several packets: {missing}")
+    return replace(verdict, evidence=(*verdict.evidence, sequences.EVIDENCE))
 
 
-def _added(candidate: Behaviour, layout: meaning.Layout) -> set[str]:
+def _conceding_rpcs(t: Terms, reference: Behaviour, candidate: Behaviour, rpcs: str) -> Behaviour:
+    """What is remembered of an RPC is read before the step and written behind it, and the step is one whole beside that."""
+    rest = replace(candidate, accesses=tuple(item for item in candidate.accesses if item.place != rpcs))
+    if not reference.concedes_atomicity and lost_atomicity(t, rest, reference.elsewhere) is not None:
+        return reference
+    words = (
+        f"the packets of one RPC come one at a time: two that meet on two CPUs may both find nothing in {rpcs}, and both decide"
+    )
+    return replace(reference, concedes_atomicity="; ".join(filter(None, (reference.concedes_atomicity, words))))
+
+
+def _added(candidate: Behaviour, layout: Layout) -> set[str]:
     """The scalars that a program touches by indivisible additions only."""
     out = set()
     for name, (section, offset) in layout.scalars.items():
@@ -131,7 +153,7 @@ def _conceded(element: core.Element, words: str, kept: set[str], added: set[str]
     )
 
 
-def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: meaning.Layout) -> str:
+def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout: Layout) -> str:
     """A scalar that the object does not start as init() leaves it, in a sentence; "" when there is none."""
     specs = {spec.name: spec for spec in layout.specs}
     for item in element.state:
@@ -141,7 +163,7 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
         image = specs[section].initial
         if image is None:
             return f"{section} has no initial bytes to hold what init() sets {item.name} to"
-        size = 4 if item.type.name == "Vec" else meaning.state_bytes(item)
+        size = 4 if item.type.name == "Vec" else state_bytes(item)
         found = int.from_bytes(image[offset : offset + size], "little")
         wanted = values.get(item.name, 0)
         if found != wanted:
@@ -149,22 +171,23 @@ def _wrong_start(element: core.Element, values: Mapping[str, int] | None, layout
     return ""
 
 
-def _drawn_ahead(t: Terms, element: core.Element, body: str, reference: Behaviour, candidate: Behaviour) -> frozenset[str]:
+def _drawn_ahead(
+    t: Terms, element: core.Element, body: str, reference: Behaviour, candidate: Behaviour, watch: Watch
+) -> frozenset[str]:
     """The helpers that the candidate calls once for each place in the text for every message, where the meaning calls them as
-    the path has it. What it draws for packets that are no messages is never used."""
-    is_message = t.true
-    if element.binding is not None and body != "init":
-        arrival = read_terms(t, element.binding, body, element.body(body))
-        is_message = t.all_of(arrival.ours, arrival.readable)
+    the path has it. What it draws for packets for which the body does not run is never used."""
+    begins = t.true if watch.begins is None else watch.begins
     expressions = list(facts.expressions(element.body(body)))
     out = set()
     for helper, kind in ((RANDOM, core.Draw), (CLOCK, core.Clock)):
         places = sum(isinstance(expr, kind) for expr in expressions)
+        if places and helper == CLOCK and watch.rpc is not None:
+            places += 1  # what is remembered of RPCs has an end
         count = candidate.calls.get(helper)
         if count is None or not places or reference.calls.get(helper) is count:
             continue
         other = t.negate(t.eq(16, count, t.const(16, places)))
-        if isinstance(satisfiable(light(t, [is_message, other]), _QUICK), Unsatisfiable):
+        if isinstance(satisfiable(light(t, [begins, other]), _QUICK), Unsatisfiable):
             out.add(helper)
     return frozenset(out)
 
@@ -172,7 +195,7 @@ def _drawn_ahead(t: Terms, element: core.Element, body: str, reference: Behaviou
 _QUICK = Limits(bitwuzla_steps=5_000, solver="bitwuzla")
 
 
-def _usual_state(program: Program, layout: meaning.Layout) -> dict[tuple[str, tuple[int, ...]], int]:
+def _usual_state(program: Program, layout: Layout) -> dict[tuple[str, tuple[int, ...]], int]:
     """The state as a fresh load makes it: what a believable counterexample starts from."""
     out: dict[tuple[str, tuple[int, ...]], int] = {}
     for section in {section for section, _ in layout.scalars.values()}:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, working
+from bpfsmith.cli.output import print_diagnostics, print_json, reported, working
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "check"
 HELP = "prove two programs equal, or show an input on which they differ"
 EXAMPLE = "bpfsmith check fault.appnet mine.bpf.c"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,13 @@ def run(args: argparse.Namespace) -> int:
         checked = check(args.reference, args.candidate, options.toolchain(args), places=places, limits=limits)
     print_diagnostics(checked.diagnostics, args.output_format)
     report = check_report(checked)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import check_page
+
+        return check_page(report, checked)
+
+    reported(args, report, page, (args.reference, args.candidate))
     if args.output_format == "json":
         print_json(report)
     else:

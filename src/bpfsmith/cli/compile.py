@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, working
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported, working
 
 if TYPE_CHECKING:
-    from bpfsmith.workflow.accepting import Judgement
+    from bpfsmith.page.model import Page
+    from bpfsmith.workflow.asking import ModelOptions
     from bpfsmith.workflow.compiling import Compiled
+    from bpfsmith.workflow.inputs import AppnetInput, Toolchain
 
 NAME = "compile"
 HELP = "turn an AppNet program into a proved .bpf.o"
 EXAMPLE = "bpfsmith compile fault.appnet -o fault.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_kernels(parser, "make what these kernels accept, by a lower -mcpu if need be")
     options.add_toolchain(parser)
     options.add_solver(parser)
+    options.add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.report import Outcome
     from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved, opened_appnet
     from bpfsmith.workflow.inputs import write_output
 
     toolchain = options.toolchain(args)
+    asking = options.model(args)
     opened = opened_appnet(args.programs, toolchain)
+    if asking is not None and asking.dry_run:
+        return _show_prompt(opened, toolchain, asking)
+    if asking is not None and args.kernel:
+        raise InputError(Diagnostic("bad-command", "--model and --kernel cannot be used together", help="leave one out"))
     limits, timed, optimized = options.limits(args), not args.no_timing, not args.no_optimize
     judgement = None
     with working(f"proving {opened.element.name}"):
@@ -54,7 +67,27 @@ def run(args: argparse.Namespace) -> int:
             compiled = compile_appnet(opened, toolchain, limits=limits, timed=timed, optimized=optimized)
     must_be_proved(compiled)
     report = judgement.added_to(compile_report(compiled)) if judgement else compile_report(compiled)
+    asked = None
+    if asking is not None and compiled.outcome is Outcome.EQUAL:
+        from bpfsmith.workflow.proposing import compile_with_model, model_compile_report
+
+        with progress() as say:
+            asked = compile_with_model(
+                opened, compiled, toolchain, asking, limits=limits, timed=timed, optimized=optimized, progress=say
+            )
+        compiled, report = asked.chosen, model_compile_report(asked, asking)
+    elif asking is not None:
+        from bpfsmith.workflow.asking import NOT_ASKED
+
+        report = replace(report, diagnostics=(*report.diagnostics, NOT_ASKED))
     print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import compile_page
+
+        return compile_page(report, compiled, toolchain)
+
+    reported(args, report, page, args.programs)
     written = None
     if compiled.outcome is Outcome.EQUAL or (compiled.outcome is Outcome.UNKNOWN and args.allow_unknown):
         suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
@@ -70,15 +103,28 @@ def run(args: argparse.Namespace) -> int:
     if args.output_format == "json":
         print_json(report)
     else:
-        print_compiled(compiled, judgement, args.output_format, written)
+        more = list(judgement.lines()) if judgement else []
+        if asked is not None and asking is not None:
+            from bpfsmith.workflow.proposing import model_compile_lines
+
+            more += model_compile_lines(asked, asking, args.output_format == "concise")
+        print_compiled(compiled, more, args.output_format, written)
     return report.verdict.exit_code
 
 
-def print_compiled(compiled: Compiled, judgement: Judgement | None, output_format: str, written: str | None) -> None:
+def _show_prompt(opened: AppnetInput, toolchain: Toolchain, asking: ModelOptions) -> int:
+    from bpfsmith.workflow.asking import said
+    from bpfsmith.workflow.proposing import compile_task
+
+    print(said(compile_task(opened, None, toolchain), asking).text)
+    return 0
+
+
+def print_compiled(compiled: Compiled, more: Sequence[str], output_format: str, written: str | None) -> None:
     from bpfsmith.report import Outcome
     from bpfsmith.workflow.text import compiled_lines
 
-    for line in (*compiled_lines(compiled, concise=output_format == "concise"), *(judgement.lines() if judgement else ())):
+    for line in (*compiled_lines(compiled, concise=output_format == "concise"), *more):
         print(line)
     why = (
         "the verifier does not accept it"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from bpfsmith.cli.output import print_json, progress
+from bpfsmith.cli.output import print_json, progress, reported
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "measure"
 HELP = "measure what hooks, maps and calls cost on this machine"
 EXAMPLE = "bpfsmith measure --table maps,user -o profile.json"
 TERMINAL = "-"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +68,13 @@ def run(args: argparse.Namespace) -> int:
     if file:
         write_output(file, picture(profile, file))
     report = profile_report(profile)
+
+    def page() -> Page:
+        from bpfsmith.page.measured import measure_page
+
+        return measure_page(report, profile)
+
+    reported(args, report, page)
     if args.output_format == "json":
         print_json(report)
     else:

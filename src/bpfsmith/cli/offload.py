@@ -6,11 +6,16 @@ import argparse
 import shlex
 import tempfile
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, progress
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "offload"
+HAS_PAGE = True
 HELP = "split a C server into a half in the kernel and a half in userspace, if that pays"
 EXAMPLE = "bpfsmith offload examples/servers/kv.c --measure 10000 --allow-unknown"
 
@@ -63,6 +68,13 @@ def run(args: argparse.Namespace) -> int:
         if written:
             offloading.copy_halves(built, Path(name))
     report = offload_report(done, found, advises=args.advise)
+
+    def page() -> Page:
+        from bpfsmith.page.measured import offload_page
+
+        return offload_page(report, done)
+
+    reported(args, report, page, args.files)
     if args.output_format == "json":
         print_json(report)
         return report.verdict.exit_code

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, working
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported, working
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "optimize"
 HELP = "make programs smaller and faster, every step proved"
 EXAMPLE = "bpfsmith optimize mine.bpf.o -o smaller.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
     options.add_kernels(parser, "keep what these kernels accept")
     options.add_toolchain(parser)
+    options.add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,10 +57,20 @@ def run(args: argparse.Namespace) -> int:
 
     if args.jobs < 1 or args.budget < 1:
         raise InputError(Diagnostic("bad-command", "--jobs and --budget are at least 1", help="see `bpfsmith optimize --help`"))
+    asking = options.model(args)
+    if asking is not None and (args.learn or args.kernel or args.program):
+        message = "--model cannot be used together with --learn, --kernel or --program"
+        raise InputError(Diagnostic("bad-command", message, help="leave one out"))
     if args.learn:
         return _learn(args)
     if args.file is None:
         raise InputError(Diagnostic("bad-command", "there is nothing to optimize", help="name an object, C or AppNet file"))
+    if asking is not None and asking.dry_run:
+        from bpfsmith.workflow.asking import said
+        from bpfsmith.workflow.proposing import optimize_task
+
+        print(said(optimize_task(args.file, options.toolchain(args)), asking).text)
+        return 0
     settings = Settings(
         objective=args.objective,
         budget=args.budget,
@@ -66,18 +82,37 @@ def run(args: argparse.Namespace) -> int:
     )
     with working(f"optimizing {args.file}") as status:
         update = getattr(status, "update", None)
-        progress = update if update is not None else lambda text: None
+        tell = update if update is not None else lambda text: None
         if args.kernel:
             from bpfsmith.workflow.accepting import optimize_for
             from bpfsmith.workflow.kernels import requested
 
-            done, judgement = optimize_for(requested(args.kernel), args.file, options.toolchain(args), settings, progress)
+            done, judgement = optimize_for(requested(args.kernel), args.file, options.toolchain(args), settings, tell)
         else:
-            done, judgement = optimize_file(args.file, options.toolchain(args), settings, progress), None
+            done, judgement = optimize_file(args.file, options.toolchain(args), settings, tell), None
     report = optimize_report(done, settings)
+    asked = None
+    if asking is not None:
+        from bpfsmith.workflow.optimizing import object_bytes
+        from bpfsmith.workflow.proposing import model_optimize_report, optimize_with_model
+
+        toolchain = options.toolchain(args)
+        with progress() as say:
+            data = object_bytes(args.file, toolchain)
+            asked = optimize_with_model(args.file, data, done, toolchain, settings, asking, say)
+        done, report = asked.chosen, model_optimize_report(asked, settings, asking)
+        print_diagnostics(report.diagnostics, args.output_format)
     if judgement is not None:
         report = judgement.added_to(report)
         print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import optimize_page
+        from bpfsmith.workflow.optimizing import object_bytes
+
+        return optimize_page(report, done, args.file, object_bytes(args.file, options.toolchain(args)))
+
+    reported(args, report, page, [args.file])
     written = None
     if report.verdict.exit_code == 0:
         written = args.output or f"{PurePath(args.file).name.split('.')[0]}.opt.bpf.o"
@@ -89,6 +124,11 @@ def run(args: argparse.Namespace) -> int:
             print(line)
         for line in judgement.lines() if judgement is not None else ():
             print(line)
+        if asked is not None and asking is not None:
+            from bpfsmith.workflow.proposing import model_optimize_lines
+
+            for line in model_optimize_lines(asked, asking, args.output_format == "concise"):
+                print(line)
         print(f"wrote       {written or 'nothing: not every kernel accepts it'}")
     return report.verdict.exit_code
 
@@ -110,5 +150,6 @@ def _learn(args: argparse.Namespace) -> int:
     else:
         found = report.details
         print(f"searched    {found['windows']} windows of {found['files']} files: {found['shorter']} have a shorter form")
+        print(f"generalised {found['generalised']} rules that hold for all numbers")
         print(f"cache       {found['rules']} rules in {found['cache']}")
     return report.verdict.exit_code

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from bpfsmith.cli.output import print_diagnostics, print_json, progress
+from bpfsmith.cli.output import print_diagnostics, print_json, progress, reported
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "pairs"
 HELP = "find entry/exit probes that belong together, and fuse them"
 EXAMPLE = "bpfsmith pairs tool.bpf.o --fuse -o fused.bpf.o"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--form",
         action="append",
         default=[],
-        choices=("session", "session+task-storage", "task-storage"),
+        choices=("reread-arguments", "session", "session+task-storage", "task-storage", "object-storage"),
         help="use this form only (may be repeated)",
     )
     parser.add_argument(
@@ -58,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
         else:
             report = find_report(args.files, args.kernel, say, uprobes=args.uprobes)
     print_diagnostics(report.diagnostics, args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.measured import pairs_page
+
+        return pairs_page(report, args.files)
+
+    reported(args, report, page, args.files)
     if args.output_format == "json":
         print_json(report)
     else:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json, working
+from bpfsmith.cli.output import print_diagnostics, print_json, reported, working
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "verify"
 HELP = "ask the kernel's verifier, and explain a rejection at your line"
 EXAMPLE = "bpfsmith verify mine.bpf.c"
+HAS_PAGE = True
 FORMATS = ("full", "concise", "json", "csv")
 
 
@@ -65,6 +70,13 @@ def run(args: argparse.Namespace) -> int:
             attach=args.attach,
         )
     print_diagnostics(report.diagnostics, "full" if args.output_format == "csv" else args.output_format)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import verify_page
+
+        return verify_page(report, args.files, options.toolchain(args))
+
+    reported(args, report, page, args.files)
     if args.save:
         save(report, args.save, args.files)
     if args.output_format == "json":

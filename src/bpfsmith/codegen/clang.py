@@ -31,12 +31,14 @@ _MESSAGE = re.compile(
 class Compiler:
     """A clang: the command line prefix that starts it, and the include directories it needs for kernel headers.
 
-    `fallbacks` are searched after those that the user's flags name.
+    `fallbacks` are searched after those that the user's flags name. Temporary directories are made in `scratch`, if that is
+    set.
     """
 
     command: tuple[str, ...]
     includes: tuple[str, ...]
     fallbacks: tuple[str, ...] = ()
+    scratch: str | None = None
 
     @classmethod
     def default(cls) -> Compiler:
@@ -66,7 +68,7 @@ class Compiler:
 
         `name` is what messages call C text. Raises InputError with clang's errors (`c-error`), each at its own line.
         """
-        with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="bpfsmith-", dir=self.scratch) as scratch:
             if isinstance(source, str):
                 path = Path(scratch) / Path(name).name
                 path.write_text(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import statistics
@@ -27,6 +28,9 @@ from bpfsmith.objfile.object import Object, read_object
 
 _FIRST = -20  # the highest priority of nice(2)
 PROGRAMS = Path(__file__).parent / "programs"
+COPIES = 5
+"""How often a program is loaded that is timed: the kernel puts each image at an offset of its own (kernel/bpf/core.c,
+bpf_jit_binary_pack_alloc), and by where its branches come to lie a small loop takes once or twice as long."""
 FRAME = bytes(12) + b"\x08\x00" + bytes(1486)
 """An all-zero frame of ethertype IPv4, 1500 bytes."""
 
@@ -75,14 +79,19 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Programs of one file that share their maps; `refused` says why others do not load here."""
+    """Programs of one file that share their maps; `refused` says why others do not load here. `copies` has each program as
+    often as it was asked for."""
 
-    programs: Mapping[str, Accepted]
+    copies: Mapping[str, tuple[Accepted, ...]]
     maps: MapSet
     refused: Mapping[str, str]
 
+    @property
+    def programs(self) -> Mapping[str, Accepted]:
+        return {name: copies[0] for name, copies in self.copies.items()}
+
     def fd(self, name: str) -> int:
-        return self.programs[name].fd
+        return self.copies[name][0].fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,7 @@ class Bench:
         *,
         flags: Sequence[str] = (),
         entries: Mapping[str, int] | None = None,
+        copies: int = 1,
     ) -> Loaded:
         """Programs of `file`, with the maps that they name; `entries` are other values of max_entries, by map."""
         obj = self.object(file, flags)
@@ -154,9 +164,9 @@ class Bench:
             if name in specs:
                 specs[name] = replace(specs[name], max_entries=count)
         maps = stack.enter_context(open_maps(specs.values(), obj=obj))
-        programs: dict[str, Accepted] = {}
+        accepted: dict[str, list[Accepted]] = {}
         refused: dict[str, str] = {}
-        for program in wanted:
+        for program in wanted * copies:
             try:
                 outcome = load(program, maps)
             except KernelError as error:
@@ -165,8 +175,8 @@ class Bench:
             if isinstance(outcome, Rejected):
                 refused[program.name] = f"this kernel refuses the program: {outcome.reason}"
             else:
-                programs[program.name] = stack.enter_context(outcome)
-        return Loaded(programs, maps, refused)
+                accepted.setdefault(program.name, []).append(stack.enter_context(outcome))
+        return Loaded({name: tuple(found) for name, found in accepted.items()}, maps, refused)
 
     def driver(
         self, stack: ExitStack, fds: Sequence[int] = (), *, inside: Namespace | None = None, own_copy: bool = False
@@ -215,24 +225,25 @@ class Bench:
         return out
 
 
-def run_ns(accepted: Accepted, frame: bytes = FRAME, tries: int = 5) -> float:
-    """What a program that times itself returns, the median of a few runs: neither what an interrupt adds nor a moment at which
-    the CPU ran faster than it mostly does."""
-    kind = accepted.program_type.name
+def run_ns(copies: Sequence[Accepted], frame: bytes = FRAME, tries: int = COPIES) -> float:
+    """What a program that times itself returns, the median of a few runs, of its copies in turn: neither what an interrupt
+    adds, nor a moment at which the CPU ran faster than it mostly does, nor a place that suits the program well or badly."""
+    kind = copies[0].program_type.name
     data = b"" if kind == "BPF_PROG_TYPE_RAW_TRACEPOINT" else frame
-    return statistics.median(syscall.prog_test_run(accepted.fd, data, data_out_size=0).return_value for _ in range(tries))
+    fds = itertools.islice(itertools.cycle(copy.fd for copy in copies), tries)
+    return statistics.median(syscall.prog_test_run(fd, data, data_out_size=0).return_value for fd in fds)
 
 
-def wall_ns(accepted: Accepted, frame: bytes, repeat: int, tries: int = 8) -> float:
-    """The mean time of `repeat` runs in one test run, the system call in it, the median of a few. Finer than the kernel's
-    whole ns.
+def wall_ns(copies: Sequence[Accepted], frame: bytes, repeat: int, tries: int = 8) -> float:
+    """The mean time of `repeat` runs in one test run, the system call in it, the median of a few tries, of the program's copies
+    in turn. Finer than the kernel's whole ns.
 
     Not for XDP, where more than one run begins and ends with a wait for RCU (bpf_dispatcher_change_prog).
     """
     times = []
-    for _ in range(tries):
+    for fd in itertools.islice(itertools.cycle(copy.fd for copy in copies), tries):
         started = time.perf_counter_ns()
-        syscall.prog_test_run(accepted.fd, frame, repeat=repeat)
+        syscall.prog_test_run(fd, frame, repeat=repeat)
         times.append(time.perf_counter_ns() - started)
     return statistics.median(times) / repeat
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from bpfsmith.cost.bench import Bench, cannot, wall_ns
+from bpfsmith.cost.bench import COPIES, Bench, cannot, wall_ns
 from bpfsmith.cost.experiment import Action
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
@@ -17,7 +17,6 @@ from bpfsmith.objfile.object import Object
 
 REPEAT, XDP_REPEAT = 2_000, 4_000
 """Runs in a test run: few, so that the machine's speed seldom changes within a sample; with XDP most of that is waiting."""
-_COPIES = 5
 _EMPTY = {"BPF_PROG_TYPE_XDP": "pass_xdp", "BPF_PROG_TYPE_SCHED_CLS": "pass_tcx", "BPF_PROG_TYPE_SOCKET_FILTER": "pass_socket"}
 """Programs of net.bpf.c that do nothing, by type: those whose test run repeats on a packet, and is timed."""
 
@@ -51,9 +50,9 @@ def side_by_side(
 
 
 def _loaded(stack: ExitStack, program: Program, maps: MapSet) -> list[Accepted]:
-    """The program, several times over: where its image happens to lie moves a small one by a ns."""
+    """The program, several times over."""
     copies = []
-    for _ in range(_COPIES):
+    for _ in range(COPIES):
         outcome = load(program, maps)
         if isinstance(outcome, Rejected):
             raise cannot(f"this kernel refuses {program.name}: {outcome.reason}")
@@ -64,4 +63,4 @@ def _loaded(stack: ExitStack, program: Program, maps: MapSet) -> list[Accepted]:
 def _timed(case: str, copies: Sequence[Accepted], packet: bytes) -> Action:
     if copies[0].program_type.name == "BPF_PROG_TYPE_XDP":  # see wall_ns
         return lambda: {case: statistics.median(testrun.run(copy, packet, XDP_REPEAT).duration_ns for copy in copies)}
-    return lambda: {case: statistics.median(wall_ns(copy, packet, REPEAT, tries=3) for copy in copies)}
+    return lambda: {case: wall_ns(copies, packet, REPEAT, tries=3 * COPIES)}

@@ -79,6 +79,12 @@ def _untyped(spec: MapSpec) -> MapSpec:
     return replace(spec, key_btf_id=0, value_btf_id=0, inner=_untyped(spec.inner) if spec.inner else None)
 
 
+def _shape(spec: MapSpec) -> tuple[object, ...]:
+    """What has to be the same of two maps that are taken for one."""
+    inside = _shape(spec.inner) if spec.inner is not None else ()
+    return spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, *inside
+
+
 EARLY_RUNS = 400
 """Random runs before the solvers are asked something long."""
 
@@ -117,7 +123,7 @@ def _proved(
         )
     for spec in candidate.maps:
         for other in reference.maps:
-            shapes = [(item.type, item.key_size, item.value_size, item.max_entries, item.flags) for item in (spec, other)]
+            shapes = [_shape(item) for item in (spec, other)]
             if spec.name == other.name and shapes[0] != shapes[1]:
                 return Unknown("map-correspondence", f"the map {spec.name} is not of one shape: {shapes[1]} and {shapes[0]}")
     for spec in candidate.maps:

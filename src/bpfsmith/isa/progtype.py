@@ -202,6 +202,21 @@ def for_section(section: str) -> ProgramType:
     )
 
 
+_OLD_PREFIXES = (
+    "socket", "classifier", "action", "xdp", "perf_event", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sockops",
+    "sk_skb", "sk_msg", "flow_dissector",
+)  # fmt: skip
+
+
+def section_before_libbpf_1(section: str) -> str:
+    """The section that libbpf before 1.0 took this one for: it looked at the beginning of the name only ("xdp_redirect" was
+    "xdp"; SEC_SLOPPY_PFX in tools/lib/bpf/libbpf.c of Linux 5.19). Sections that are known today come back as they are."""
+    name = section.removeprefix("?")
+    if name in _BY_SECTION or name.partition("/")[0] in _BY_SECTION:
+        return section
+    return next((prefix for prefix in _OLD_PREFIXES if name.startswith(prefix) and prefix in _BY_SECTION), section)
+
+
 def _prefix_note(prefixed: ProgramType | None) -> str:
     if prefixed is None:
         return "a section is a word such as xdp, tc or socket, or one with a target, as in kprobe/do_unlinkat"

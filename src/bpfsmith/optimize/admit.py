@@ -21,7 +21,7 @@ from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.context import FieldKind
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import Program, Subprogram
-from bpfsmith.isa.progtype import ProgramType, for_section
+from bpfsmith.isa.progtype import ProgramType, for_section, section_before_libbpf_1
 from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
@@ -31,7 +31,7 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.objfile.writer import NewCode, rewrite
 from bpfsmith.optimize.cache import usual
 from bpfsmith.optimize.effects import Surroundings
-from bpfsmith.optimize.improve import MAX_LEFT_OUT, Improved, improve, restricted
+from bpfsmith.optimize.improve import MAX_LEFT_OUT, Effort, Improved, improve, restricted
 from bpfsmith.optimize.ledger import Step
 from bpfsmith.optimize.parameters import parameters
 from bpfsmith.optimize.spread import Spread, here, processes
@@ -47,8 +47,8 @@ DEFAULT_BUDGET = 60
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`objective` is what must not get worse; `budget` seconds are given to the whole-program proof of each program; `programs`
-    names those to be optimised (empty: all)."""
+    """`objective` is what must not get worse; `budget` seconds are given to the search for steps in each function, and to the
+    whole-program proof of each program; `programs` names those to be optimised (empty: all)."""
 
     objective: str = "insns"
     budget: int = DEFAULT_BUDGET
@@ -59,6 +59,10 @@ class Settings:
     patience: int = MAX_LEFT_OUT  # steps without a proof that are looked for and left out
     atomics: bool = False  # a load, an addition and a store may become one atomic addition
     quick: bool = False  # for a caller that proves the whole and measures by itself: the verifier is asked, no more
+
+    @property
+    def effort(self) -> Effort:
+        return Effort(self.patience, None if self.quick else self.budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ Progress = Callable[[str], None]
 def optimize(data: bytes, path: str, settings: Settings, progress: Progress = lambda text: None) -> Optimized:
     """Optimises the programs of an object. InputError for what is no object, or has no program of a wanted name."""
     obj = read_object(data)
+    obj = replace(obj, programs=tuple(_usual(program) for program in obj.programs))
     programs = [obj.program(name) for name in settings.programs] if settings.programs else list(obj.programs)
     around = surroundings(obj, settings.cpu, settings.atomics)
     names = list(dict.fromkeys(name for program in programs for name in _functions_of(program)))
@@ -114,6 +119,11 @@ def optimize(data: bytes, path: str, settings: Settings, progress: Progress = la
     results = tuple(session.result(program, verdicts[program.name]) for program in programs)
     changes = {name: item.code for name, item in session.improved.items() if item.code is not None}
     return Optimized(rewrite(data, changes, path), results, session.improved)
+
+
+def _usual(program: Program) -> Program:
+    """The program in a section of today's libbpf, so that it can be loaded and proved; the object keeps the name it has."""
+    return replace(program, section=section_before_libbpf_1(program.section))
 
 
 def surroundings(obj: Object, cpu: int = 3, atomics: bool = False) -> dict[str, Surroundings]:
@@ -157,7 +167,7 @@ def _improve_all(
     obj: Object, names: list[str], around: Mapping[str, Surroundings], settings: Settings, progress: Progress
 ) -> dict[str, Improved]:
     done: dict[str, Improved] = {}
-    work = [(obj.functions[name], around[name], settings.patience) for name in names]
+    work = [(obj.functions[name], around[name], settings.effort) for name in names]
     for name, (result, found) in zip(names, processes(settings.jobs)(_improve_one, work), strict=True):
         done[name] = result
         usual().fresh.update(found)
@@ -165,7 +175,7 @@ def _improve_all(
     return done
 
 
-def _improve_one(work: tuple[Function, Surroundings, int]) -> tuple[Improved, dict[str, str]]:
+def _improve_one(work: tuple[Function, Surroundings, Effort]) -> tuple[Improved, dict[str, str]]:
     """The function, and what was found by search in this process, which may be a child."""
     return improve(*work), dict(usual().fresh)
 
@@ -174,7 +184,7 @@ def learn(data: bytes, cpu: int, spread: Spread = here) -> dict[str, str]:
     """What searches over the windows of an object find, without writing one: window -> shorter form."""
     obj = read_object(data)
     around = surroundings(obj, cpu)
-    work = [(function, around[name], MAX_LEFT_OUT) for name, function in obj.functions.items() if not function.problems]
+    work = [(function, around[name], Effort()) for name, function in obj.functions.items() if not function.problems]
     found: dict[str, str] = {}
     for _, fresh in spread(_improve_one, work):
         found.update(fresh)
@@ -259,7 +269,7 @@ class _Session:
             # This function changed, those not looked at yet as they came.
             later = {other: None for other in original if other not in (name, *self._before(program, name))}
             judge = partial(self._accepted_with, program, later, name)
-            self.improved[name] = restricted(self.improved[name], self.around[name], judge, "verifier")
+            self.improved[name] = restricted(self.improved[name], self.around[name], judge, "verifier", self.settings.effort)
         if not self.accepted(program):
             self.give_up(program, "the verifier accepts no combination")
 
@@ -283,38 +293,54 @@ class _Session:
             self.give_up(program, "the engine finds a difference")
 
     def settle_objective(self, program: Program) -> None:
-        """A program that got worse under the objective stays as it was."""
+        """A program that got worse under the objective loses the steps that are to blame, or stays as it was."""
         if self.settings.objective == "insns" or self.judged.get(program.name) != "accepted":
             return
-        timed = self.settings.objective == "ns"
-        before, after = self._measured(program, self.candidate(program), timed)
-        worse = {
-            "jited": (after.jited_bytes or 0) > (before.jited_bytes or 0),
-            "verifier": (after.processed_insns or 0, after.states or 0) > (before.processed_insns or 0, before.states or 0),
-            "ns": (after.run_ns or 0) - (before.run_ns or 0) > max(after.run_spread_ns or 0, before.run_spread_ns or 0),
-        }
-        if worse[self.settings.objective]:
-            self.notes.setdefault(program.name, []).append(
-                f"worse under the objective {self.settings.objective}: left as it was"
-            )
-            self.give_up(program, f"worse under the objective {self.settings.objective}")
+        words = f"worse under the objective {self.settings.objective}"
+        for name in _functions_of(program):
+            if not self._is_worse(program):
+                return
+            later: dict[str, NewCode | None] = dict.fromkeys(set(_functions_of(program)) - {name, *self._before(program, name)})
+            judge = partial(self._is_no_worse_with, program, later, name)
+            self.improved[name] = restricted(self.improved[name], self.around[name], judge, words, self.settings.effort)
+        if self._is_worse(program):
+            self.notes.setdefault(program.name, []).append(f"{words}: left as it was")
+            self.give_up(program, words)
+
+    def _is_no_worse_with(self, program: Program, other: Mapping[str, NewCode | None], name: str, code: NewCode) -> bool:
+        whole = {**other, name: code}
+        return self.accepted(program, whole) and not self._is_worse(program, whole)
+
+    def _is_worse(self, program: Program, other: Mapping[str, NewCode | None] | None = None) -> bool:
+        before, after = self._measured(program, self.settings.objective == "ns", other)
+        match self.settings.objective:
+            case "jited":
+                return (after.jited_bytes or 0) > (before.jited_bytes or 0)
+            case "verifier":
+                return (after.processed_insns or 0, after.states or 0) > (before.processed_insns or 0, before.states or 0)
+            case "ns":
+                return (after.run_ns or 0) - (before.run_ns or 0) > max(after.run_spread_ns or 0, before.run_spread_ns or 0)
+            case _:
+                return False
 
     def result(self, program: Program, verdict: Verdict) -> ProgramResult:
-        candidate = self.candidate(program)
         functions = tuple(self.improved[name] for name in _functions_of(program))
-        before, after = self._measured(program, candidate, self.settings.timed)
+        before, after = self._measured(program, self.settings.timed)
         return ProgramResult(
             before, after, verdict, functions, self.judged.get(program.name, ""), tuple(self.notes.get(program.name, ()))
         )
 
-    def _measured(self, program: Program, candidate: Program, timed: bool) -> tuple[ProgramReport, ProgramReport]:
+    def _measured(
+        self, program: Program, timed: bool, other: Mapping[str, NewCode | None] | None = None
+    ) -> tuple[ProgramReport, ProgramReport]:
         """Counts of both, and times of both measured in the same rounds, on a UDP packet."""
+        candidate = self.candidate(program, other)
         if self.judged.get(program.name) != "accepted" or self.settings.quick:
             before, after = (ProgramReport(item.name, item.section, insn_count(item)) for item in (program, candidate))
             return before, after
         with (
             open_maps(program, obj=self.obj) as maps,
-            open_maps(program, obj=self.object_of(program)) as others,
+            open_maps(program, obj=self.object_of(program, other)) as others,
             load(program, maps) as first,
             load(candidate, others) as second,
         ):

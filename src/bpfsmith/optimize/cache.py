@@ -1,7 +1,8 @@
 """What searches have found, so that the next program gets it at once: an SQLite file of windows and their shorter forms.
 
-A search gives the same answer every time, so a cache changes how long a run takes and nothing else. Three layers: what this
-process has found, the user's file (read and written), and the one that ships with the package (read only).
+Beside windows it holds rules that were made of them (`generalise`), under their first part: a window that one of them fits is
+not searched for, and what it gives is proved for all numbers. Three layers: what this process has found, the user's file (read
+and written), and the one that ships with the package (read only).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from bpfsmith.optimize.generalise import generalised
+from bpfsmith.optimize.rules import Pattern, Rule, applied, read
 from bpfsmith.optimize.search import shorter
 from bpfsmith.optimize.steps import Step, Window
 
@@ -20,6 +23,8 @@ SHIPPED = Path(__file__).parent / "rules.sqlite3"
 _SCHEMA = "CREATE TABLE IF NOT EXISTS rules (window TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID"
 NOTHING = "-"
 """In the place of a found sequence: the search was made, and there is none."""
+_RULE = "rule"
+"""What the keys of rules start with; those of windows start with a number."""
 
 
 def user_file() -> Path:
@@ -34,6 +39,7 @@ class RuleCache:
     known: Mapping[str, str]
     fresh: dict[str, str] = field(default_factory=dict)
     searches: bool = True  # False: an ablation, which finds nothing
+    _rules: dict[int, list[Pattern]] | None = None  # by the number of their steps
 
     def shorter(self, window: Window) -> tuple[Step, ...] | None:
         """A proved shorter form, or None."""
@@ -41,9 +47,71 @@ class RuleCache:
             return None
         key = window.key
         text = self.fresh.get(key) or self.known.get(key)
-        if text is None:
-            text = self.fresh[key] = _encoded(shorter(window))
-        return _decoded(text)
+        if text is not None:
+            return _decoded(text)
+        for pattern in self.rules().get(len(window.steps), ()):
+            steps = applied(pattern, window)
+            if steps is not None:
+                return steps
+        found = shorter(window)
+        self.fresh[key] = _encoded(found)
+        if found is not None:
+            self.learn(window, found)
+        return found
+
+    def rules(self) -> dict[int, list[Pattern]]:
+        """The learnt rules, by the number of steps that they take the place of."""
+        if self._rules is None:
+            self._rules = {}
+            for key, after in sorted((*self.known.items(), *self.fresh.items())):
+                if key.startswith(_RULE):
+                    self._add(_rule(key, after))
+        return self._rules
+
+    def learn(self, window: Window, found: tuple[Step, ...]) -> Rule | None:
+        """Makes a rule of what was found for a window, if there is one and no other rule gives that already."""
+        if any(applied(pattern, window) == found for pattern in self.rules().get(len(window.steps), ())):
+            return None
+        rule = generalised(window, found)
+        if rule is not None:
+            self.fresh[_rule_key(rule)] = rule.after or "="
+            self._add(rule)
+        return rule
+
+    def generalise(self) -> int:
+        """Makes rules of all windows that are known to have a shorter form; how many are new."""
+        self._rules = None  # those of other processes have come in
+        windows = [item for item in sorted({**self.known, **self.fresh}.items()) if is_window(item[0])]
+        count = 0
+        for key, text in windows:
+            found = _decoded(text)
+            count += found is not None and self.learn(_window(key), found) is not None
+        return count
+
+    def _add(self, rule: Rule) -> None:
+        pattern = read(rule)
+        assert self._rules is not None
+        self._rules.setdefault(len(pattern.before), []).append(pattern)
+
+
+def _rule_key(rule: Rule) -> str:
+    return "\t".join((_RULE, rule.before, rule.when, ",".join(map(str, rule.zeros)), str(rule.cpu)))
+
+
+def is_window(key: str) -> bool:
+    """Is this the key of a window, not of a rule?"""
+    return not key.startswith(_RULE)
+
+
+def _window(key: str) -> Window:
+    cpu, zeros, output, steps = key.split("|")
+    return Window(_decoded(steps) or (), tuple(int(item) for item in zeros.split(",") if item), int(output), int(cpu))
+
+
+def _rule(key: str, after: str) -> Rule:
+    _, before, when, zeros, cpu = key.split("\t")
+    known = tuple(int(item) for item in zeros.split(",") if item)
+    return Rule("learnt", before, "" if after == "=" else after, "", when, known, int(cpu))
 
 
 def opened(*files: Path) -> RuleCache:

@@ -89,7 +89,7 @@ def call(m: Memory, s: State, node: Node, around: Surroundings, events: list[Eve
     ):
         key = _bytes_read(m, s, reads)
         if len(key) == 4:
-            clobber(s, t.app(f"lookup:{where}#array", 64, *key))
+            clobber(s, t.app(f"lookup:{where}#array:{around.maps[where].max_entries}", 64, *key))
             return
     seen = _bytes_read(m, s, reads)
     m.event(s, events, ("call", name, *given, *seen))

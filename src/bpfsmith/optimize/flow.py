@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings
-from bpfsmith.optimize.facts import Facts, known
+from bpfsmith.optimize.facts import Facts, extent, indexed, known, of_entry
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.state import VERSIONS, Event, State, TooHard
 from bpfsmith.optimize.values import Values
@@ -23,6 +23,9 @@ MAX_CHAIN = 10_000
 
 MAX_CASES = 6
 """How many conditions the runs through one pair of blocks may be told apart by."""
+
+MAX_GROWN = 3
+"""How often the bounds of a number may be widened."""
 
 Key = tuple[int, ...]
 """A block of each side; behind them the conditions that are assumed from the start, by number, negative if they are false."""
@@ -65,6 +68,7 @@ class Flow:
     edges: dict[Key, list[tuple[Key, Entry]]] = field(default_factory=dict)
     split: set[Key] = field(default_factory=set)
     liveness: object = None  # kept here for as long as the graph stays as it is
+    _bounds: dict[Term, tuple[int, int, int]] = field(default_factory=dict)
     _rank: dict[int, int] = field(default_factory=dict)
     _kinds_grown: int = 0
 
@@ -148,6 +152,8 @@ class Flow:
                     watch(len(block.nodes), block.end, state, facts)
                 condition = self._condition(state, op, events, tag)
                 decided = known(values, condition, facts)
+                if decided is None and self.follow:
+                    decided = of_entry(values, condition, facts)
                 if decided is None:
                     values.flush(state, events)
                     return End("branch", condition, block.next, block.taken)
@@ -233,7 +239,30 @@ class Flow:
         facts = incoming[0].facts
         for entry in incoming[1:]:
             facts &= entry.facts
-        return Entry(tuple(states), facts)
+        return Entry(tuple(states), facts | self._ranges(classes, incoming))
+
+    def _ranges(self, classes: _Classes, incoming: list[Entry]) -> set[Term]:
+        """Bounds of the numbers that a meeting point names anew, where every path has some: at most 4 on this one, 5 on that.
+        One that keeps growing counts around a loop, and is given up."""
+        t, out = self.values.t, set[Term]()
+        told = [indexed(entry.facts) for entry in incoming]
+        for parts, phi in classes.made.items():
+            found = [extent(part, known) for part, known in zip(parts, told, strict=True)]
+            low, high, grown = min(low for low, _ in found), max(high for _, high in found), 0
+            if low == 0 and high + 1 == 1 << phi.width:
+                continue
+            before = self._bounds.get(phi)
+            if before is not None:
+                grown = before[2] + (low < before[0] or high > before[1])
+                low, high = min(low, before[0]), max(high, before[1])
+            self._bounds[phi] = low, high, grown
+            if grown > MAX_GROWN:
+                continue
+            if high + 1 < 1 << phi.width:
+                out.add(t.ult(phi.width, phi, t.const(phi.width, high + 1)))
+            if low > 0:
+                out.add(t.negate(t.ult(phi.width, phi, t.const(phi.width, low))))
+        return out - {t.true}
 
     def _merge_registers(self, side: int, given: list[State], classes: _Classes) -> State:
         out = State([None] * 11)

@@ -50,10 +50,10 @@ class Node:
     insn: Insn
     relo: CoreRelo | None = None
     refines: bool = False
+    op: Op = field(init=False, compare=False, repr=False)  # what the instruction means; asked for all the time
 
-    @property
-    def op(self) -> Op:
-        return _op(self.insn)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "op", _op(self.insn))
 
     @property
     def slots(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.objfile.code import Function
@@ -11,17 +12,26 @@ from bpfsmith.objfile.writer import NewCode
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.flow import Mismatch
 from bpfsmith.optimize.graph import Graph, Irregular
-from bpfsmith.optimize.ledger import Ledger, Step
-from bpfsmith.optimize.pipeline import optimise
-from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
+from bpfsmith.optimize.ledger import Ledger, Step, Where
+from bpfsmith.optimize.pipeline import Stage, optimise
+from bpfsmith.optimize.simulate import Simulated, simulate
 from bpfsmith.optimize.state import TooHard
 
 MAX_LEFT_OUT = 6
 """How many times a step is looked for and left out (and with it the whole rule, where it was to blame before) until a function
 stays as it was from the first of them on."""
 
-HARD_TO_PROVE = frozenset({"path-splitting"})
-"""Rules after which values of one side depend on the way that was taken, which the simulation may have forgotten."""
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`patience` is how many steps that are not proved may be looked for and left out, `seconds` after how long no more steps
+    are looked for (None: no limit): what there is then is proved and taken."""
+
+    patience: int = MAX_LEFT_OUT
+    seconds: float | None = None
+
+
+DEFAULT = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Improved:
     pairs: int = 0
     reason: str = ""
     left_out: frozenset[int] = frozenset()
-    barred: frozenset[str] = frozenset()
+    barred: frozenset[str | Where] = frozenset()
     limit: int | None = None
     refused: tuple[str, ...] = field(default=())  # in words: which steps, and who refused them
 
@@ -48,25 +58,24 @@ class Improved:
 Accepts = Callable[[NewCode], bool]
 
 
-def improve(function: Function, around: Surroundings, patience: int = MAX_LEFT_OUT) -> Improved:
-    """The passes over a function, proved. Nothing is raised: what cannot be optimised comes back with the reason. `patience` is
-    how many steps that are not proved may be looked for and left out."""
-    return _attempt(function, around, None, patience)
+def improve(function: Function, around: Surroundings, effort: Effort = DEFAULT) -> Improved:
+    """The passes over a function, proved. Nothing is raised: what cannot be optimised comes back with the reason."""
+    return _attempt(function, around, effort)
 
 
-def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str) -> Improved:
+def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str, effort: Effort = DEFAULT) -> Improved:
     """The function again, without the steps that `accepts` does not like; `judge` names whose opinion it is."""
     current = improved
     blamed: set[str] = set()
     for _ in range(MAX_LEFT_OUT):
         if current.code is None or accepts(current.code):
             return current
-        first_bad = _first_bad(current, around, accepts)
+        first_bad = _first_bad(current, around, accepts, effort)
         if first_bad is None:
             break
         words = f"{judge}: {_describe(current, first_bad)}"
         left_out, barred = _without(current.steps, first_bad, current.left_out, current.barred, blamed)
-        again = _attempt(current.function, around, replace(current, left_out=left_out, barred=barred))
+        again = _attempt(current.function, around, effort, replace(current, left_out=left_out, barred=barred))
         current = replace(again, refused=(*current.refused, words))
     if current.code is None or accepts(current.code):
         return current
@@ -74,8 +83,8 @@ def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge
 
 
 def _without(
-    steps: Iterable[Step], number: int, left_out: frozenset[int], barred: frozenset[str], blamed: set[str]
-) -> tuple[frozenset[int], frozenset[str]]:
+    steps: Iterable[Step], number: int, left_out: frozenset[int], barred: frozenset[str | Where], blamed: set[str]
+) -> tuple[frozenset[int], frozenset[str | Where]]:
     """What is left out when a step is; its rule too if it was to blame before, which is noted in `blamed`."""
     rule = next((step.rule for step in steps if step.number == number), "")
     again = rule in blamed
@@ -88,12 +97,12 @@ def _describe(improved: Improved, number: int) -> str:
     return f"{step.rule} at {step.span or improved.function.name}" if step else f"step {number}"
 
 
-def _first_bad(current: Improved, around: Surroundings, accepts: Accepts) -> int | None:
+def _first_bad(current: Improved, around: Surroundings, accepts: Accepts, effort: Effort) -> int | None:
     """The number of the first step after which the result is not accepted (bisection over prefixes)."""
     low, high = 0, max((step.number for step in current.steps), default=-1) + 1
     while low < high:
         middle = (low + high) // 2
-        attempt = _attempt(current.function, around, replace(current, limit=middle))
+        attempt = _attempt(current.function, around, effort, replace(current, limit=middle))
         if attempt.code is None or accepts(attempt.code):
             low = middle + 1
         else:
@@ -106,64 +115,93 @@ def _unchanged(function: Function, reason: str) -> Improved:
     return Improved(function, slots, slots, reason=reason)
 
 
-def _attempt(function: Function, around: Surroundings, as_in: Improved | None = None, patience: int = MAX_LEFT_OUT) -> Improved:
+def _attempt(function: Function, around: Surroundings, effort: Effort, as_in: Improved | None = None) -> Improved:
     """The function without the steps that `as_in` leaves out."""
     try:
         before = Graph.of(function.name, function.insns, function.core_relos)
-        ledger = Ledger(as_in.limit, as_in.left_out, as_in.barred) if as_in is not None else Ledger()
-        after = optimise(before, around, ledger)
-        proof = simulate(before, after, around)
-        if isinstance(proof, Simulated):
-            return _result(function, after, ledger, proof)
-        if not patience:
-            return _unchanged(function, proof.detail)
-        return _proved_part(function, around, before, ledger, proof, patience)
+        until = None if effort.seconds is None else monotonic() + effort.seconds
+        given = as_in if as_in is not None else _unchanged(function, "")
+        ledger = Ledger(given.limit, given.left_out, given.barred, until=until)
+        return _Proving(function, around, ledger, before).run(effort.patience)
     except (Irregular, TooHard, Mismatch) as reason:
         return _unchanged(function, str(reason))
 
 
-def _result(function: Function, after: Graph, ledger: Ledger, proof: Simulated, refused: tuple[str, ...] = ()) -> Improved:
-    code = after.code()
-    before_slots, after_slots = slot_starts(function.insns)[-1], slot_starts(code.insns)[-1]
-    if after_slots >= before_slots:
-        return replace(_unchanged(function, ""), left_out=ledger.left_out, barred=ledger.barred, refused=refused)
-    return Improved(
-        function, before_slots, after_slots, code, tuple(ledger.steps), proof.pairs, "",
-        ledger.left_out, ledger.barred, ledger.limit, refused,
-    )  # fmt: skip
+@dataclass(slots=True)
+class _Proving:
+    """Passes and their proof, from the last form that is proved on; `pairs` of blocks were compared so far."""
 
+    function: Function
+    around: Surroundings
+    ledger: Ledger
+    proved: Graph
+    pairs: int = 0
+    refused: list[str] = field(default_factory=list)
+    blamed: set[str] = field(default_factory=set)
 
-def _proved_part(
-    function: Function, around: Surroundings, before: Graph, failed: Ledger, why: NotSimulated, patience: int
-) -> Improved:
-    """Leaves out the rules that are often to blame, then the steps whose result is not proved, one after the other."""
-    limit, left_out, barred, refused = failed.limit, failed.left_out, failed.barred, [f"proof: {why.detail}"]
+    def run(self, patience: int) -> Improved:
+        """What the passes make of the function as a whole, if that is proved at once; else stage by stage, where a step that is
+        not proved is found and left out, `patience` times."""
+        for left in range(patience, -1, -1):
+            trail: list[Stage] = []
+            start = self.proved
+            after = optimise(start, self.around, self.ledger, trail)
+            if self._holds(start, after):
+                self.proved = after
+                break
+            if self._all_hold(trail, again=left > 0):
+                break
+        return self._result()
 
-    def tried(limit: int | None) -> tuple[Graph, Ledger, Simulated | NotSimulated]:
-        ledger = Ledger(limit, left_out, barred)
-        after = optimise(before, around, ledger)
-        return after, ledger, simulate(before, after, around)
-
-    if any(step.rule in HARD_TO_PROVE for step in failed.steps):
-        barred |= HARD_TO_PROVE
-        after, failed, proof = tried(limit)
+    def _holds(self, before: Graph, after: Graph) -> bool:
+        proof = simulate(before, after, self.around)
         if isinstance(proof, Simulated):
-            return _result(function, after, failed, proof, tuple(refused))
-    high = 0
-    blamed: set[str] = set()
-    for _ in range(patience):
-        low, high = 0, failed.asked if limit is None else min(failed.asked, limit)
+            self.pairs += proof.pairs
+        return isinstance(proof, Simulated)
+
+    def _all_hold(self, trail: list[Stage], again: bool) -> bool:
+        """Follows the stages as far as they are proved; what comes after the first that is not is taken back, and the step that
+        is to blame is barred if there is another time for it."""
+        for stage in trail:
+            joins = stage.before.blocks == self.proved.blocks or self._holds(self.proved, stage.before)
+            if not joins or not (stage.is_proved or self._holds(stage.before, stage.after)):
+                if again:
+                    self._bar(stage)
+                del self.ledger.steps[stage.first :]
+                self.ledger.asked = stage.asked
+                return False
+            self.proved = stage.after
+        return True
+
+    def _bar(self, stage: Stage) -> None:
+        """Bars the step of a stage that is to blame at its line, or its rule if that was to blame before."""
+        steps = self.ledger.steps[stage.first : stage.end]
+        step = steps[0] if stage.again is None or len(steps) == 1 else self._first_bad(stage, stage.again, steps)
+        self.refused.append(f"proof: {step.rule} at {step.span or self.function.name}")
+        where: str | Where = step.rule if step.rule in self.blamed else (step.rule, step.span)
+        self.blamed.add(step.rule)
+        self.ledger.barred |= {where}
+
+    def _first_bad(self, stage: Stage, again: Callable[[Graph, Ledger], object], steps: list[Step]) -> Step:
+        low, high = 0, len(steps) - 1
         while low < high:
             middle = (low + high) // 2
-            low, high = (middle + 1, high) if isinstance(tried(middle)[2], Simulated) else (low, middle)
-        if not high:
-            return _unchanged(function, why.detail)
-        left_out, barred = _without(failed.steps, high - 1, left_out, barred, blamed)
-        after, failed, proof = tried(limit)
-        if isinstance(proof, Simulated):
-            return _result(function, after, failed, proof, tuple(refused))
-        refused.append(f"proof: {proof.detail}")
-    after, failed, proof = tried(high - 1)
-    if isinstance(proof, Simulated):
-        return _result(function, after, failed, proof, tuple(refused))
-    return _unchanged(function, why.detail)
+            trial = stage.before.copy()
+            again(trial, Ledger(steps[middle].number + 1, self.ledger.left_out, self.ledger.barred, asked=stage.asked))
+            low, high = (middle + 1, high) if self._holds(stage.before, trial) else (low, middle)
+        return steps[low]
+
+    def _result(self) -> Improved:
+        code = self.proved.code()
+        before_slots, after_slots = slot_starts(self.function.insns)[-1], slot_starts(code.insns)[-1]
+        notes = tuple(self.refused)
+        if self.ledger.late:
+            notes += ("no steps were looked for after the time limit",)
+        ledger = self.ledger
+        if after_slots >= before_slots:
+            unchanged = _unchanged(self.function, "")
+            return replace(unchanged, left_out=ledger.left_out, barred=ledger.barred, refused=notes)
+        return Improved(
+            self.function, before_slots, after_slots, code, tuple(ledger.steps), self.pairs, "",
+            ledger.left_out, ledger.barred, ledger.limit, notes,
+        )  # fmt: skip

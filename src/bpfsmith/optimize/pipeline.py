@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from bpfsmith.optimize.effects import Surroundings
 from bpfsmith.optimize.flow import Flow
@@ -11,9 +13,11 @@ from bpfsmith.optimize.graph import Graph
 from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.passes import control
 from bpfsmith.optimize.passes.atomics import form_atomics
+from bpfsmith.optimize.passes.combine import combined
 from bpfsmith.optimize.passes.dead import remove_dead
 from bpfsmith.optimize.passes.duplicate import Detour, detours, skip_useless, take
 from bpfsmith.optimize.passes.early import early_copies
+from bpfsmith.optimize.passes.missing import unmissed
 from bpfsmith.optimize.passes.parallel import share_parallel
 from bpfsmith.optimize.passes.registers import coalesce
 from bpfsmith.optimize.passes.select import selections
@@ -23,7 +27,7 @@ from bpfsmith.optimize.passes.sink import Sunk, sink, sink_stores, sinkable
 from bpfsmith.optimize.passes.stores import merge_stores
 from bpfsmith.optimize.passes.windows import replace_windows
 from bpfsmith.optimize.passes.words import form_words
-from bpfsmith.optimize.simulate import NotSimulated, Simulated, simulate
+from bpfsmith.optimize.simulate import Simulated, simulate
 from bpfsmith.optimize.state import TooHard
 from bpfsmith.optimize.values import Values
 
@@ -37,6 +41,8 @@ SMALL, LARGE = 40, 120
 """Slots of functions of which more trials, or fewer, are followed up."""
 
 MAX_SPLIT = 12
+MAX_MISSING = 8
+MAX_COMBINED = 4
 MAX_SELECTED = 8
 MAX_EARLY = 4
 
@@ -46,8 +52,197 @@ def analysed(graph: Graph, around: Surroundings) -> Flow:
     return Flow(Values(), ((graph, around),)).run()
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one pass made of a graph: its steps are `ledger.steps[first:end]`, and `asked` were asked for before it. `again`
+    does the same to another copy of `before`, as far as a ledger lets it; `is_proved` if `after` was proved to do the same."""
+
+    before: Graph
+    after: Graph
+    first: int
+    end: int
+    asked: int
+    again: Callable[[Graph, Ledger], object] | None = None
+    is_proved: bool = False
+
+
 @dataclass(slots=True)
 class Work:
+    """The best form of a function so far, and the stages that led there."""
+
+    best: Graph
+    around: Surroundings
+    ledger: Ledger
+    trail: list[Stage] = field(default_factory=list)
+
+    def analysed(self) -> Flow:
+        return analysed(self.best, self.around)
+
+    def settle(self, graph: Graph) -> Graph:
+        return settled(graph, self.around, self.ledger, trail=self.trail)
+
+    def mark(self) -> Mark:
+        return Mark(len(self.ledger.steps), self.ledger.asked, len(self.trail))
+
+    def back(self, mark: Mark) -> None:
+        """Takes back the steps since the mark."""
+        del self.ledger.steps[mark.steps :]
+        del self.trail[mark.stages :]
+
+    def tries(self, trial: Graph, mark: Mark, at_least: bool = False, prove: bool = False) -> bool:
+        """Takes what the passes make of `trial` if that is shorter (`at_least`: or as short) and, if wanted, proved; else takes
+        back the steps since `mark`, from which on `trial` was made."""
+        self.trail.append(Stage(self.best, trial.copy(), mark.steps, len(self.ledger.steps), mark.asked))
+        try:
+            after = self.settle(trial)
+        except TooHard:
+            after = self.best
+        taken = after is not self.best and after.slots() < self.best.slots() + at_least
+        if taken and prove:
+            taken = isinstance(simulate(self.best, after, self.around), Simulated)
+            self.trail[mark.stages :] = [
+                Stage(self.best, after, mark.steps, len(self.ledger.steps), mark.asked, is_proved=True)
+            ]
+        if taken:
+            self.best = after
+        else:
+            self.back(mark)
+        return taken
+
+    def rounds(self, trials: int) -> Iterator[Mark]:
+        """As many rounds as the function is worth, each of which is a fixed point over all of it, while steps may be made."""
+        for _ in range(max(2, min(trials, TRIED_SLOTS // max(self.best.slots(), 1)))):
+            if self.ledger.exhausted:
+                return
+            yield self.mark()
+
+
+class Mark(NamedTuple):
+    """How far a ledger and a trail were."""
+
+    steps: int
+    asked: int
+    stages: int
+
+
+def optimise(graph: Graph, around: Surroundings, ledger: Ledger, trail: list[Stage] | None = None) -> Graph:
+    """The best form that the passes reach, and in `trail` how. Raises `TooHard` when the function cannot be analysed."""
+    work = Work(graph, around, ledger, trail if trail is not None else [])
+    work.best = work.settle(graph.copy())
+    for stage in (_sink, _split, _lead_missing, _select, _combine, _copy_early, _share):
+        stage(work)
+    return work.best
+
+
+def _sink(work: Work) -> None:
+    """Constants made on the ways that need them, where that is shorter in the end. Each is tried once."""
+    tried: set[object] = set()
+    for mark in work.rounds(MAX_SUNK):
+        left = [item for item in sinkable(work.best, work.analysed(), work.around) if _key(item) not in tried]
+        if not left:
+            break
+        tried.add(_key(left[0]))
+        trial = sink(work.best, left[0], work.ledger)
+        if trial is None:
+            continue
+        # What made the constant before goes first, or it would be found there already.
+        remove_dead(trial, analysed(trial, work.around), work.around, work.ledger)
+        slots = work.best.slots()
+        if trial.slots() > slots + (slots < SMALL) - (slots > LARGE):
+            work.back(mark)
+        else:
+            work.tries(trial, mark)
+
+
+def _key(sunk: Sunk) -> tuple[object, ...]:
+    return sunk.insn.dst_reg, sunk.insn.imm, sunk.target, len(sunk.ways)
+
+
+def _split(work: Work) -> None:
+    """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied. Values
+    may depend on the way then, which the proof may have forgotten where the original's ways meet: it is asked at once."""
+    tried: set[object] = set()
+    for mark in work.rounds(MAX_SPLIT):
+        found = [item for item in detours(work.best, work.analysed(), work.around) if _is_promising(item)]
+        left = [item for item in found if item not in tried]
+        if not left:
+            break
+        tried.add(left[0])
+        trial = take(work.best, left[0], work.ledger)
+        if trial is not None:
+            work.tries(trial, mark, at_least=not left[0].nodes, prove=True)
+
+
+def _is_promising(detour: Detour) -> bool:
+    """Nothing to copy, or a block that nobody needs any more, or little."""
+    return not detour.nodes or detour.alone or detour.cost <= 2
+
+
+def _lead_missing(work: Work) -> None:
+    """What is done without an entry that is always there."""
+    for mark in work.rounds(MAX_MISSING):
+        if not any(_tried(work, mark, trial) for trial in unmissed(work.best, work.analysed(), work.around, work.ledger)):
+            break
+
+
+def _tried(work: Work, mark: Mark, trial: Graph) -> bool:
+    """Of several trials from one mark, all but this one are off the record."""
+    step = work.ledger.steps[-1]
+    work.back(mark)
+    work.ledger.steps.append(step)
+    return work.tries(trial, mark, prove=True)
+
+
+def _select(work: Work) -> None:
+    """Numbers that branches choose made in another way, where that is shorter in the end, and proved at once."""
+    for mark in work.rounds(MAX_SELECTED):
+        for trial in selections(work.best, work.analysed(), work.around, work.ledger):
+            step = work.ledger.steps[-1]
+            work.back(mark)
+            work.ledger.steps.append(step)
+            remove_dead(trial, analysed(trial, work.around), work.around, work.ledger)
+            slots = work.best.slots()
+            if trial.slots() <= slots + (slots < SMALL) and work.tries(trial, mark, prove=True):
+                break
+            work.back(mark)
+        else:
+            return
+
+
+def _combine(work: Work) -> None:
+    """Two comparisons that lead to the same place as one."""
+    for mark in work.rounds(MAX_COMBINED):
+        if not any(_tried(work, mark, trial) for trial in combined(work.best, work.analysed(), work.around, work.ledger)):
+            break
+
+
+def _copy_early(work: Work) -> None:
+    """Copies made earlier, where moves go for that."""
+    for mark in work.rounds(MAX_EARLY):
+        for trial in early_copies(work.best, work.around, work.ledger):
+            try:
+                coalesce(trial, analysed(trial, work.around), work.around, work.ledger)
+            except TooHard:
+                trial = work.best
+            if trial.slots() < work.best.slots():
+                work.trail.append(Stage(work.best, trial, mark.steps, len(work.ledger.steps), mark.asked))
+                work.best = trial
+                break
+            work.back(mark)
+        else:
+            return
+
+
+def _share(work: Work) -> None:
+    """Values that take two slots made once."""
+    for mark in work.rounds(MAX_SHARED):
+        trial = share(work.best, work.analysed(), work.around, work.ledger)
+        if trial is None or not work.tries(trial, mark):
+            break
+
+
+@dataclass(slots=True)
+class Analysed:
     """A graph in work, and its analysis as long as that holds."""
 
     graph: Graph
@@ -71,128 +266,7 @@ class Work:
         return self.did(run(self.graph, self.flow, self.around, self.ledger))
 
 
-def optimise(graph: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """The best form that the passes reach. Raises `TooHard` when the function cannot be analysed."""
-    best = _sunk(settled(graph.copy(), around, ledger), around, ledger)
-    best = _split(graph, best, around, ledger)
-    best = _selected(graph, best, around, ledger)
-    best = _early(best, around, ledger)
-    for _ in range(_most(MAX_SHARED, best)):
-        mark = len(ledger.steps)
-        after = _better(best, share(best, analysed(best, around), around, ledger), around, ledger, mark)
-        if after is best:
-            break
-        best = after
-    return best
-
-
-def _most(trials: int, graph: Graph) -> int:
-    """How many trials a function is worth: each is a fixed point over all of it."""
-    return max(2, min(trials, TRIED_SLOTS // max(graph.slots(), 1)))
-
-
-def _sunk(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Constants made on the ways that need them, where that is shorter in the end. Each is tried once."""
-    tried: set[object] = set()
-    for _ in range(_most(MAX_SUNK, best)):
-        left = [item for item in sinkable(best, analysed(best, around), around) if _key(item) not in tried]
-        if not left:
-            break
-        tried.add(_key(left[0]))
-        mark = len(ledger.steps)
-        trial = sink(best, left[0], ledger)
-        if trial is not None:  # what made the constant before goes first, or it would be found there already
-            remove_dead(trial, analysed(trial, around), around, ledger)
-            if trial.slots() > best.slots() + (best.slots() < SMALL) - (best.slots() > LARGE):
-                trial = None
-        best = _better(best, trial, around, ledger, mark)
-    return best
-
-
-def _key(sunk: Sunk) -> tuple[object, ...]:
-    return sunk.insn.dst_reg, sunk.insn.imm, sunk.target, len(sunk.ways)
-
-
-def _split(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Ways led past branches that they decide, where that is shorter in the end, or no longer and nothing is copied. Values
-    may depend on the way then, which the proof may have forgotten where the original's ways meet: it is asked at once."""
-    tried: set[object] = set()
-    for _ in range(_most(MAX_SPLIT, best)):
-        found = [item for item in detours(best, analysed(best, around), around) if _is_promising(item, best)]
-        left = [item for item in found if item not in tried]
-        if not left:
-            break
-        tried.add(left[0])
-        mark = len(ledger.steps)
-        after = _better(best, take(best, left[0], ledger), around, ledger, mark, at_least=not left[0].nodes)
-        if after is not best and isinstance(simulate(original, after, around), NotSimulated):
-            del ledger.steps[mark:]
-            after = best
-        best = after
-    return best
-
-
-def _selected(original: Graph, best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Numbers that branches choose made in another way, where that is shorter in the end, and proved at once."""
-    for _ in range(_most(MAX_SELECTED, best)):
-        mark = len(ledger.steps)
-        shorter = None
-        for trial in selections(best, analysed(best, around), around, ledger):
-            step = ledger.steps[-1]
-            del ledger.steps[mark:]
-            remove_dead(trial, analysed(trial, around), around, ledger)
-            if trial.slots() <= best.slots() + (best.slots() < SMALL):
-                after = _better(best, trial, around, ledger, mark)
-                if after is not best and isinstance(simulate(original, after, around), Simulated):
-                    ledger.steps.insert(mark, step)
-                    shorter = after
-                    break
-            del ledger.steps[mark:]
-        if shorter is None:
-            return best
-        best = shorter
-    return best
-
-
-def _early(best: Graph, around: Surroundings, ledger: Ledger) -> Graph:
-    """Copies made earlier, where moves go for that."""
-    for _ in range(_most(MAX_EARLY, best)):
-        shorter = None
-        mark = len(ledger.steps)
-        for trial in early_copies(best, around, ledger):
-            try:
-                coalesce(trial, analysed(trial, around), around, ledger)
-            except TooHard:
-                continue
-            if trial.slots() < best.slots():
-                shorter = trial
-                break
-            del ledger.steps[mark:]
-        if shorter is None:
-            return best
-        best = shorter
-    return best
-
-
-def _is_promising(detour: Detour, graph: Graph) -> bool:
-    """Nothing to copy, or a block that nobody needs any more, or little."""
-    return not detour.nodes or detour.alone or detour.cost <= 2
-
-
-def _better(best: Graph, trial: Graph | None, around: Surroundings, ledger: Ledger, mark: int, at_least: bool = False) -> Graph:
-    """What the passes make of `trial`, if that is shorter (`at_least`: or as short); the steps since `mark` are taken back if
-    it is not."""
-    try:
-        after = settled(trial, around, ledger) if trial is not None else best
-    except TooHard:
-        after = best
-    if after.slots() < best.slots() + at_least and after is not best:
-        return after
-    del ledger.steps[mark:]
-    return best
-
-
-Pass = Callable[[Work], bool]
+Pass = Callable[[Analysed], bool]
 
 PASSES: tuple[Pass, ...] = (
     lambda work: work.with_flow(simplify),
@@ -213,18 +287,39 @@ PASSES: tuple[Pass, ...] = (
 """In the order in which they are run; what comes out does not hang on it, as they are run until none finds anything."""
 
 
-def settled(graph: Graph, around: Surroundings, ledger: Ledger, passes: Sequence[Pass] = PASSES) -> Graph:
-    """All passes until nothing changes; the shortest form on the way."""
-    work = Work(graph, around, ledger)
+def settled(
+    graph: Graph,
+    around: Surroundings,
+    ledger: Ledger,
+    passes: Sequence[Pass] = PASSES,
+    trail: list[Stage] | None = None,
+) -> Graph:
+    """All passes until nothing changes; the shortest form on the way, to which `trail` then leads."""
+    work = Analysed(graph, around, ledger)
+    trail = trail if trail is not None else []
     control.clean(graph, ledger)
-    best, best_slots = graph.copy(), graph.slots()
+    best, best_slots, best_steps, best_stages = graph.copy(), graph.slots(), len(ledger.steps), len(trail)
     for _ in range(MAX_ROUNDS):
         changed = False
         for each in passes:
-            changed |= each(work)
-            changed |= work.did(control.clean(graph, ledger))
+            if ledger.exhausted:
+                break
+            before, first, asked = graph.copy(), len(ledger.steps), ledger.asked
+            moved = each(work)
+            if len(ledger.steps) > first:
+                moved |= work.did(control.clean(graph, ledger))
+                trail.append(Stage(before, graph.copy(), first, len(ledger.steps), asked, partial(_once, each, around)))
+            changed |= moved
         if graph.slots() <= best_slots:
-            best, best_slots = graph.copy(), graph.slots()
+            best, best_slots, best_steps, best_stages = graph.copy(), graph.slots(), len(ledger.steps), len(trail)
         if not changed:
             break
+    del ledger.steps[best_steps:]
+    del trail[best_stages:]
     return best
+
+
+def _once(each: Pass, around: Surroundings, graph: Graph, ledger: Ledger) -> None:
+    """One pass over a graph."""
+    each(Analysed(graph, around, ledger))
+    control.clean(graph, ledger)

@@ -259,6 +259,18 @@ def near_miss(rule: Rule) -> Rule:
     return Rule(rule.name, rule.before, rule.near_miss, "", rule.when, rule.zeros, rule.cpu)
 
 
+def expression_of(text: str, numbers: Mapping[str, int]) -> int:
+    """What an expression of a rule gives for these numbers, of 64 bits."""
+    return expression(CONCRETE, ast.parse(text, mode="eval").body, {name: n & (1 << 64) - 1 for name, n in numbers.items()})
+
+
+def truth_of(text: str, numbers: Mapping[str, int]) -> bool:
+    """Does a condition of a rule hold of these numbers?"""
+    return bool(
+        condition(CONCRETE, ast.parse(text, mode="eval").body, {name: n & (1 << 64) - 1 for name, n in numbers.items()})
+    )
+
+
 # --- expressions ------------------------------------------------------------------------------------------------------
 def expression(d: Domain[V, B], node: ast.expr, numbers: Mapping[str, V]) -> V:
     """A number of 64 bits from numbers of 64 bits."""

@@ -11,7 +11,7 @@ upper bits of each input are known to be zero. Candidates are sifted by running 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from random import Random
 
@@ -118,8 +118,30 @@ def _steps(window: Window, numbers: tuple[int, ...], defined: bool, first_of_man
 
 
 # --- what steps compute -----------------------------------------------------------------------------------------------
+_ALL = (1 << 64) - 1
+_DIRECT: dict[str, Callable[[int, int, int], int]] = {
+    AluKind.ADD: lambda a, b, bits: a + b,
+    AluKind.SUB: lambda a, b, bits: a - b,
+    AluKind.MUL: lambda a, b, bits: a * b,
+    AluKind.OR: lambda a, b, bits: a | b,
+    AluKind.AND: lambda a, b, bits: a & b,
+    AluKind.XOR: lambda a, b, bits: a ^ b,
+    AluKind.MOV: lambda a, b, bits: b,
+    AluKind.LSH: lambda a, b, bits: a << (b & (bits - 1)),
+    AluKind.RSH: lambda a, b, bits: a >> (b & (bits - 1)),
+}
+"""The meaning of the commonest instructions on Python's integers, which is 20 times as fast as by way of `eval`: a sieve runs
+millions of them. What passes it is proved with the other."""
+
+
 def _apply(step: Step, registers: list[int]) -> int:
-    return value_of(CONCRETE, step, registers)
+    direct = _DIRECT.get(step.what)
+    if direct is None:
+        return value_of(CONCRETE, step, registers)
+    source = step.imm if step.src is None else registers[step.src]
+    if step.width == 64:
+        return direct(registers[step.dst], source & _ALL, 64) & _ALL
+    return direct(registers[step.dst] & 0xFFFFFFFF, source & 0xFFFFFFFF, 32) & 0xFFFFFFFF
 
 
 def run_steps(steps: tuple[Step, ...], registers: list[int]) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import cache
 
 from bpfsmith.packet.layout import (
     ETH_P_8021Q,
@@ -46,11 +47,9 @@ DEFAULT_ROUTE = Route()
 
 def internet_checksum(data: bytes) -> int:
     """The checksum of RFC 1071 over `data`, padded to 16 bits with a zero byte."""
-    padded = data + b"\0" * (len(data) % 2)
-    total = sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    # A sum with end-around carry is the remainder by 2**16 - 1, and 2**16 is 1 there: the whole number will do.
+    number = int.from_bytes(data + b"\0" * (len(data) % 2), "big")
+    return 0xFFFF if not number else (0xFFFF - number % 0xFFFF) % 0xFFFF
 
 
 def udp_packet(payload: bytes = b"", sport: int = 40000, dport: int = 5000, route: Route = DEFAULT_ROUTE) -> bytes:
@@ -94,8 +93,18 @@ def _with_checksum(header: Header, body: bytes, checksum: int) -> bytes:
     return header.write(**{**header.read(body), "checksum": checksum}) + body[header.size :]
 
 
+@cache
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text)
+
+
+@cache
+def _mac(text: str) -> int:
+    return int(text.replace(":", ""), 16)
+
+
 def _is_ipv6(route: Route) -> bool:
-    source, destination = ipaddress.ip_address(route.saddr), ipaddress.ip_address(route.daddr)
+    source, destination = _address(route.saddr), _address(route.daddr)
     if source.version != destination.version:
         raise ValueError(f"{route.saddr} and {route.daddr} are not of one IP version")
     return source.version == 6
@@ -103,12 +112,12 @@ def _is_ipv6(route: Route) -> bool:
 
 def _transport_checksum(segment: bytes, protocol: int, route: Route) -> int:
     """The checksum over pseudo-header and segment: RFC 9293 section 3.1, RFC 8200 section 8.1."""
-    addresses = ipaddress.ip_address(route.saddr).packed + ipaddress.ip_address(route.daddr).packed
+    addresses = _address(route.saddr).packed + _address(route.daddr).packed
     return internet_checksum(addresses + len(segment).to_bytes(4, "big") + protocol.to_bytes(4, "big") + segment)
 
 
 def _ip(segment: bytes, protocol: int, route: Route) -> bytes:
-    saddr, daddr = int(ipaddress.ip_address(route.saddr)), int(ipaddress.ip_address(route.daddr))
+    saddr, daddr = int(_address(route.saddr)), int(_address(route.daddr))
     if _is_ipv6(route):
         header = IPV6.write(
             version=6, payload_len=len(segment), nexthdr=protocol, hop_limit=route.ttl, saddr=saddr, daddr=daddr
@@ -121,7 +130,7 @@ def _ip(segment: bytes, protocol: int, route: Route) -> bytes:
 
 
 def _frame(packet: bytes, ether_type: int, route: Route) -> bytes:
-    dmac, smac = (int(mac.replace(":", ""), 16) for mac in (route.dmac, route.smac))
+    dmac, smac = _mac(route.dmac), _mac(route.smac)
     if route.vlan is None:
         return ETHERNET.write(h_dest=dmac, h_source=smac, h_proto=ether_type) + packet
     tag = VLAN.write(vid=route.vlan, h_proto=ether_type)

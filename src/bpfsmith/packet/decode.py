@@ -105,7 +105,7 @@ def hexdump(packet: bytes, before: bytes | None = None) -> str:
     """
     lines = []
     for layer in decode(packet):
-        text = f"{layer.name}  {_describe(layer, packet)}"
+        text = f"{layer.name}  {describe(layer, packet)}"
         for at in range(layer.offset, layer.offset + layer.size, _BYTES_A_LINE):
             end = min(at + _BYTES_A_LINE, layer.offset + layer.size)
             lines.append(f"{at:04x}  {packet[at:end].hex(' '):<{3 * _BYTES_A_LINE - 1}}  {text}".rstrip())
@@ -116,7 +116,7 @@ def hexdump(packet: bytes, before: bytes | None = None) -> str:
     return "\n".join(lines)
 
 
-def _describe(layer: Layer, packet: bytes) -> str:
+def describe(layer: Layer, packet: bytes) -> str:
     values = layer.values
     if layer.header is None:
         text = packet[layer.offset : layer.offset + layer.size]

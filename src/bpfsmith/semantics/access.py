@@ -14,7 +14,8 @@ from bpfsmith.isa.context import ContextField, FieldKind, Layout
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.domain import signed
-from bpfsmith.semantics.memory import Bytes, Initial, Pointer, Region, Target, Value, joined
+from bpfsmith.semantics.fork import branch
+from bpfsmith.semantics.memory import Bytes, Initial, Pointer, Region, Target, Value, joined, merge_values
 from bpfsmith.semantics.recorded import ORDER, packet_view
 from bpfsmith.semantics.state import CTX, Access, State, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
@@ -60,6 +61,7 @@ class Accessor:
     facts: dict[Term, None] = field(default_factory=dict)  # what holds of the kernel whatever the program does
     # Of a program that the verifier refused: when it leaves its memory or follows NULL. None: no accepted program does.
     faults: dict[Term, None] | None = None
+    sees_packet: bool = False  # has the program got at the kernel's own structure of the packet?
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0
@@ -139,10 +141,14 @@ class Accessor:
         if not isinstance(pointer, Pointer):
             raise self.unmodelled("pointer-arithmetic", "memory is written through a number")
         targets = [target for target in pointer.targets if target.region is not None]
-        null = self.t.any_of(*(target.guard for target in pointer.targets if target.region is None))
-        if self.faults is None:
-            self.oblige(self.t.all_of(state.condition, null), NULL_POINTER, "memory is reached through NULL")
-        self.fault(state, null)
+        for gap, what, is_number in ((NULL_POINTER, "NULL", False), ("mixed-register", "what may be a number", True)):
+            wrong = [
+                x.guard for x in pointer.targets if x.region is None and (x.is_number and not x.offset.is_const) is is_number
+            ]
+            if gap == NULL_POINTER and self.faults is not None:
+                self.fault(state, self.t.any_of(*wrong))
+                continue
+            self.oblige(self.t.all_of(state.condition, self.t.any_of(*wrong)), gap, f"memory is reached through {what}")
         if not targets:
             raise self.unmodelled(NULL_POINTER, "memory is reached through NULL")
         return targets
@@ -179,6 +185,19 @@ class Accessor:
             self._written_inside.add(name)
             self._one_inside(name)
 
+    def inner_maps_stand_alone(self) -> None:
+        """Raises Unmodelled where a map inside another may be one that the run reaches by another way, and one is written."""
+        touched = {access.place for access in self.accesses}
+        written = {access.place for access in self.accesses if access.kind != "load"}
+        specs = {spec.name: spec for spec in (*self.program.maps, *mapmodel.entry_specs(self.program.maps))}
+        for name in sorted(place for place in touched if place.endswith("[]")):
+            for other in sorted(touched - {name}):
+                shapes = {(specs[place].type, specs[place].value_size) for place in (name, other)}
+                if len(shapes) == 1 and written & {name, other}:
+                    raise Unmodelled(
+                        "unmodelled-map", f"a map inside {name[:-2]} may be {other.removesuffix('[]')}, and one is written"
+                    )
+
     def _one_inside(self, name: str) -> None:
         if name in self._written_inside and len(self._inner_keys.get(name, ())) > 1:
             raise self.unmodelled("unmodelled-map", f"two maps inside {name[:-2]}, which may be the same, and one is written")
@@ -194,12 +213,7 @@ class Accessor:
             where = t.add(64, target.offset, t.const(64, offset))
             self.fault(state, self._outside(state, target, where, size))
             value = self._load_from(state, target, where, size)
-            if result is None:
-                result = value
-            elif isinstance(result, Term) and isinstance(value, Term):
-                result = t.ite(8 * size, target.guard, value, result)
-            else:
-                raise self.unmodelled("mixed-pointer", "a load may give a pointer or a number")
+            result = value if result is None else merge_values(branch(t, target.guard), value, result)
         assert result is not None
         return result
 
@@ -253,6 +267,8 @@ class Accessor:
         t = self.t
         if state.memory(CTX).written() != set():
             raise self.unmodelled("unmodelled-context", "memory of the kernel is read after the context was written")
+        if self.sees_packet and state.packet_touched:
+            raise self.unmodelled("unmodelled-packet", "memory of the kernel is read after the packet was changed")
         calls = state.calls.get(ORDER, t.const(16, 0))
         return joined(t, [t.app("kernel", 8, t.add(64, address, t.const(64, i)), calls) for i in range(size)])
 
@@ -321,7 +337,12 @@ class Accessor:
         assert region is not None
         guard = self.t.all_of(state.condition, target.guard)
         offset = where.number if where.is_const and region.kind == "data" else None
-        self.accesses.append(Access(kind, region.name, offset, size, guard, state.lock, self.insn_idx))
+        within = where.number if where.is_const else None
+        if region.kind == "data":
+            within = self.t.remainder(where, mapmodel.stride(self.program.map(region.name)))
+        self.accesses.append(
+            Access(kind, region.name, offset, size, guard, state.lock, self.insn_idx, within, state.locks_taken)
+        )
 
     # --- the context --------------------------------------------------------------------------------------------------
     def context_byte(self, version: str = "") -> Initial:

@@ -9,8 +9,10 @@ lock too, unless both sides only add to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
+from itertools import chain
 
 from bpfsmith.semantics.behaviour import Behaviour, Elsewhere
 from bpfsmith.semantics.state import Access
@@ -18,6 +20,11 @@ from bpfsmith.semantics.terms import Term, Terms
 
 PRIVATE = frozenset({"BPF_MAP_TYPE_PERCPU_ARRAY", "BPF_MAP_TYPE_PERCPU_HASH", "BPF_MAP_TYPE_LRU_PERCPU_HASH"})
 """Map types whose values other CPUs do not touch."""
+
+INDIVISIBLE = ("add", "update", "insert")
+"""Kinds of accesses that nothing comes between."""
+
+SEVERAL = "an indivisible update became several"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +88,96 @@ def only_counted(behaviour: Behaviour, place: str) -> bool:
     )
 
 
-def weakened(t: Terms, reference: Behaviour, candidate: Behaviour) -> str | None:
-    """Where neither is one step: does the candidate keep a place less whole than the reference does? Says how, or None."""
+def weakened(
+    t: Terms, reference: Behaviour, candidate: Behaviour, possible: Callable[[Term], bool], is_step: bool
+) -> str | None:
+    """Does the candidate keep a place less whole than the reference does on the same input? Says how, or None. Whether a
+    condition is `possible` is asked of the caller. What one of them does not touch at all is no matter of wholeness, and a
+    candidate that `is_step` can only have made several additions of one, each of which is seen by who reads in between."""
     for place in sorted({access.place for access in candidate.accesses}):
-        before = [access for access in reference.accesses if access.place == place]
-        after = [access for access in candidate.accesses if access.place == place]
-        if before and _always_locked(t, before) and not _always_locked(t, after):
-            return f"{place} is used without the lock that the reference holds"
-        only_atomic = bool(before) and all(access.kind in ("add", "update", "insert") for access in before)
-        if only_atomic and any(access.kind == "store" for access in after):
-            return f"an atomic update of {place} became a plain store"
+        sides = [[item for item in _touching(t, side) if item.place == place] for side in (reference, candidate)]
+        losses = [_replaced(t, *sides), *(_losses(t, *both) for both in _side_by_side(*sides))]
+        for words, condition in chain(*losses):
+            if (words == SEVERAL or not is_step) and condition is not t.false and possible(condition):
+                return f"{place}: {words}"
+    before, after = reference.sections_taken, candidate.sections_taken
+    if not is_step and before is not None and after is not None:
+        other = t.all_of(t.negate(t.eq(16, before, after)), t.ult(16, t.const(16, 0), before))
+        if other is not t.false and possible(other):
+            return "shared state is used in another number of critical sections"
     return None
+
+
+def _touching(t: Terms, behaviour: Behaviour) -> list[Access]:
+    """The accesses that others can come between: a lookup reads no value."""
+    private = {spec.name for spec in behaviour.maps if spec.type in PRIVATE}
+    return [
+        access
+        for access in behaviour.accesses
+        if access.place not in private
+        and access.guard is not t.false
+        and (access.kind != "load" or access.insn_idx is not None)
+    ]
+
+
+def _side_by_side(before: list[Access], after: list[Access]) -> Iterator[tuple[list[Access], list[Access]]]:
+    """What the instructions of both sides do to the same bytes of an entry, or to any of them where that is not plain."""
+    before, after = ([item for item in side if item.insn_idx is not None] for side in (before, after))
+    cuts: list[tuple[int, int]] = []
+    for access in sorted((*before, *after), key=lambda item: item.within or 0):
+        if access.within is None:
+            yield before, after
+            return
+        end = access.within + access.size
+        if cuts and access.within < cuts[-1][1]:
+            cuts[-1] = (cuts[-1][0], max(end, cuts[-1][1]))
+        else:
+            cuts.append((access.within, end))
+    for low, high in cuts:
+        first, second = ([item for item in side if low <= (item.within or 0) < high] for side in (before, after))
+        yield first, second
+
+
+def _count(t: Terms, accesses: Iterable[Access], *kinds: str) -> Term:
+    """How many of these accesses a run makes (16 bits)."""
+    steps = (t.ite(16, item.guard, t.const(16, 1), t.const(16, 0)) for item in accesses if item.kind in kinds)
+    return reduce(partial(t.add, 16), steps, t.const(16, 0))
+
+
+def _replaced(t: Terms, before: list[Access], after: list[Access]) -> Iterator[tuple[str, Term]]:
+    """How a whole entry that a helper puts in place may have become less whole."""
+    whole, none = _count(t, (item for item in before if item.insn_idx is None), *INDIVISIBLE), t.const(16, 0)
+    if whole is none:
+        return
+    more = t.ult(16, whole, _count(t, (item for item in after if item.insn_idx is None), *INDIVISIBLE))
+    stores = t.all_of(t.eq(16, _count(t, before, "store"), none), t.ult(16, none, _count(t, after, "store")))
+    had_whole = t.ult(16, none, whole)
+    yield "an update of a whole entry became several", t.all_of(had_whole, more)
+    yield "an update of a whole entry became plain stores", t.all_of(had_whole, stores)
+
+
+def _losses(t: Terms, before: list[Access], after: list[Access]) -> Iterator[tuple[str, Term]]:
+    """How accesses to the same bytes may have become less whole, and when."""
+    whole = _count(t, before, *INDIVISIBLE)
+    if not whole.is_const or whole.number:
+        had_whole = t.ult(16, t.const(16, 0), whole)
+        more_stores = t.ult(16, _count(t, before, "store"), _count(t, after, "store"))
+        yield "an indivisible update became a load and a store", t.all_of(had_whole, more_stores)
+        yield SEVERAL, t.all_of(had_whole, t.ult(16, whole, _count(t, after, *INDIVISIBLE)))
+    held = t.any_of(*(t.all_of(item.guard, item.locked) for item in before))
+    if held is t.false:
+        return
+    free = t.any_of(*(t.all_of(item.guard, t.negate(item.locked)) for item in before))
+    for access in after:
+        outside = t.all_of(access.guard, t.negate(access.locked), held, t.negate(free))
+        yield "it is used without the lock that the reference holds", outside
+        here = [
+            t.all_of(item.guard, item.locked, t.same(item.section, access.section))
+            for item in before
+            if item.section is not None and access.section is not None
+        ]
+        moved = t.all_of(access.guard, access.locked, held, t.negate(t.any_of(*here)))
+        yield "it is used in another critical section than in the reference", moved
 
 
 def _always_locked(t: Terms, accesses: list[Access]) -> bool:

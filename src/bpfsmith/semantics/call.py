@@ -52,7 +52,8 @@ class HelperCall:
     def touch(self, kind: str, spec: MapSpec, guard: Term) -> None:
         """Says that memory that CPUs share is touched."""
         condition = self.t.all_of(self.state.condition, guard)
-        self.executor.accesses.append(Access(kind, spec.name, None, spec.value_size, condition, self.state.lock))
+        lock, section = self.state.lock, self.state.locks_taken
+        self.executor.accesses.append(Access(kind, spec.name, None, spec.value_size, condition, lock, section=section))
 
 
 Effect = Callable[[HelperCall], Value | None]

@@ -99,6 +99,9 @@ def _recorded(machine: Machine, name: str, effect: Recorded, arguments: tuple[Va
         _renew_packet(machine, f"{channel}#{number}")
     if effect.renews_context:
         machine.context.renew(f"@{channel}#{number}", machine.packet.whole_length)
+    if effect.above and effect.result:
+        low = result & ((1 << effect.result) - 1)
+        return machine.ask(f"{channel}.above", number) << effect.result | low
     return result if effect.result else None
 
 

@@ -125,7 +125,9 @@ class _Check:
         threads = SINGLE_THREAD
         lost = lost_atomicity(t, candidate, reference.elsewhere)
         if lost_atomicity(t, reference) is not None:
-            lost, threads = weakened(t, reference, candidate), ONE_CPU
+            threads = ONE_CPU
+        if lost is None or threads == ONE_CPU:
+            lost = weakened(t, reference, candidate, self._possible, is_step=lost is None)
         if lost is not None and not reference.concedes_atomicity:
             return Unknown("lost-atomicity", lost)
         if lost is not None:
@@ -223,6 +225,9 @@ class _Check:
         asked = [light(self.t, [*self.given, part.differs(self.t)]) for part in parts]
         answers = [satisfiable(conditions, soon) for conditions in asked]
         return [part for part, answer in zip(parts, answers, strict=True) if not isinstance(answer, Unsatisfiable)]
+
+    def _possible(self, condition: Term) -> bool:
+        return not isinstance(self._ask([*self.given, condition], self.setting.limits or Limits()), Unsatisfiable)
 
     def _ask_whole(self, item: Observable, parts: list[Observable], limits: Limits) -> Answer:
         """The question by its parts, and where one of them asks too much or differs, as it stands."""

@@ -109,13 +109,38 @@ def decides(t: Terms, path: Path, condition: Term, depth: int = DEPTH) -> bool |
             for known in path:
                 if known.op == "eq" and known.args[0] is number and known.args[1].is_const:
                     return known.args[1] is value
+    about = _about(t, condition)
     for known in path:
-        if known.op == "disj":
-            rest = path - {known}
-            said = {
-                decides(t, rest.union(way.args if way.op == "conj" else (way,)), condition, min(depth - 1, 1))
-                for way in known.args
-            }
-            if said == {True} or said == {False}:
-                return said.pop()
+        if known.op == "disj" and not about.isdisjoint(_about(t, known)):
+            said = _on_every_way(t, path, known, condition, min(depth - 1, 1))
+            if said is not None:
+                return said
     return None
+
+
+def _on_every_way(t: Terms, path: Path, known: Term, condition: Term, depth: int) -> bool | None:
+    """What every way of a disjunction that the path knows says of the condition, where they agree."""
+    rest = path - {known}
+    agreed: bool | None = None
+    for way in known.args:
+        said = decides(t, rest.union(way.args if way.op == "conj" else (way,)), condition, depth)
+        if said is None or (agreed is not None and said is not agreed):
+            return None
+        agreed = said
+    return agreed
+
+
+def _about(t: Terms, condition: Term) -> frozenset[int]:
+    """The comparisons that a condition is made of, and for an equation with a constant the number. A disjunction about
+    others decides nothing here, whichever way it goes."""
+    known = t.about.get(condition)
+    if known is not None:
+        return known
+    if condition.op in ("not", "conj", "disj"):
+        found = frozenset().union(*(_about(t, part) for part in condition.args))
+    elif condition.op == "eq" and condition.args[1].is_const:
+        found = frozenset({condition.args[0].ident})
+    else:
+        found = frozenset({condition.ident})
+    t.about[condition] = found
+    return found

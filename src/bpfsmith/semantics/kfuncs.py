@@ -6,7 +6,7 @@ from errno import E2BIG, EINVAL
 
 from bpfsmith.semantics.call import CallModel, HelperCall, maybe
 from bpfsmith.semantics.memory import Pointer, Value
-from bpfsmith.semantics.recorded import recorded, signature
+from bpfsmith.semantics.recorded import Recorded, signature
 from bpfsmith.semantics.state import COOKIE, CTX, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -14,7 +14,7 @@ BPF_MAX_LOOPS = 1 << 23
 
 
 def _recorded(name: str, words: str, result: int = 64) -> CallModel:
-    return CallModel(name, len(signature(words)), recorded(words, result))
+    return CallModel(name, len(signature(words)), Recorded(signature(words), result, above=0 < result < 64))
 
 
 def _same(call: HelperCall) -> Value:
@@ -28,6 +28,7 @@ def _kernel_context(call: HelperCall) -> Value:
     """bpf_cast_to_kern_ctx: the kernel's structure behind the context."""
     if call.state.memory(CTX).written() != set():
         raise Unmodelled("unmodelled-context", f"{call.name} of a context that was written")
+    call.executor.sees_packet = True
     return call.t.app(call.name, 64)
 
 

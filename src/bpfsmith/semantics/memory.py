@@ -34,11 +34,16 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a pointer points when `guard` holds; `region` None is NULL."""
+    """Where a pointer points when `guard` holds; `region` None: it is the number `offset` there, of which 0 is NULL."""
 
     guard: Term
     region: Region | None
     offset: Term  # 64 bits
+
+    @property
+    def is_number(self) -> bool:
+        """Not a pointer, and not NULL either."""
+        return self.region is None and not (self.offset.is_const and self.offset.number == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +53,18 @@ class Pointer:
     targets: tuple[Target, ...]
 
 
-MIXED = Pointer(())
-"""What a stack slot holds that is a pointer on one path and a number on another: reading it is not modelled."""
-
 Value = Term | Pointer
 """What a register or a spilled stack slot holds: a 64-bit scalar or a pointer."""
 
 
-def merge_values(paths: Fork, a: Value, b: Value) -> Value | None:
-    """`a` on the left path, `b` on the right one; None for a pointer mixed with a number, which no accepted program uses."""
+def merge_values(paths: Fork, a: Value, b: Value) -> Value:
+    """`a` on the left path, `b` on the right one."""
     t, condition = paths.t, paths.condition
     if a is b:
         return a
-    if a is MIXED or b is MIXED:
-        return MIXED
     if isinstance(a, Term) and isinstance(b, Term):
         return paths.ite(a.width, a, b)
     then, other = _as_pointer(t, a), _as_pointer(t, b)
-    if then is None or other is None:
-        return None
     merged: dict[Region | None, tuple[Term, Term]] = {}
     for side, guard in ((then, condition), (other, t.negate(condition))):
         for target in side.targets:
@@ -80,13 +78,9 @@ def merge_values(paths: Fork, a: Value, b: Value) -> Value | None:
     return Pointer(tuple(Target(guard, region, offset) for region, (guard, offset) in merged.items()))
 
 
-def _as_pointer(t: Terms, value: Value) -> Pointer | None:
-    """The scalar 0 beside a pointer is NULL."""
-    if isinstance(value, Pointer):
-        return value
-    if value.is_const and value.number == 0:
-        return Pointer((Target(t.true, None, value),))
-    return None
+def _as_pointer(t: Terms, value: Value) -> Pointer:
+    """The scalar 0 beside a pointer is NULL; another one is what a program holds there that will not use it as a pointer."""
+    return value if isinstance(value, Pointer) else Pointer((Target(t.true, None, value),))
 
 
 Initial = Callable[[Term], Term]
@@ -238,8 +232,7 @@ def merge_bytes(paths: Fork, a: Bytes, b: Bytes) -> Bytes:
     for start in sorted(a.cells.keys() | b.cells.keys()):
         left, right = a.cells.get(start), b.cells.get(start)
         if left is not None and right is not None and left[0] == right[0]:
-            merged = merge_values(paths, left[1], right[1])
-            cells[start] = (left[0], merged if merged is not None else MIXED)
+            cells[start] = (left[0], merge_values(paths, left[1], right[1]))
         elif left is not None and right is None and not _overlaps(b, start, left[0]):
             cells[start] = (left[0], _one_sided(paths, left[1], b, start, left[0], True))
         elif right is not None and left is None and not _overlaps(a, start, right[0]):
@@ -260,11 +253,8 @@ def _overlaps(memory: Bytes, start: int, size: int) -> bool:
 
 def _one_sided(paths: Fork, value: Value, other: Bytes, start: int, size: int, then: bool) -> Value:
     """A cell that only one branch wrote: the other side still has what was there before."""
-    if isinstance(value, Pointer):
-        return value  # the other side holds no pointer there, so nothing accepted reads it there
     old = other.load(paths.t, paths.t.const(64, start), size)
-    assert isinstance(old, Term)
-    return paths.ite(8 * size, value, old) if then else paths.ite(8 * size, old, value)
+    return merge_values(paths, value, old) if then else merge_values(paths, old, value)
 
 
 def joined(t: Terms, parts: list[Term]) -> Term:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bpfsmith.semantics.call import HelperCall
 from bpfsmith.semantics.memory import Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.recorded import Recorded, cases, recorded, room
-from bpfsmith.semantics.state import Unmodelled
+from bpfsmith.semantics.state import CTX, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 
 QUEUES = frozenset({"BPF_MAP_TYPE_QUEUE", "BPF_MAP_TYPE_STACK"})
@@ -15,14 +15,19 @@ QUEUES = frozenset({"BPF_MAP_TYPE_QUEUE", "BPF_MAP_TYPE_STACK"})
 
 @dataclass(frozen=True, slots=True)
 class ProbeRead:
-    """The effect of reading memory of the kernel. Where the address is memory of the program itself, it is a copy."""
+    """The effect of reading memory of the kernel. Where the address is memory of the program itself, it is a copy; but what
+    lies where the context is, is not the context where the verifier turns its fields into others."""
 
     elsewhere: Recorded
 
     def __call__(self, call: HelperCall) -> Value | None:
         target, size, source = call.args
         if not isinstance(source, Pointer):
+            if call.state.packet_touched:
+                raise Unmodelled("unmodelled-packet", f"{call.name} after the packet was changed, which it may read")
             return self.elsewhere(call)
+        if call.executor.context and any(target.region == CTX for target in source.targets):
+            raise Unmodelled("unmodelled-context", f"{call.name} of the context, whose fields are not what lies there")
         if not (isinstance(size, Term) and size.is_const and size.number <= 4096):
             raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not a small constant")
         for at in range(0, size.number, 8):

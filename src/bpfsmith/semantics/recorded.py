@@ -121,12 +121,14 @@ def between(t: Terms, state: State, start: Pointer, end: Pointer) -> PacketView:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The effect of a recorded helper with this signature. Its result has `result` bits (sign-extended; 0: void). `packet` is
+    """The effect of a recorded helper with this signature. Its result has `result` bits (0: void), which fill r0 by their sign,
+    or as `above` says: a kernel function that returns an int leaves anything in the upper half of its register. `packet` is
     "reads" for a helper that sees the packet, "renews" for one that may change it, so that old packet pointers are void."""
 
     arguments: tuple[Argument, ...]
     result: int = 64
     packet: str = ""
+    above: bool = False
 
     @property
     def renews_context(self) -> bool:
@@ -143,6 +145,8 @@ class Recorded:
             _renew_packet(call, channel, number)
         if self.renews_context:
             _renew_context(call, channel, number)
+        if result and self.above:
+            return t.concat(t.app(f"{channel}.above", 64 - result, number), 64 - result, t.app(channel, result, number), result)
         return given if result else None
 
 

@@ -30,7 +30,8 @@ class Access:
     that leaves an entry alone which is there) or add.
 
     `place` names the map; `offset` and `size` are bytes into it (offset None: depends on a key). `locked` is the condition
-    under which a bpf_spin_lock is held. An "add" is an update whose old value nobody sees."""
+    under which a bpf_spin_lock is held, `section` how many locks were taken before. An "add" is an update whose old value
+    nobody sees. `within` is where in its entry an access lies that an instruction makes (None: not a constant)."""
 
     kind: str
     place: str
@@ -39,6 +40,8 @@ class Access:
     guard: Term
     locked: Term
     insn_idx: int | None = None
+    within: int | None = None
+    section: Term | None = None
 
 
 @dataclass(slots=True)

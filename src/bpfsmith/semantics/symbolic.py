@@ -19,9 +19,10 @@ from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.access import Accessor, Obligation
 from bpfsmith.semantics.call import CallModel, HelperCall
 from bpfsmith.semantics.callbacks import CALLBACKS
+from bpfsmith.semantics.fork import decides
 from bpfsmith.semantics.helpers import HELPERS
 from bpfsmith.semantics.kfuncs import KFUNCS
-from bpfsmith.semantics.memory import MIXED, HashMap, Pointer, Region, Target, Value, joined
+from bpfsmith.semantics.memory import HashMap, Pointer, Region, Target, Value, joined
 from bpfsmith.semantics.recorded import TAIL_CALL, View, packet_view
 from bpfsmith.semantics.state import CTX, PACKET, Access, State, Unmodelled, merge
 from bpfsmith.semantics.terms import Term
@@ -43,9 +44,28 @@ MAX_TERMS = 300_000
 """Terms, of both programs together, beyond which a run gives up: some ten seconds of work."""
 
 
-def _may_alias(a: Region | None, b: Region | None) -> bool:
-    """Entries of one hash map: equal keys give equal pointers, and a freed entry's memory is used again."""
-    return a is not None and b is not None and a.kind == b.kind == "value" and a.name == b.name
+_MIRRORED = {
+    Condition.UGT: Condition.ULT,
+    Condition.UGE: Condition.ULE,
+    Condition.ULT: Condition.UGT,
+    Condition.ULE: Condition.UGE,
+    Condition.SGT: Condition.SLT,
+    Condition.SGE: Condition.SLE,
+    Condition.SLT: Condition.SGT,
+    Condition.SLE: Condition.SGE,
+}
+"""What a condition says with its operands exchanged."""
+
+
+def _may_alias(a: Target, b: Target) -> bool:
+    """May two places in what are not the same regions be one? Entries of one hash map: equal keys give equal pointers, and a
+    freed entry's memory is used again. Two keys may lead to one entry of a trie, or to one map inside a map."""
+    if a.region is None or b.region is None:
+        return a.is_number or b.is_number
+    return a.region.kind == b.region.kind and (
+        (a.region.kind in ("value", "opaque") and a.region.name == b.region.name)
+        or (a.region.kind == "map" and (a.region.key is not None or b.region.key is not None))
+    )
 
 
 @dataclass(slots=True)
@@ -90,6 +110,7 @@ class Executor(Accessor):
             raise Unmodelled("lock-held", f"{self.program.name} may end with a lock held")
         if not isinstance(value, Term):
             raise Unmodelled("returned-pointer", f"{self.program.name} returns something that is not a number")
+        self.inner_maps_stand_alone()
         return Run(state, value, self.accesses, self.obligations, self.snapshots, tuple(self.assumed))
 
     # --- control ------------------------------------------------------------------------------------------------------
@@ -173,9 +194,13 @@ class Executor(Accessor):
 
     def _narrowed(self, state: State, value: Value | None) -> Value | None:
         """A pointer without the targets that this path excludes: one that was found to be NULL is the number 0."""
-        if not isinstance(value, Pointer) or value is MIXED:
+        if not isinstance(value, Pointer):
             return value
-        left = tuple(x for x in value.targets if self.t.all_of(state.condition, x.guard) is not self.t.false)
+        left = tuple(
+            x
+            for x in value.targets
+            if decides(self.t, state.path, x.guard) is not False and self.t.all_of(state.condition, x.guard) is not self.t.false
+        )
         if left and all(target.region is None for target in left):
             return left[0].offset
         return Pointer(left) if left else value
@@ -205,17 +230,19 @@ class Executor(Accessor):
         the ends of memory and from its middle: the order of addresses, signed or not, is that of signed offsets."""
         t = self.t
         if isinstance(left, Term):
-            left, right = right, left
+            left, right, kind = right, left, _MIRRORED.get(kind, kind)
         assert isinstance(left, Pointer)
         if isinstance(right, Term):
             if not (right.is_const and right.number == 0):
                 raise self.unmodelled("pointer-comparison", "a pointer is compared with a number")
             null = t.any_of(*(t.all_of(x.guard, t.eq(64, x.offset, t.const(64, 0))) for x in left.targets if x.region is None))
             match kind:
-                case Condition.EQ:
+                case Condition.EQ | Condition.ULE:
                     return null
                 case Condition.NE | Condition.UGT:
                     return t.negate(null)
+                case Condition.ULT | Condition.UGE:
+                    return t.truth(kind is Condition.UGE)
                 case _:
                     raise self.unmodelled("pointer-comparison", "a pointer is ordered against a number")
         results = []
@@ -224,9 +251,11 @@ class Executor(Accessor):
                 both = t.all_of(a.guard, b.guard)
                 if both is t.false:
                     continue
-                if a.region == b.region:
+                if a.region is None and b.region is None:
+                    held = meaning.condition(t, kind, 64, a.offset, b.offset)
+                elif a.region == b.region:
                     held = meaning.condition(t, _SIGNED.get(kind, kind), 64, a.offset, b.offset)
-                elif kind in (Condition.EQ, Condition.NE) and not _may_alias(a.region, b.region):
+                elif kind in (Condition.EQ, Condition.NE) and not _may_alias(a, b):
                     held = t.truth(kind is Condition.NE)
                 else:
                     self.oblige(
@@ -258,7 +287,9 @@ class Executor(Accessor):
             case ops.LoadMapValue(dst=dst, map=name, offset=offset):
                 registers[dst] = self.pointer(Region("data", self._known_map(name)), offset)
             case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=signed):
-                loaded = self.load(state, self._register(state, base), offset, size)
+                place = self._register(state, base)
+                loaded = self.load(state, place, offset, size)
+                self._takes_constants(place)
                 if isinstance(loaded, Term) and size < 8:
                     loaded = t.sext(loaded, 8 * size, 64) if signed else t.zext(loaded, 8 * size, 64)
                 registers[dst] = self.settle(loaded) if isinstance(loaded, Term) else loaded
@@ -268,6 +299,12 @@ class Executor(Accessor):
                 self._atomic(state, op)
             case _:
                 raise self.unmodelled("unmodelled-instruction", f"{type(op).__name__} is not modelled")
+
+    def _takes_constants(self, place: Value) -> None:
+        """Variables of read-only sections are what userspace sets them to before it loads the program: here, nothing."""
+        for target in place.targets if isinstance(place, Pointer) else ():
+            if target.region is not None and target.region.kind == "data" and self.program.map(target.region.name).frozen:
+                self.assumed[f"{target.region.name} holds what the object says"] = None
 
     def _alu(self, state: State, kind: AluKind, width: int, dst: Reg, src: Value) -> Value | None:
         if kind is AluKind.MOV:
@@ -417,8 +454,8 @@ class Executor(Accessor):
 
     # --- what helper models build on ----------------------------------------------------------------------------------
     def scalar(self, state: State, register: Reg) -> Term:
-        value = self._register(state, register)
-        if isinstance(value, Pointer):
+        value = self._narrowed(state, self._register(state, register))
+        if not isinstance(value, Term):
             raise self.unmodelled("pointer-arithmetic", f"r{register} holds a pointer where a number is needed")
         return value
 
@@ -429,8 +466,12 @@ class Executor(Accessor):
     # --- small ones ---------------------------------------------------------------------------------------------------
     def _register(self, state: State, register: Reg) -> Value:
         value = state.registers[register]
-        if value is None or value is MIXED:
-            raise self.unmodelled("mixed-register", f"r{register} holds different kinds of values on different paths")
+        if value is None:
+            raise self.unmodelled("mixed-register", f"r{register} holds nothing on some path")
+        if isinstance(value, Pointer) and any(target.is_number for target in value.targets):
+            narrowed = self._narrowed(state, value)
+            assert narrowed is not None
+            return narrowed
         return value
 
     def _operand(self, state: State, operand: Operand) -> Value:

@@ -47,6 +47,7 @@ class Terms:
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
+        self.about: dict[Term, frozenset[int]] = {}  # what conditions are made of: a memo of `fork`
         self.true = self._make("truth", BOOL, (), 1)
         self.false = self._make("truth", BOOL, (), 0)
 
@@ -438,6 +439,19 @@ class Terms:
             pieces.append((self.extract(a, a.width, top - 1, low), self.extract(b, b.width, top - 1, low)))
             top = low
         return pieces
+
+    def remainder(self, total: Term, modulus: int) -> int | None:
+        """A sum modulo a constant, where that is plain: every summand that varies is a multiple of it."""
+        constant = 0
+        for part in self._summands(total):
+            if part.is_const:
+                constant += part.number
+                continue
+            factor, base = self._scaled(part)
+            zeros = base.args[-1].width if base.op == "concat" and _is_zero(base.args[-1]) else 0
+            if (factor << zeros) % modulus:
+                return None
+        return constant % modulus
 
     def mul(self, width: int, a: Term, b: Term) -> Term:
         if not self.rewrite:

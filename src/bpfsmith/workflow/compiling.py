@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.chain import chained
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.lower import Generated, Sharing, lower, sharing
+from bpfsmith.appnet.lower import Generated, lower
 from bpfsmith.appnet.prove import prove
+from bpfsmith.appnet.sharing import Sharing, sharing
 from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, Label, Severity, Unsupported
 from bpfsmith.gate.load import insn_count, load_report
 from bpfsmith.isa.disasm import assembly
@@ -128,30 +129,42 @@ def compile_appnet(
     opened: AppnetInput, toolchain: Toolchain, *, limits: Limits | None = None, timed: bool = True, optimized: bool = True
 ) -> Compiled:
     """Compiles, optimizes and proves an element; loads and times it where bpf(2) works."""
-    element = opened.element
     placements = place_of(opened, toolchain)
     generated = generate(opened, placements)
-    plain = toolchain.compile_generated(generated.c_text, f"{element.name}.bpf.c")
+    plain = toolchain.compile_generated(generated.c_text, f"{opened.element.name}.bpf.c")
+    return finished(opened, generated, plain, placements, toolchain.level, limits, timed=timed, optimized=optimized)
+
+
+def finished(
+    opened: AppnetInput,
+    generated: Generated,
+    plain: bytes,
+    placements: Mapping[str, Placement],
+    level: int,
+    limits: Limits | None,
+    *,
+    timed: bool,
+    optimized: bool,
+) -> Compiled:
+    """What becomes of an element's C once clang has made the object `plain` of it, whoever wrote the C."""
+    element = opened.element
     # Products and quotients of floats are proved by what both sides compute alike, which optimizing takes apart.
     optimized = optimized and not any(facts.long_arithmetic(body) for body in (element.req, element.resp, element.init))
-    data = (
-        optimize(plain, opened.path, Settings(timed=False, cpu=toolchain.level, patience=0, quick=True)).data
-        if optimized
-        else plain
-    )
+    data = optimize(plain, opened.path, Settings(timed=False, cpu=level, patience=0, quick=True)).data if optimized else plain
     obj = read_object(data)
-    verdicts = _proved(element, generated, obj, limits)
+    verdicts = proved(element, generated, obj, limits)
     if data != plain and not all(isinstance(verdict, Equal) for verdict in verdicts.values()):
         # What clang made may be easier to prove.
         data, obj = plain, read_object(plain)
-        verdicts = _proved(element, generated, obj, limits)
+        verdicts = proved(element, generated, obj, limits)
     programs, rejected, notes = _load(generated, obj, timed)
     before = _load(generated, read_object(plain), False)[0] if data != plain else ()
     advice = (*opened.warnings, *_advice(element), *notes)
     return Compiled(element, generated, data, obj, verdicts, programs, rejected, advice, before, placements)
 
 
-def _proved(element: core.Element, generated: Generated, obj: Object, limits: Limits | None) -> dict[str, Verdict]:
+def proved(element: core.Element, generated: Generated, obj: Object, limits: Limits | None) -> dict[str, Verdict]:
+    """The proof of each function that holds a body of the element, by the function's name."""
     out: dict[str, Verdict] = {}
     for body, function in generated.functions.items():
         out[function] = prove(element, obj.program(function), obj, body=body, limits=limits, counted=generated.counted)

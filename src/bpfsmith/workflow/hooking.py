@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.lower import TC_EGRESS, TC_INGRESS, XDP, Target
+from bpfsmith.appnet.targets import TC_EGRESS, TC_INGRESS, XDP, Target
 from bpfsmith.cost.profile import load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError, Label, Unsupported
 
@@ -26,8 +26,9 @@ class Placement:
     rejected: tuple[tuple[str, str], ...]
 
 
-def place(element: core.Element, side: str = "server", hook: str = "xdp") -> Mapping[str, Placement]:
-    """The hook of each step. `side` is whose host it is, `hook` what was asked for, "auto" for the cheaper one.
+def place(element: core.Element, side: str = "server", hook: str = "") -> Mapping[str, Placement]:
+    """The hook of each step. `side` is whose host it is, `hook` what was asked for, "auto" for the cheaper one, "" for
+    the usual: XDP on a server, and TC on a client and for TCP.
 
     Raises Unsupported for an element that needs what no hook on its way has, InputError `hook-direction` for XDP where every
     message leaves.
@@ -54,13 +55,16 @@ def _placed(element: core.Element, body: str, side: str, hook: str) -> Placement
         why = f"the {side}'s {_SHORT[body]} leave its host"
         return Placement(body, TC_EGRESS, why, (("XDP", "sees arriving packets only"), *_others(element)))
     way = f"the {side}'s {_SHORT[body]} arrive"
+    if element.binding is not None and element.binding.envelope.slides:
+        return _of_tcp(body, way, hook, element)
     costs, words = _costs()
     cheaper = min(costs, key=lambda name: costs[name])
-    chosen = cheaper if hook == "auto" else hook
+    chosen = cheaper if hook == "auto" else hook or ("xdp" if side == "server" else "tc")
+    asked = "asked for" if hook else f"usual on a {side}"
     other = "tc" if chosen == "xdp" else "xdp"
     target = XDP if chosen == "xdp" else TC_INGRESS
-    reason = f"{way}; {words[chosen]} to get there" if hook == "auto" else f"{way}; asked for"
-    against = (_CASES[other][1], f"{words[other]} to get there" if hook == "auto" else f"--hook {chosen} was asked for")
+    reason = f"{way}; {words[chosen]} to get there" if hook == "auto" else f"{way}; {asked}"
+    against = (_CASES[other][1], f"{words[other]} to get there" if hook == "auto" else f"{chosen} is {asked}")
     return Placement(body, target, reason, (against, *_others(element)))
 
 
@@ -82,6 +86,24 @@ def _answering(body: str, arrives: bool, side: str, hook: str, element: core.Ele
     return Placement(body, XDP, why, (("TC ingress", "cannot send a packet back by itself"), *_others(element)))
 
 
+def _of_tcp(body: str, way: str, hook: str, element: core.Element) -> Placement:
+    """TCP segments are read behind the IP header's checks, where the stack's buffers are whole packets."""
+    if hook == "xdp" and element.binding is not None:
+        raise Unsupported(
+            Diagnostic(
+                "unsupported-hook",
+                "TCP segments are not read at XDP",
+                notes=(
+                    "their data lies in fragments there, which XDP drivers hand over only in part",
+                    f"the binding {element.binding.name} has the transport tcp",
+                ),
+                help="write --hook tc or --hook auto",
+            )
+        )
+    rejected = (("XDP", "sees the linear part of a segment only"), *_others(element))
+    return Placement(body, TC_INGRESS, f"{way} as TCP segments", rejected)
+
+
 def _costs() -> tuple[dict[str, float], dict[str, str]]:
     """ns that reaching a hook and an empty program there add to a message, from the shipped profile, and in words."""
     profile = load_profile()
@@ -93,7 +115,15 @@ def _costs() -> tuple[dict[str, float], dict[str, str]]:
 
 
 def _others(element: core.Element) -> Iterator[tuple[str, str]]:
-    yield "sk_skb, sk_msg", "work on TCP streams, and messages are datagrams here"
+    streams = element.binding is not None and element.binding.envelope.slides
+    yield (
+        "sk_skb, sk_msg",
+        (
+            "want the connections' sockets in a map, and segments are looked at one by one here"
+            if streams
+            else "work on TCP streams, and messages are datagrams here"
+        ),
+    )
     yield "cgroup_skb", "runs behind the stack, for the sockets of a cgroup, and none is named"
     yield "sk_lookup", "chooses a socket and sees no payload"
 

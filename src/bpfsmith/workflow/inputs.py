@@ -33,7 +33,7 @@ class Toolchain:
     flags: tuple[str, ...] = ()
     bind: str | None = None
     side: str = "server"
-    hook: str = "xdp"
+    hook: str = ""  # the usual one
 
     @property
     def level(self) -> int:

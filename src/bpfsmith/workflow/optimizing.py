@@ -94,9 +94,15 @@ def _learn_from(
         except ToolError as error:
             skipped += [replace(item, severity=Severity.WARNING) for item in error.diagnostics[:1]]
         kept = keep(path)  # what was found so far survives an interruption
-    found = cache.usual().fresh
+    progress("making rules of what was found")
+    general = cache.usual().generalise()
+    kept = keep(path) or kept
+    found = {key: text for key, text in cache.usual().fresh.items() if cache.is_window(key)}
     shorter = sum(text != cache.NOTHING for text in found.values())
-    details = {"files": len(files), "windows": len(found), "shorter": shorter, "rules": kept, "cache": str(path)}
+    details = {
+        "files": len(files), "windows": len(found), "shorter": shorter, "generalised": general, "rules": kept,
+        "cache": str(path),
+    }  # fmt: skip
     return Report("optimize", Outcome.DONE, diagnostics=tuple(skipped), details=details)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bpfsmith.appnet.lower import XDP
+from bpfsmith.appnet.sequences import EVIDENCE
+from bpfsmith.appnet.targets import XDP
 from bpfsmith.isa.disasm import listing
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import Insn
@@ -46,7 +47,9 @@ def verdict_lines(label: str, verdict: Verdict, words: Vocabulary | None, concis
     """The verdict with its evidence, its assumptions or its counterexample."""
     match verdict:
         case Equal(assumptions=assumptions, evidence=evidence):
-            yield f"{label:<11} equal: {_evidence_words(evidence)}"
+            yield f"{label:<11} equal: {_evidence_words([item for item in evidence if item != EVIDENCE])}"
+            if EVIDENCE in evidence:
+                yield f"{'':<12}{EVIDENCE}"
             if not concise:
                 yield from (
                     f"{'':<12}{'assuming ' if index == 0 else '         '}{text}" for index, text in enumerate(assumptions)

@@ -7,7 +7,8 @@ import pytest
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.discharge import discharged
 from bpfsmith.appnet.initial import initial_values
-from bpfsmith.appnet.lower import Sharing, lower, sharing
+from bpfsmith.appnet.lower import lower
+from bpfsmith.appnet.sharing import Sharing, sharing
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.diagnostic import InputError
 from bpfsmith.source import SourceText

@@ -217,7 +217,7 @@ def test_counting_without_loss_is_claimed_of_atomic_adds_only() -> None:
         {},
         {"port": 0},
         {"port": True},
-        {"port": 9000, "transport": "tcp"},
+        {"port": 9000, "transport": "sctp"},
         {"port": 9000, "extra": 1},
         {"port": 9000, "unreadable": "maybe"},
         {"port": 9000, "fields": {"x": "u64"}},

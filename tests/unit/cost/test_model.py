@@ -82,6 +82,30 @@ def test_what_the_profile_does_not_know_is_said() -> None:
     assert any("bpf_skb_change_proto is not in the profile" in text for text in found.guesses)
 
 
+def ns_by_line(text: str) -> dict[int, float]:
+    program = assemble(text, "test.s")[0]
+    found = Model(PROFILE).cost(program, paths(program).paths[0].steps)
+    return {insn: ns for (_, insn), ns in found.per_insn.items()}
+
+
+def test_a_lock_and_its_release_cost_what_was_measured_of_both() -> None:
+    """The measured pair is shared out between its two calls, not counted for each."""
+    head = ".map m array key=4 value=16 max=1\n.section tc\nr2 = r10\nr2 += -4\n*(u32 *)(r10 -4) = 0\nr1 = map[m]\n"
+    find = "call bpf_map_lookup_elem\nif r0 == 0 goto +5\nr6 = r0\nr1 = r6\ncall bpf_spin_lock\nr1 = r6\n"
+    ns = sorted(ns_by_line(head + find + "call bpf_spin_unlock\nr0 = 0\nexit\n").values())
+    assert sum(ns[-2:]) == pytest.approx(PROFILE.value("helpers", "spin_lock", 0.0), rel=0.25)
+
+
+def test_atomics_cost_what_their_own_kind_was_measured_at() -> None:
+    """An addition that returns nothing is cheaper than one that does, and a fetching OR is a loop."""
+
+    def ns(line: str) -> float:
+        return max(ns_by_line(f".section xdp\nr2 = 1\n*(u64 *)(r10 -8) = r2\n{line}\nr0 = 2\nexit\n").values())
+
+    add, fetch_add = ns("lock *(u64 *)(r10 -8) += r2"), ns("r2 = atomic64_fetch_add((u64 *)(r10 -8), r2)")
+    assert add < fetch_add < ns("r2 = atomic64_fetch_or((u64 *)(r10 -8), r2)")
+
+
 def test_a_slower_machine_is_slower_everywhere() -> None:
     """Twice the cost of an addition makes arithmetic dearer."""
     insns = PROFILE.experiments["insns"]

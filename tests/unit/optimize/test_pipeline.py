@@ -77,6 +77,24 @@ SMALLER = {
         "r2 = *(u32 *)(r1 +12)\nr6 = r1\nr1 = r2\nr2 = 0\ncall bpf_redirect\nr0 = *(u32 *)(r6 +16)\nexit",
         6,
     ),
+    "what is done without an entry that is always there": (
+        KEY + "if r0 == 0 goto none\n*(u64 *)(r0 +0) = 7\nr0 = 0\nexit\nnone: " + DELETE + "r0 = 1\nexit",
+        10,
+    ),
+    "an index that is cut off": (
+        "r6 = *(u32 *)(r1 +12)\nif r6 < 3 goto on\nr6 = 3\non: *(u32 *)(r10 -4) = r6\n" + KEY.partition("\n")[2]
+        + "if r0 == 0 goto none\n*(u64 *)(r0 +0) = 7\nr0 = 0\nexit\nnone: " + DELETE + "r0 = 1\nexit",
+        13,
+    ),
+    "two comparisons of neighbours": (
+        PACKET + "r5 = *(u16 *)(r2 +12)\nif r5 != 8 goto out\nr5 = *(u8 *)(r2 +14)\nif r5 != 69 goto out\nr0 = 2\nexit" + OUT,
+        12,
+    ),
+    "two comparisons of parts of a byte": (
+        PACKET + "r5 = *(u8 *)(r2 +14)\nr4 = r5\nr4 &= 240\nif r4 != 64 goto out\nr5 &= 15\nif r5 != 5 goto out\nr0 = 2\nexit"
+        + OUT,
+        11,
+    ),
 }  # fmt: skip
 
 

@@ -98,6 +98,30 @@ WRONG = {
         "*(u64 *)(r10 -8) = 7\nr1 = 4\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_loop\nr0 = *(u64 *)(r10 -8)\nexit",
         ("r0 = *(u64 *)(r10 -8)", "r0 = 7"),
     ),
+    "what is done without an entry that may be missing": (
+        "xdp",
+        "r3 = *(u32 *)(r1 +12)\nr3 &= 7\n*(u32 *)(r10 -4) = r3\nr2 = r10\nr2 += -4\nr1 = map[counts]\n"
+        "call bpf_map_lookup_elem\nif r0 == 0 goto none\nr0 = 0\nexit\nnone: r0 = 1\nexit",
+        ("none: r0 = 1", "none: r0 = 0"),
+    ),
+    "an index that is cut off on one way only": (
+        "xdp",
+        "r3 = *(u32 *)(r1 +12)\nif r3 < 3 goto on\nif r3 > 8 goto on\nr3 = 3\non: *(u32 *)(r10 -4) = r3\nr2 = r10\nr2 += -4\n"
+        "r1 = map[counts]\ncall bpf_map_lookup_elem\nif r0 == 0 goto none\nr0 = 0\nexit\nnone: r0 = 1\nexit",
+        ("none: r0 = 1", "none: r0 = 0"),
+    ),
+    "an entry of a hash table": (
+        "xdp",
+        "*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[flows]\ncall bpf_map_lookup_elem\nif r0 == 0 goto none\n"
+        "r0 = 0\nexit\nnone: r0 = 1\nexit",
+        ("none: r0 = 1", "none: r0 = 0"),
+    ),
+    "two parts of a byte, one of them another": (
+        "xdp",
+        "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 16\nif r4 > r3 goto out\nr5 = *(u8 *)(r2 +14)\n"
+        "if r5 != 69 goto out\nr0 = 2\nexit" + OUT,
+        ("if r5 != 69 goto out", "r4 = r5\nr4 &= 240\nif r4 != 64 goto out\nr5 &= 14\nif r5 != 4 goto out"),
+    ),
     "a spilled pointer of which a byte was changed": (
         "xdp",
         "r2 = r10\nr2 += -32\n*(u64 *)(r10 -8) = r2\n*(u8 *)(r10 -8) = 0\nr0 = *(u64 *)(r10 -8)\nr2 -= r0\nr0 = r2\nexit",

@@ -133,7 +133,6 @@ def test_the_targets_of_a_merged_pointer_exclude_each_other() -> None:
     regions = [Region("packet"), Region("stack", "x.0"), None]
     pointers = [Pointer((Target(t.true, region, t.const(64, at)),)) for at, region in enumerate(regions)]
     inner = merge_values(branch(t, t.app("c", 0)), pointers[0], pointers[1])
-    assert inner is not None
     outer = merge_values(branch(t, t.app("d", 0)), inner, pointers[2])
     assert isinstance(outer, Pointer)
     for c in (0, 1):
@@ -146,9 +145,14 @@ def test_the_targets_of_a_merged_pointer_exclude_each_other() -> None:
             assert evaluate([chosen.offset], inputs({"c": c, "d": d}, b"")) == [wanted]
 
 
-def test_a_pointer_and_a_number_do_not_merge() -> None:
-    """Law: a value that is a pointer on one path and a number other than 0 on another has no merged value."""
+def test_a_pointer_and_a_number_merge_as_what_each_path_holds() -> None:
+    """Law: a value that is a pointer on one path and a number on another is either, on the condition of its path."""
     t = Terms()
-    pointer = Pointer((Target(t.true, Region("ctx"), t.const(64, 0)),))
-    assert merge_values(branch(t, t.app("c", 0)), pointer, t.const(64, 5)) is None
-    assert isinstance(merge_values(branch(t, t.app("c", 0)), pointer, t.const(64, 0)), Pointer)
+    condition, pointer = t.app("c", 0), Pointer((Target(t.true, Region("ctx"), t.const(64, 0)),))
+    for number, is_number in ((5, True), (0, False)):
+        merged = merge_values(branch(t, condition), pointer, t.const(64, number))
+        assert isinstance(merged, Pointer)
+        first, second = merged.targets
+        assert (first.guard, first.region) == (condition, Region("ctx"))
+        assert (second.guard, second.region, second.offset) == (t.negate(condition), None, t.const(64, number))
+        assert second.is_number is is_number

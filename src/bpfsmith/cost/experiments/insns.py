@@ -84,8 +84,8 @@ def _waits(name: str) -> bool:
 def _sampler(case: str, accepted: Accepted, copies: int) -> Action:
     def sample() -> Mapping[str, float]:
         if case in _IN_LEVELS:
-            return {case: min(wall_ns(accepted, FRAME, _SHORT_REPEAT, tries=1) for _ in range(_SHORT_TRIES)) / copies}
-        took = wall_ns(accepted, FRAME, _LATENCY_REPEAT if copies == LATENCY_COPIES else _REPEAT, tries=3)
+            return {case: min(wall_ns([accepted], FRAME, _SHORT_REPEAT, tries=1) for _ in range(_SHORT_TRIES)) / copies}
+        took = wall_ns([accepted], FRAME, _LATENCY_REPEAT if copies == LATENCY_COPIES else _REPEAT, tries=3)
         if case == "floor":
             return {"floor": took / COPIES, "floor_latency": took / LATENCY_COPIES}
         return {case: took / copies}

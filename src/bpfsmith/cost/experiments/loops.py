@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from bpfsmith.cost.bench import FRAME, Bench, Loaded, run_ns
+from bpfsmith.cost.bench import COPIES, FRAME, Bench, Loaded, run_ns
 from bpfsmith.cost.experiment import Action, Missing, Opened
 from bpfsmith.kernel.load import Accepted
 
@@ -27,7 +27,7 @@ def self_timed(
     """How to open an experiment with one program of `file` for each case; `per` is how often it turns."""
 
     def open_(bench: Bench, stack: ExitStack) -> Opened:
-        loaded = bench.load(stack, file, list(programs.values()), flags=flags)
+        loaded = bench.load(stack, file, list(programs.values()), flags=flags, copies=COPIES)
         if prepare is not None:
             prepare(loaded)
         actions = []
@@ -35,7 +35,7 @@ def self_timed(
         for case, program in programs.items():
             if program in loaded.programs:
                 turns = per if isinstance(per, int | float) else per[case]
-                actions.append(_sampler(case, loaded.programs[program], turns, frame))
+                actions.append(_sampler(case, loaded.copies[program], turns, frame))
             else:
                 missing.append(Missing(case, loaded.refused[program]))
         return Opened(tuple(actions), tuple(missing))
@@ -43,8 +43,8 @@ def self_timed(
     return open_
 
 
-def _sampler(case: str, accepted: Accepted, turns: float, frame: bytes) -> Action:
+def _sampler(case: str, copies: Sequence[Accepted], turns: float, frame: bytes) -> Action:
     def sample() -> Mapping[str, float]:
-        return {case: run_ns(accepted, frame) / turns}
+        return {case: run_ns(copies, frame) / turns}
 
     return sample

@@ -6,10 +6,10 @@ import bisect
 import itertools
 import random
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from bpfsmith.cost.bench import Bench, Loaded, run_ns
+from bpfsmith.cost.bench import COPIES, Bench, Loaded, run_ns
 from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.experiments.loops import STEPS
 from bpfsmith.kernel import syscall, testrun
@@ -74,7 +74,7 @@ def room_for(keys: int) -> dict[str, int]:
 def misses(loaded: Loaded, program: str) -> int:
     """How many keys of one walk were not found: each value is 1, and the walk adds them up."""
     assert loaded.maps.object is not None
-    run_ns(loaded.programs[program], tries=1)
+    run_ns(loaded.copies[program], tries=1)
     where = loaded.maps.object.variable("result")
     found = loaded.maps.read(where.section)[bytes(4)][where.offset : where.offset + 8]
     return STEPS - int.from_bytes(found, "little")
@@ -88,7 +88,9 @@ def _offset(loaded: Loaded, variable: str) -> int:
 def _walk(bench: Bench, stack: ExitStack, kinds: tuple[str, ...], keys: int, skew: float) -> tuple[Loaded, dict[str, str]]:
     """The programs of `kinds` with their maps filled, and why some cannot be measured."""
     names = ["walk_floor", *(f"walk_{kind}" for kind in kinds)]
-    loaded = bench.load(stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in kinds)], entries=room_for(keys))
+    loaded = bench.load(
+        stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in kinds)], entries=room_for(keys), copies=COPIES
+    )
     for kind in kinds:
         if f"fill_{kind}" in loaded.programs:
             fill(loaded, f"fill_{kind}", keys)
@@ -100,9 +102,9 @@ def _walk(bench: Bench, stack: ExitStack, kinds: tuple[str, ...], keys: int, ske
     return loaded, unfit
 
 
-def _sampler(case: str, accepted: Accepted) -> Action:
+def _sampler(case: str, copies: Sequence[Accepted]) -> Action:
     def sample() -> Mapping[str, float]:
-        return {case: run_ns(accepted, tries=4) / STEPS}
+        return {case: run_ns(copies) / STEPS}
 
     return sample
 
@@ -120,7 +122,7 @@ def _by(sizes: tuple[tuple[str, int, float], ...], kinds: tuple[str, ...]) -> Ca
                 if name in unfit:
                     missing.append(Missing(f"{program}{suffix}", unfit[name]))
                 else:
-                    actions.append(_sampler(f"{program}{suffix}", loaded.programs[name]))
+                    actions.append(_sampler(f"{program}{suffix}", loaded.copies[name]))
         return Opened(tuple(actions), tuple(missing))
 
     return open_
@@ -128,12 +130,12 @@ def _by(sizes: tuple[tuple[str, int, float], ...], kinds: tuple[str, ...]) -> Ca
 
 def _types(bench: Bench, stack: ExitStack) -> Opened:
     opened = _by((("", 100, 0.0),), KINDS)(bench, stack)
-    tasks = bench.load(stack, "maps.bpf.c", ["walk_task", "walk_task_floor"])
+    tasks = bench.load(stack, "maps.bpf.c", ["walk_task", "walk_task_floor"], copies=COPIES)
     actions = list(opened.actions)
     missing = list(opened.missing)
     for case, program in (("task", "walk_task"), ("floor_task", "walk_task_floor")):
         if program in tasks.programs:
-            actions.append(_sampler(case, tasks.programs[program]))
+            actions.append(_sampler(case, tasks.copies[program]))
         else:
             missing.append(Missing(case, tasks.refused[program]))
     return Opened(tuple(actions), tuple(missing))
@@ -144,11 +146,13 @@ _UPDATES = ("array", "percpu_array", "hash", "percpu_hash", "lru_hash")
 
 def _updates(bench: Bench, stack: ExitStack) -> Opened:
     names = [f"walk_{kind}_update" for kind in _UPDATES] + ["walk_hash_delete", "walk_lru_hash_delete", "walk_floor"]
-    loaded = bench.load(stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in _UPDATES)], entries=room_for(100))
+    loaded = bench.load(
+        stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in _UPDATES)], entries=room_for(100), copies=COPIES
+    )
     for kind in _UPDATES:
         fill(loaded, f"fill_{kind}", 100)
     lay_out(loaded, key_order(100, 0))
-    actions = tuple(_sampler(name.removeprefix("walk_"), loaded.programs[name]) for name in names if name in loaded.programs)
+    actions = tuple(_sampler(name.removeprefix("walk_"), loaded.copies[name]) for name in names if name in loaded.programs)
     return Opened(actions, tuple(Missing(name.removeprefix("walk_"), why) for name, why in loaded.refused.items()))
 
 
@@ -158,11 +162,11 @@ _INLINED = ("array", "hash", "lru_hash")
 def _inlining(bench: Bench, stack: ExitStack) -> Opened:
     names = ["walk_floor", *(f"walk_{kind}" for kind in _INLINED), *(f"walk_{kind}_called" for kind in _INLINED)]
     resized = {**room_for(100), **{f"{kind}_b": room_for(100)[kind] for kind in _INLINED}}
-    loaded = bench.load(stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in _INLINED)], entries=resized)
+    loaded = bench.load(stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in _INLINED)], entries=resized, copies=COPIES)
     for kind in _INLINED:
         fill(loaded, f"fill_{kind}", 100)
     lay_out(loaded, key_order(100, 0))
-    actions = tuple(_sampler(name.removeprefix("walk_"), loaded.programs[name]) for name in names if name in loaded.programs)
+    actions = tuple(_sampler(name.removeprefix("walk_"), loaded.copies[name]) for name in names if name in loaded.programs)
     return Opened(actions, tuple(Missing(name.removeprefix("walk_"), why) for name, why in loaded.refused.items()))
 
 
@@ -171,14 +175,16 @@ KEY_BYTES = (4, 8, 16, 32, 64)
 
 def _keys(bench: Bench, stack: ExitStack) -> Opened:
     names = [f"key{size}" for size in KEY_BYTES]
-    loaded = bench.load(stack, "maps.bpf.c", ["walk_floor", *(f"{verb}_{name}" for name in names for verb in ("walk", "fill"))])
+    loaded = bench.load(
+        stack, "maps.bpf.c", ["walk_floor", *(f"{verb}_{name}" for name in names for verb in ("walk", "fill"))], copies=COPIES
+    )
     for name in names:
         fill(loaded, f"fill_{name}", 100)
     lay_out(loaded, key_order(100, 0))
-    empty = bench.load(stack, "maps.bpf.c", [f"walk_{name}" for name in names])
+    empty = bench.load(stack, "maps.bpf.c", [f"walk_{name}" for name in names], copies=COPIES)
     lay_out(empty, key_order(100, 0))
-    walks = [_sampler(name, loaded.programs[f"walk_{name}"]) for name in ("floor", *names)]
-    return Opened((*walks, *(_sampler(f"miss{size}", empty.programs[f"walk_key{size}"]) for size in KEY_BYTES)))
+    walks = [_sampler(name, loaded.copies[f"walk_{name}"]) for name in ("floor", *names)]
+    return Opened((*walks, *(_sampler(f"miss{size}", empty.copies[f"walk_key{size}"]) for size in KEY_BYTES)))
 
 
 _STUDY_TYPES = {"array": 3.9, "hash": 18.8, "lru_hash": 19.2}

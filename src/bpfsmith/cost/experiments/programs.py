@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from bpfsmith.cost.bench import Bench, Driver, Loaded, run_ns, wall_ns
+from bpfsmith.cost.bench import COPIES, Bench, Driver, Loaded, run_ns, wall_ns
 from bpfsmith.cost.experiment import Action, Case, Experiment, Missing, Opened, Ordering
 from bpfsmith.cost.experiments.loops import self_timed
 from bpfsmith.kernel import syscall
@@ -30,23 +30,23 @@ _REPEAT = 2_000
 def _chain(bench: Bench, stack: ExitStack) -> Opened:
     actions = []
     missing = []
-    floor = bench.load(stack, "net.bpf.c", ["pass_tcx"])
-    actions.append(_repeated("floor", floor.programs["pass_tcx"]))
+    floor = bench.load(stack, "net.bpf.c", ["pass_tcx"], copies=COPIES)
+    actions.append(_repeated("floor", floor.copies["pass_tcx"]))
     for case in _CHAINS:
         tails = _TAILS.get(case, ())
-        loaded = bench.load(stack, "chain.bpf.c", [case, *(name for name, _ in tails)])
+        loaded = bench.load(stack, "chain.bpf.c", [case, *(name for name, _ in tails)], copies=COPIES)
         if loaded.refused:
             missing.append(Missing(case, next(iter(loaded.refused.values()))))
             continue
         for name, index in tails:
             loaded.maps.put_fd("stages", index, loaded.fd(name))
         syscall.map_update(loaded.maps.fd("cache"), bytes(range(16)), (7).to_bytes(8, "little"))
-        actions.append(_repeated(case, loaded.programs[case]))
+        actions.append(_repeated(case, loaded.copies[case]))
     return Opened(tuple(actions), tuple(missing))
 
 
-def _repeated(case: str, accepted: Accepted) -> Action:
-    return lambda: {case: wall_ns(accepted, _REQUEST, _REPEAT)}
+def _repeated(case: str, copies: Sequence[Accepted]) -> Action:
+    return lambda: {case: wall_ns(copies, _REQUEST, _REPEAT, tries=2 * COPIES)}
 
 
 # --- copies and work --------------------------------------------------------------------------------------------------
@@ -74,9 +74,9 @@ _WORK = {"hash": "FNV-1a hash", "sum": "sum of words", "count": "count by a bran
 
 
 def _work(bench: Bench, stack: ExitStack) -> Opened:
-    loaded = bench.load(stack, "work.bpf.c", ["loop_floor", *_WORK])
+    loaded = bench.load(stack, "work.bpf.c", ["loop_floor", *_WORK], copies=COPIES)
     driver = bench.driver(stack)
-    actions: list[Action] = [lambda: {"floor": run_ns(loaded.programs["loop_floor"])}]
+    actions: list[Action] = [lambda: {"floor": run_ns(loaded.copies["loop_floor"])}]
     actions.append(_native(driver, "native_floor", "native none 64 20000"))
     _scatter(loaded)
     for kind in _WORK:
@@ -96,11 +96,11 @@ def _scatter(loaded: Loaded) -> None:
 
 
 def _work_of(loaded: Loaded, kind: str, size: int) -> Action:
-    accepted, sizes = loaded.programs[kind], loaded.maps.fd(".data")
+    copies, sizes = loaded.copies[kind], loaded.maps.fd(".data")
 
     def sample() -> Mapping[str, float]:
         syscall.map_update(sizes, bytes(4), size.to_bytes(4, "little"))
-        return {f"{kind}@{size}": run_ns(accepted)}
+        return {f"{kind}@{size}": run_ns(copies)}
 
     return sample
 

@@ -126,7 +126,7 @@ def _tracepoints(loaded: Loaded, missing: list[Missing]) -> list[Action]:
     """Hooks of a function that only our own programs call, and of the tracepoint in it: nobody else passes our probes."""
 
     def fired() -> float:
-        return run_ns(loaded.programs["fire"]) / STEPS
+        return run_ns(loaded.copies["fire"]) / STEPS
 
     def attached(hook: str) -> AbstractContextManager[int]:
         fd = loaded.fd(f"on_{hook}")

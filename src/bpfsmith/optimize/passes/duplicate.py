@@ -124,7 +124,7 @@ def skip_useless(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger)
         for way, other in ((block.taken, block.next), (block.next, block.taken)):
             if _accesses_memory(graph.blocks[other]) or (number,) not in flow.entries:
                 continue
-            held = _state_at_end(graph, flow, around, number)
+            held = state_at_end(graph, flow, around, number)
             if held is None:
                 continue
             state, condition = held
@@ -144,7 +144,8 @@ def _accesses_memory(block: Block) -> bool:
     return any(isinstance(node.op, ops.Load | ops.Store | ops.Atomic) for node in block.nodes)
 
 
-def _state_at_end(graph: Graph, flow: Flow, around: Surroundings, number: int) -> tuple[State, Term] | None:
+def state_at_end(graph: Graph, flow: Flow, around: Surroundings, number: int) -> tuple[State, Term] | None:
+    """What a block's registers and memory hold before its branch, and whether that is taken."""
     block = graph.blocks[number]
     if block.end is None or not isinstance(block.end.op, ops.Branch):
         return None

@@ -35,6 +35,8 @@ def _block(
     before = _values(graph, flow, around, number)
     alive = _alive_after(live, number, len(nodes))
     for position in range(len(nodes) - 1, -1, -1):
+        if ledger.exhausted:
+            return False
         if _step(nodes[position]) is None:
             continue
         chain = _chain(nodes, position, alive, around)

@@ -74,15 +74,13 @@ def form_words(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -
         entry = flow.entries.get((number,))
         if entry is None:
             continue
-        position = 0
-        for before, after, node in list(walk(graph, flow, around, number)):
-            new = _as_load(flow.values, before, after, node)
-            if new is None or position >= len(graph.blocks[number].nodes):
-                position += 1
-                continue
-            index = next((i for i, item in enumerate(graph.blocks[number].nodes) if item is node), None)
-            position += 1
-            if index is None:
+        state, events = entry.states[0].copy(), list[Event]()
+        for node in graph.blocks[number].nodes:  # as they stand now: what is changed on the way is a copy
+            before = list(state.regs)
+            flow.values.step(state, node, around, events, tag_of((number,)))
+            new = _as_load(flow.values, before, state, node)
+            index = next((i for i, item in enumerate(graph.blocks[number].nodes) if item is node), None) if new else None
+            if new is None or index is None:
                 continue
             trial = graph.copy()
             trial.blocks[number].nodes[index : index + 1] = new
@@ -105,7 +103,8 @@ def walk(graph: Graph, flow: Flow, around: Surroundings, number: int) -> Iterato
         yield before, state.copy(), node
 
 
-def _as_load(values: Values, before: State, after: State, node: Node) -> list[Node] | None:
+def _as_load(values: Values, held: list[Term | None], after: State, node: Node) -> list[Node] | None:
+    """The instruction as a load, from where the registers that held this before lead."""
     op = node.op
     if not isinstance(op, ops.Alu | ops.ByteOrder) or node.relo is not None:
         return None
@@ -116,6 +115,7 @@ def _as_load(values: Values, before: State, after: State, node: Node) -> list[No
         return None
     bits = 64 - leading_zeros(value)
     span = node.insn.span
+    before = State(held, after.stack, after.mem, after.versions, after.stores, after.rest)  # arithmetic changes no memory
     for size in (1, 2, 4, 8):
         if 8 * size < bits:
             continue

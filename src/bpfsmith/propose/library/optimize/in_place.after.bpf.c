@@ -1,0 +1,22 @@
+#include <linux/bpf.h>
+#include <bpfsmith/helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} packets SEC(".maps");
+
+SEC("xdp")
+int counted(struct xdp_md *ctx)
+{
+	__u32 key = 0;
+	__u64 *old = bpf_map_lookup_elem(&packets, &key);
+
+	if (old)
+		__sync_fetch_and_add(old, 1);
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";

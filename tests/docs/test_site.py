@@ -1,0 +1,42 @@
+"""The site: built once, strictly, so that a link that leads nowhere fails; what is made from the code is in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bpfsmith.cli.main import VERBS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. `strict` makes a warning, such as a broken link or anchor, an error."""
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_reference_pages_are_made_from_the_code(site: Path) -> None:
+    """Law: every command, every diagnostic and every public function has its place in the built site."""
+    commands = (site / "reference" / "commands.html").read_text()
+    assert [module.NAME for module in VERBS if f'id="{module.NAME}"' not in commands] == []
+    diagnostics = (site / "reference" / "diagnostics.html").read_text()
+    pages = [path.stem for path in (ROOT / "docs" / "diagnostics").glob("*.md")]
+    assert [id for id in pages if f"diagnostics/{id}.html" not in diagnostics] == []
+    assert all((site / "diagnostics" / f"{id}.html").is_file() for id in pages)
+    api = (site / "reference" / "api.html").read_text()
+    assert [name for name in ("compile", "check", "optimize", "verify") if f'id="bpfsmith.api.{name}"' not in api] == []
+
+
+def test_the_site_asks_no_other_host(site: Path) -> None:
+    """Law: no page loads a script, a style or a picture from elsewhere."""
+    loads = re.compile(r'<(?:script|img|iframe)[^>]*\ssrc="https?:|<link[^>]*rel="stylesheet"[^>]*href="https?:')
+    assert [str(page) for page in site.rglob("*.html") if loads.search(page.read_text())] == []
