@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bpfsmith.diagnostic import ToolError
 from bpfsmith.execution import Counterexample
 from bpfsmith.gate.differential import differential
 from bpfsmith.gate.replay import interpreter_replayer, kernel_replayer
 from bpfsmith.isa.program import MapSpec, Program
 from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel.load import Accepted, load
+from bpfsmith.kernel.maps import open_maps
 from bpfsmith.kernel.probe import kernel_release
 from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.kernel.vmlinux import running_btf
@@ -21,7 +24,7 @@ from bpfsmith.semantics.equiv import Setting, equiv
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Terms
-from bpfsmith.semantics.verdict import Different, Unknown, Verdict
+from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 
 UNMODELLED_KINDS = frozenset({"BPF_PROG_TYPE_EXT", "BPF_PROG_TYPE_STRUCT_OPS"})
 """Program types whose context and width of result are those of what they replace."""
@@ -44,13 +47,15 @@ def prove_equal(
     random_runs: int = 0,
     ignored: frozenset[str] = frozenset(),
     accepted: bool = True,
+    ask_verifier: bool = False,
 ) -> Verdict:
     """Is the candidate equal to the reference on every input? Maps correspond by name; what is left in those that are
     `ignored` makes no difference. Of a reference that the verifier has not `accepted` the inputs count on which it stays inside
     its memory and follows no NULL.
 
     Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
-    the Unknown says what was run.
+    the Unknown says what was run. A proof is of programs that the verifier accepts: with `ask_verifier` it is asked here,
+    and where it cannot be, the Equal says that it was not.
     """
     reference, candidate = with_maps_of(reference, candidate), with_maps_of(candidate, reference)
     sides = (reference, reference_object, candidate, candidate_object)
@@ -60,12 +65,29 @@ def prove_equal(
         return found if isinstance(found, Counterexample) else None
 
     verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored, accepted)
+    if ask_verifier and isinstance(verdict, Equal):
+        verdict = _of_accepted(verdict, (("reference", *sides[:2]), ("candidate", *sides[2:])))
     if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
         return verdict
     found = differential(*sides, runs=random_runs)
     if isinstance(found, Counterexample):
         return Different(replace(found, notes=(*found.notes, f"found by running both, not by proof ({verdict.gap})")))
     return replace(verdict, evidence=(*verdict.evidence, found.words()))
+
+
+def _of_accepted(verdict: Equal, sides: Sequence[tuple[str, Program, Object | None]]) -> Verdict:
+    """The proof, if the kernel takes both programs; where that could not be asked, it is one more assumption."""
+    for side, program, obj in sides:
+        try:
+            with open_maps(program, obj=obj) as maps, load(program, maps) as outcome:
+                if isinstance(outcome, Accepted):
+                    continue
+                detail = f"a proof is of accepted programs, and kernel {kernel_release()} rejects the {side}: {outcome.reason}"
+                return Unknown("not-accepted", detail, verdict.evidence)
+        except ToolError as error:
+            taken = f"a verifier accepts both programs ({error.diagnostics[0].message})"
+            return replace(verdict, assumptions=(*verdict.assumptions, taken))
+    return verdict
 
 
 def with_maps_of(program: Program, other: Program) -> Program:

@@ -80,9 +80,11 @@ def update(call: HelperCall) -> Value | None:
     if outer.type in mapmodel.OF_SOCKETS:
         return recorded("map in=key u64 u64")(call)
     spec, key, is_inner = _place(call)
-    mode = call.constant(3)
-    if mode > BPF_EXIST:
-        raise Unmodelled("unmodelled-helper", f"{call.name} with flags {mode:#x}")
+    mode = call.number(3)
+    beyond = call.t.all_of(call.state.condition, call.t.ult(64, call.t.const(64, BPF_EXIST), mode))
+    if mode.is_const and mode.number > BPF_EXIST:
+        raise Unmodelled("unmodelled-helper", f"{call.name} with flags {mode.number:#x}")
+    call.executor.oblige(beyond, "unmodelled-helper", f"{call.name} with flags above {BPF_EXIST}")
     value = _value(call, spec, call.args[2])
     if spec.type in mapmodel.HASHES:
         call.executor.wrote(spec.name)
@@ -105,25 +107,26 @@ def _value(call: HelperCall, spec: MapSpec, pointer: Value) -> Bytes:
     return value
 
 
-def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, value: Bytes, mode: int) -> Value:
+def _update_hash(call: HelperCall, spec: MapSpec, contents: HashMap, key: Term, value: Bytes, mode: Term) -> Value:
     t, state = call.t, call.state
     exists = contents.present(t, key)
-    wants_new = t.negate(exists) if mode != BPF_EXIST else t.false
+    only_new, only_old = (t.eq(64, mode, t.const(64, flag)) for flag in (BPF_NOEXIST, BPF_EXIST))
+    wants_new = t.negate(t.any_of(exists, only_old))
     full = t.false if spec.name in call.executor.never_full else _full(call, spec, wants_new)
-    refused = {BPF_ANY: t.false, BPF_NOEXIST: exists, BPF_EXIST: t.negate(exists)}[mode]
+    refused = t.any_of(t.all_of(only_new, exists), t.all_of(only_old, t.negate(exists)))
     done = t.negate(t.any_of(full, refused))
-    call.touch("insert" if mode == BPF_NOEXIST else "update", spec, t.true)  # a refused update has looked, too
+    call.touch("insert" if only_new is t.true else "update", spec, t.true)  # a refused update has looked, too
     # Of per-CPU maps an entry is overwritten where it is (kernel/bpf/hashtab.c: pcpu_copy_value); others get a new one.
     in_place = spec.type in mapmodel.PER_CPU
     state.maps[spec.name] = contents.insert(done, key, value, call.executor.new_generation(), in_place)
-    error = -EEXIST if mode == BPF_NOEXIST else -ENOENT
+    error = t.ite(64, only_new, t.const(64, -EEXIST), t.const(64, -ENOENT))
     no_room = t.const(64, -E2BIG)
     if spec.type in mapmodel.EVICTING or spec.flags & BPF_F_NO_PREALLOC:
         # Out of memory, or nothing that could be evicted: some error.
         attempt = state.calls.get(f"map:{spec.name}.full", t.const(16, 0))
         no_room = t.sext(t.concat(t.const(1, 1), 1, t.app(f"map:{spec.name}.error", 31, attempt), 31), 32, 64)
     result = t.ite(64, full, no_room, t.const(64, 0))
-    return t.ite(64, refused, t.const(64, error), result)
+    return t.ite(64, refused, error, result)
 
 
 def _full(call: HelperCall, spec: MapSpec, wants_new: Term) -> Term:
@@ -134,11 +137,14 @@ def _full(call: HelperCall, spec: MapSpec, wants_new: Term) -> Term:
     return t.all_of(wants_new, t.app(f"map:{spec.name}.full", 0, number, freed))
 
 
-def _update_array(call: HelperCall, spec: MapSpec, key: Term, value: Bytes, mode: int) -> Value:
+def _update_array(call: HelperCall, spec: MapSpec, key: Term, value: Bytes, mode: Term) -> Value:
     t, state = call.t, call.state
     inside = t.ult(32, key, t.const(32, spec.max_entries))
-    if mode == BPF_NOEXIST:
-        return t.ite(64, inside, t.const(64, -EEXIST), t.const(64, -E2BIG))
+    exists = t.all_of(inside, t.eq(64, mode, t.const(64, BPF_NOEXIST)))
+    done = t.all_of(inside, t.negate(exists))
+    refused = t.ite(64, exists, t.const(64, -EEXIST), t.const(64, -E2BIG))
+    if done is t.false:
+        return refused
     base = t.mul(64, t.zext(key, 32, 64), t.const(64, mapmodel.stride(spec)))
     region = Region("data", spec.name)
     memory = state.memory(region)
@@ -147,10 +153,10 @@ def _update_array(call: HelperCall, spec: MapSpec, key: Term, value: Bytes, mode
         old = memory.load(t, where, size)
         assert isinstance(old, Term)
         assert isinstance(part, Term)
-        memory = memory.store(t, where, size, t.ite(8 * size, inside, part, old))
+        memory = memory.store(t, where, size, t.ite(8 * size, done, part, old))
     state.regions[region] = memory
-    call.touch("store", spec, inside)
-    return t.ite(64, inside, t.const(64, 0), t.const(64, -E2BIG))
+    call.touch("store", spec, done)
+    return t.ite(64, done, t.const(64, 0), refused)
 
 
 def delete(call: HelperCall) -> Value | None:

@@ -61,7 +61,7 @@ def check(
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)
         return Checked(verdict, reference, candidate, words, warnings)
     side = first.only(reference_name), first.obj
-    verdict = prove_equal(*side, program, obj, limits=limits, random_runs=RUNS)
+    verdict = prove_equal(*side, program, obj, limits=limits, random_runs=RUNS, ask_verifier=True)
     return Checked(verdict, reference, candidate, Vocabulary(program, obj=obj, reference=side))
 
 

@@ -43,6 +43,8 @@ TEXT = (
 )
 HEAD = "void *d = (void *)(long)ctx->data, *e = (void *)(long)ctx->data_end; if (d + 14 > e) return 1;"
 
+UPDATED = "__u32 k = ctx->ingress_ifindex; __u64 v = 3;"
+
 CASES = {
     "what a text does not fill stays": (RAW, TEXT.format(fill=0), TEXT.format(fill=1), False),
     "a buffer that is filled whole needs no start": (
@@ -105,6 +107,19 @@ CASES = {
     ),
     "a tail call that finds nothing goes on": (
         XDP, "bpf_tail_call(ctx, &jmp, 1); return 2;", "bpf_tail_call(ctx, &jmp, 1); return 3;", False,
+    ),
+    "flags that vary": (
+        XDP,
+        "UP return bpf_map_update_elem(&lru, &k, &v, ctx->rx_queue_index & 1);".replace("UP", UPDATED),
+        "UP if (ctx->rx_queue_index & 1) return bpf_map_update_elem(&lru, &k, &v, 1); ".replace("UP", UPDATED)
+        + "return bpf_map_update_elem(&lru, &k, &v, 0);",
+        True,
+    ),
+    "other flags that vary": (
+        XDP,
+        "UP return bpf_map_update_elem(&lru, &k, &v, ctx->rx_queue_index & 1);".replace("UP", UPDATED),
+        "UP return bpf_map_update_elem(&lru, &k, &v, (ctx->rx_queue_index & 1) * 2);".replace("UP", UPDATED),
+        False,
     ),
     "where a packet goes": (TC, "return bpf_redirect(7, 0);", "return bpf_redirect(8, 0);", False),
     "by how much the packet's start moves": (
