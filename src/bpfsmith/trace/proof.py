@@ -121,7 +121,7 @@ def session(
             Step(f"{name}: on the way out", _guarded(lambda: _cookie_out(exit_, fused, state, limits))),
         )
     try:
-        with at_most(BUDGET, of_cpu=True):
+        with at_most(BUDGET):
             lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
     except Unmodelled as gap:
         return (Step(f"{name}: on the way in", Unknown(gap.gap, gap.detail)),)
@@ -196,7 +196,7 @@ BUDGET = 60
 
 def _guarded(work: Callable[[], Verdict]) -> Verdict:
     try:
-        with at_most(BUDGET, of_cpu=True):
+        with at_most(BUDGET):
             return work()
     except TimeUp:
         return Unknown("time-limit", f"no proof within {BUDGET} s of CPU time")

@@ -47,7 +47,7 @@ def proved(lowered: Lowered, obj: Object, limits: Limits | None = None, budget: 
         for name, on_exit in ((f"probe{index}_entry", False), (f"probe{index}_exit", True)):
             if any(program.name == name for program in obj.programs):
                 try:
-                    with at_most(budget, of_cpu=True):
+                    with at_most(budget):
                         out[name] = _proved(lowered, obj, index, name, on_exit, limits)
                 except TimeUp:
                     out[name] = Unknown("time-limit", f"no proof within {budget} s of CPU time")
