@@ -152,14 +152,14 @@ def judge(pair: Pair, runs: int) -> tuple[str, str, str]:
     """The engine's verdict and gap; as JSON the detail, what random runs of both say, and of a Different the counterexample as
     `check --output-format json` prints it. (One process does both, so that nobody waits for the other.)"""
     a, b = pair.reference, pair.candidate
-    verdict, gap, detail, counterexample = "equal", "", "", None
+    verdict, gap, detail, counterexample = "", "", "", None
     match prove_equal(a.program, a.obj, b.program, b.obj, random_runs=RUNS):
+        case Equal():
+            verdict = "equal"
         case Unknown(gap=gap, detail=detail):
             verdict = "unknown"
         case Different(counterexample=example):
             verdict, counterexample = "different", counterexample_json(example, Vocabulary(b.program))
-        case Equal():
-            pass
     # What is known to differ needs no long search, and counts among what is told apart where a short one finds it.
     apart, done = told_apart(pair, min(runs, RUNS) if verdict == "different" else runs)
     return verdict, gap, json.dumps({"detail": detail, "counterexample": counterexample, "apart": apart, "runs": done})

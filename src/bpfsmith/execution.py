@@ -28,12 +28,14 @@ names and arguments that `semantics` gives its inputs: ("bpf_fib_lookup", (0,)) 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """A call whose work is out of sight: what it was given, and the packet and the changes to the context that it could see
-    (None: it does not look there)."""
+    (None: it does not look there). `arguments` are the same bytes argument by argument, with the kind that a signature gives
+    them ("u32", "in"), empty for those that say nothing."""
 
     call: str  # with the map: "bpf_perf_event_output:events"
     given: bytes
     packet: bytes | None = None
     context: Mapping[int, int] | None = None
+    arguments: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

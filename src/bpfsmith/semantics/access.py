@@ -59,9 +59,9 @@ class Accessor:
     reserved: dict[Region, int] = field(default_factory=dict)  # ring buffer reservations and their bytes
     assumed: dict[str, None] = field(default_factory=dict)  # what the run takes for granted, in words
     facts: dict[Term, None] = field(default_factory=dict)  # what holds of the kernel whatever the program does
+    sees_packet: bool = False  # has the program got at the kernel's own structure of the packet?
     # Of a program that the verifier refused: when it leaves its memory or follows NULL. None: no accepted program does.
     faults: dict[Term, None] | None = None
-    sees_packet: bool = False  # has the program got at the kernel's own structure of the packet?
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0
@@ -142,13 +142,13 @@ class Accessor:
             raise self.unmodelled("pointer-arithmetic", "memory is written through a number")
         targets = [target for target in pointer.targets if target.region is not None]
         for gap, what, is_number in ((NULL_POINTER, "NULL", False), ("mixed-register", "what may be a number", True)):
-            wrong = [
-                x.guard for x in pointer.targets if x.region is None and (x.is_number and not x.offset.is_const) is is_number
-            ]
-            if gap == NULL_POINTER and self.faults is not None:
-                self.fault(state, self.t.any_of(*wrong))
-                continue
-            self.oblige(self.t.all_of(state.condition, self.t.any_of(*wrong)), gap, f"memory is reached through {what}")
+            wrong = self.t.any_of(
+                *(x.guard for x in pointer.targets if x.region is None and (x.is_number and not x.offset.is_const) is is_number)
+            )
+            if is_number or self.faults is None:
+                self.oblige(self.t.all_of(state.condition, wrong), gap, f"memory is reached through {what}")
+            else:
+                self.fault(state, wrong)
         if not targets:
             raise self.unmodelled(NULL_POINTER, "memory is reached through NULL")
         return targets
@@ -186,17 +186,19 @@ class Accessor:
             self._one_inside(name)
 
     def inner_maps_stand_alone(self) -> None:
-        """Raises Unmodelled where a map inside another may be one that the run reaches by another way, and one is written."""
-        touched = {access.place for access in self.accesses}
-        written = {access.place for access in self.accesses if access.kind != "load"}
+        """A map inside another may be one that the same run reaches by another way: an obligation where one is written."""
+        guards: dict[tuple[str, bool], dict[Term, None]] = {}
+        for access in self.accesses:
+            guards.setdefault((access.place, access.kind != "load"), {})[access.guard] = None
         specs = {spec.name: spec for spec in (*self.program.maps, *mapmodel.entry_specs(self.program.maps))}
-        for name in sorted(place for place in touched if place.endswith("[]")):
-            for other in sorted(touched - {name}):
-                shapes = {(specs[place].type, specs[place].value_size) for place in (name, other)}
-                if len(shapes) == 1 and written & {name, other}:
-                    raise Unmodelled(
-                        "unmodelled-map", f"a map inside {name[:-2]} may be {other.removesuffix('[]')}, and one is written"
-                    )
+        for (name, writes), ours in guards.items():
+            for (other, writes_too), theirs in guards.items():
+                alike = (specs[name].type, specs[name].value_size) == (specs[other].type, specs[other].value_size)
+                if not (name.endswith("[]") and name != other and alike and (writes or writes_too)):
+                    continue
+                both = self.t.any_of(*(self.t.all_of(a, b) for a in ours for b in theirs))
+                what = f"a map inside {name[:-2]} may be {other.removesuffix('[]')}, and one is written"
+                self.oblige(both, "unmodelled-map", what)
 
     def _one_inside(self, name: str) -> None:
         if name in self._written_inside and len(self._inner_keys.get(name, ())) > 1:

@@ -83,15 +83,15 @@ def _recorded(machine: Machine, name: str, effect: Recorded, arguments: tuple[Va
     channel = _channel(machine, name, effect.arguments)
     number = machine.calls[channel]
     machine.calls[channel] += 1
-    given = bytearray()
+    given, told = bytearray(), []
     for index, argument in enumerate(effect.arguments):
-        for piece in _given(machine, effect.arguments, values, index):
-            given += piece
+        told.append((argument.kind, b"".join(_given(machine, effect.arguments, values, index))))
+        given += told[-1][1]
         if argument.size_in is not None:
             given += _size(machine, effect.arguments, values, argument).to_bytes(4, "little")
     seen = machine.packet.contents if effect.packet else None
     context = machine.context.changed() if effect.renews_context else None
-    machine.records.append(CallRecord(channel, bytes(given), seen, context))
+    machine.records.append(CallRecord(channel, bytes(given), seen, context, tuple(told)))
     result = signed(effect.result, machine.ask(channel, number)) if effect.result else 0
     for index in range(len(effect.arguments)):
         _fill(machine, f"{channel}.{index + 1}", (number,), effect.arguments, values, index, result)

@@ -6,7 +6,9 @@ that happened on them, looks the same for both orders; often enough no choice is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bpfsmith.semantics.terms import Term, Terms, rebuild
 
@@ -14,6 +16,8 @@ Path = frozenset[Term]
 """Conditions that hold, all of them."""
 
 DEPTH = 4
+"""How far conditions are taken apart."""
+
 VALUE_DEPTH = 40
 """Choices further inside a number than this are left as they are: long sums are deeper than Python's stack."""
 _THROUGH = {"add", "and", "concat", "extract", "or", "sext", "xor"}
@@ -73,74 +77,109 @@ def fork(t: Terms, left: Path, right: Path) -> Fork:
     apart = [part for part in left - right if decides(t, right, part) is False]
     apart += [t.negate(part) for part in right - left if decides(t, left, part) is False]
     if apart:
-        return Fork(t, left, right, min(apart, key=_age))
+        return Fork(t, left, right, min(apart, key=age))
     common = left & right
     # The paths exclude each other, so either side's extra conditions tell them apart: take the shorter description.
     return Fork(t, left, right, t.negate(t.all_of(*(right - common))) if len(right) < len(left) else t.all_of(*(left - common)))
 
 
-def _age(condition: Term) -> int:
+def age(condition: Term) -> int:
+    """The older of two conditions has the smaller number."""
     return condition.args[0].ident if condition.op == "not" else condition.ident
 
 
-def decides(t: Terms, path: Path, condition: Term, depth: int = DEPTH) -> bool | None:
+def decides(t: Terms, path: Path, condition: Term) -> bool | None:
     """Does the condition hold wherever the path does, or nowhere there? None: that is not plain."""
-    if condition.op == "truth":
-        return bool(condition.number)
-    if condition in path:
-        return True
-    if t.negate(condition) in path:
-        return False
-    if not depth:
-        return None
-    match condition.op:
-        case "not":
-            found = decides(t, path, condition.args[0], depth)
+    known: _Known | None = t.paths.get(path)
+    if known is None:
+        known = t.paths[path] = _Known.of(t, path)
+    return known.decides(condition, DEPTH)
+
+
+def _equalities(literals: Iterable[Term]) -> dict[Term, Term]:
+    """The numbers that are said to be a constant."""
+    return {item.args[0]: item.args[1] for item in literals if item.op == "eq" and item.args[1].is_const}
+
+
+class _Way(NamedTuple):
+    """One of the ways of a disjunction: what holds there."""
+
+    literals: frozenset[Term]
+    constants: dict[Term, Term]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a path says, made ready to be asked about many conditions."""
+
+    t: Terms
+    here: _Way
+    choices: tuple[tuple[_Way, ...], ...]  # for each disjunction on the path its ways
+    memo: dict[tuple[Term, int], bool | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, t: Terms, path: Path) -> _Known:
+        disjunctions = sorted((item for item in path if item.op == "disj"), key=age)
+        ways = (
+            tuple(frozenset(way.args if way.op == "conj" else (way,)) for way in disjunction.args)
+            for disjunction in disjunctions
+        )
+        choices = tuple(tuple(_Way(way, _equalities(way)) for way in each) for each in ways)
+        return cls(t, _Way(path, _equalities(path)), choices)
+
+    def decides(self, condition: Term, depth: int) -> bool | None:
+        if condition.op == "truth":
+            return bool(condition.number)
+        key = condition, depth
+        if key not in self.memo:
+            self.memo[key] = self._decides(condition, depth)
+        return self.memo[key]
+
+    def _decides(self, condition: Term, depth: int) -> bool | None:
+        said = self._said(self.here, condition)
+        if said is not None or not depth:
+            return said
+        if condition.op == "not":
+            found = self.decides(condition.args[0], depth)
             return None if found is None else not found
-        case "conj" | "disj":
-            parts = {decides(t, path, part, depth - 1) for part in condition.args}
-            decisive = condition.op == "disj"
-            if decisive in parts:
-                return decisive
-            if parts == {not decisive}:
-                return not decisive
-        case "eq" if condition.args[1].is_const:
-            number, value = condition.args
-            for known in path:
-                if known.op == "eq" and known.args[0] is number and known.args[1].is_const:
-                    return known.args[1] is value
-    about = _about(t, condition)
-    for known in path:
-        if known.op == "disj" and not about.isdisjoint(_about(t, known)):
-            said = _on_every_way(t, path, known, condition, min(depth - 1, 1))
-            if said is not None:
-                return said
-    return None
+        if condition.op in ("conj", "disj"):
+            found = _together(condition.op, [self.decides(part, depth - 1) for part in condition.args])
+            if found is not None:
+                return found
+        for ways in self.choices:
+            each = {self._on_way(way, condition) for way in ways}
+            if each in ({True}, {False}):
+                return each.pop()
+        return None
+
+    def _on_way(self, way: _Way, condition: Term) -> bool | None:
+        """The same on one way of a disjunction, as far as its own words go."""
+        if condition.op in ("conj", "disj"):
+            parts = (self._said(way, part) for part in condition.args)
+            said = [
+                self._said(self.here, part) if found is None else found
+                for part, found in zip(condition.args, parts, strict=True)
+            ]
+            return _together(condition.op, said)
+        return self._said(way, condition)
+
+    def _said(self, way: _Way, condition: Term) -> bool | None:
+        if condition.op == "truth":
+            return bool(condition.number)
+        if condition in way.literals:
+            return True
+        if self.t.negate(condition) in way.literals:
+            return False
+        test, holds = (condition.args[0], False) if condition.op == "not" else (condition, True)
+        if test.op == "eq" and test.args[1].is_const:
+            value = way.constants.get(test.args[0])
+            return None if value is None else (value is test.args[1]) is holds
+        return None
 
 
-def _on_every_way(t: Terms, path: Path, known: Term, condition: Term, depth: int) -> bool | None:
-    """What every way of a disjunction that the path knows says of the condition, where they agree."""
-    rest = path - {known}
-    agreed: bool | None = None
-    for way in known.args:
-        said = decides(t, rest.union(way.args if way.op == "conj" else (way,)), condition, depth)
-        if said is None or (agreed is not None and said is not agreed):
-            return None
-        agreed = said
-    return agreed
-
-
-def _about(t: Terms, condition: Term) -> frozenset[int]:
-    """The comparisons that a condition is made of, and for an equation with a constant the number. A disjunction about
-    others decides nothing here, whichever way it goes."""
-    known = t.about.get(condition)
-    if known is not None:
-        return known
-    if condition.op in ("not", "conj", "disj"):
-        found = frozenset().union(*(_about(t, part) for part in condition.args))
-    elif condition.op == "eq" and condition.args[1].is_const:
-        found = frozenset({condition.args[0].ident})
-    else:
-        found = frozenset({condition.ident})
-    t.about[condition] = found
-    return found
+def _together(op: str, parts: list[bool | None]) -> bool | None:
+    """What a conjunction or disjunction is, of whose parts some may not be known."""
+    decisive = op == "disj"
+    if decisive in parts:
+        return decisive
+    return None if None in parts else not decisive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bpfsmith.semantics.choices import ordered
 from bpfsmith.semantics.fork import Fork, decides, fork
 from bpfsmith.semantics.memory import Bytes, HashMap, Initial, Pointer, Region, Target, Value, merge_bytes, merge_values
 from bpfsmith.semantics.terms import Term, Terms
@@ -188,4 +189,26 @@ def merge(a: State, b: State) -> State:
     zero = t.const(16, 0)
     for helper in sorted(a.calls.keys() | b.calls.keys()):
         state.calls[helper] = paths.ite(16, a.calls.get(helper, zero), b.calls.get(helper, zero))
+    _order_choices(state, a, b)
     return state
+
+
+def _order_choices(state: State, a: State, b: State) -> None:
+    """Offsets that were joined from two states are brought into an order that is the same for all compilers."""
+
+    def in_order(value: Value) -> Value:
+        if isinstance(value, Term):
+            return ordered(state.t, state.path, value)
+        return Pointer(tuple(Target(x.guard, x.region, ordered(state.t, state.path, x.offset)) for x in value.targets))
+
+    for number, (value, x, y) in enumerate(zip(state.registers, a.registers, b.registers, strict=True)):
+        if value is not None and value is not x and value is not y:
+            state.registers[number] = in_order(value)
+    for pointer in ("packet", "packet_end"):
+        setattr(state, pointer, in_order(getattr(state, pointer)))
+    for region, memory in state.regions.items():
+        if region.kind == "stack":
+            known = [side.memory(region).cells for side in (a, b)]
+            for at, (size, value) in memory.cells.items():
+                if all(cells.get(at, (0, None))[1] is not value for cells in known):
+                    memory.cells[at] = size, in_order(value)

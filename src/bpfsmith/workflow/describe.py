@@ -17,6 +17,7 @@ from bpfsmith.objfile.object import Object, Variable
 from bpfsmith.packet.decode import hexdump
 from bpfsmith.semantics.equiv import NULL_ACCESS
 from bpfsmith.source import SourceText
+from bpfsmith.workflow.calls import record_lines, records_json, world_json, world_lines
 from bpfsmith.workflow.parting import Parting, parting, parting_json, parting_lines
 from bpfsmith.workflow.values import typed_text
 
@@ -47,6 +48,9 @@ def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str,
             "maps": _maps_json(run.maps),
             "state": state(run.maps, words),
             "calls": dict(run.calls),
+            "records": records_json(run.records),
+            "context": {str(at): value for at, value in sorted(run.context.items())},
+            "metadata": run.metadata.hex(),
         }
 
     given, parted = example.input, parted_runs(example, words)
@@ -57,6 +61,7 @@ def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str,
         "maps": _maps_json(given.maps),
         "state": state(given.maps, words),
         "helper_results": [{"helper": item.helper, "value": item.value} for item in given.helper_results],
+        "world": world_json(given.world),
         "expected": output(example.expected),
         "actual": output(example.actual),
         "replayed_on": list(example.replayed_on),
@@ -85,25 +90,28 @@ def _maps_json(maps: Mapping[str, MapContents]) -> dict[str, dict[str, str]]:
 def counterexample_text(example: Counterexample, words: Vocabulary) -> list[str]:
     """The counterexample as lines for a terminal: input, both outcomes, and where they part."""
     fault, parted = example.observable == NULL_ACCESS, parted_runs(example, words)
-    lines = ["the candidate reaches memory through NULL" if fault else f"they differ in the {example.observable}", "", "input"]
+    the = "" if example.observable.startswith("what ") else "the "
+    lines = ["the candidate reaches memory through NULL" if fault else f"they differ in {the}{example.observable}", "", "input"]
     given = example.input
     before = state(given.maps, words)
     lines += [f"  {name} = {value}" for name, value in before.items()]
     for number, item in enumerate(given.helper_results):
         lines.append(f"  {_draw(item.helper, item.value, number)}")
+    lines += [f"  {line}" for line in world_lines(given)]
     if example.observable == "packet" or (words.element is None and (parted is None or _reads_packet(parted))):
         lines += [f"  {line}" for line in hexdump(given.packet).splitlines()]
     else:
         lines.append(f"  packet: {len(given.packet)} bytes, not read by the difference")
-    runs = [("expected (reference)", example.expected)]
+    runs = [("expected (reference)", example.expected, example.actual)]
     if not fault:
-        runs.append(("actual (candidate)", example.actual))
-    for title, run in runs:
+        runs.append(("actual (candidate)", example.actual, example.expected))
+    for title, run, other in runs:
         lines += ["", title, f"  returns {action(run.return_value, words)}"]
         after = state(run.maps, words)
         lines += [f"  {name} = {value}{_was(before.get(name), value)}" for name, value in after.items()]
         if example.observable.startswith("number of calls"):
             lines += [f"  calls {helper} {count} time{'s' * (count != 1)}" for helper, count in run.calls.items()]
+        lines += [f"  {line}" for line in record_lines(run, other)] if not fault else []
         if run.packet != given.packet:
             lines += [f"  {line}" for line in hexdump(run.packet).splitlines()]
     if parted is not None and parted.parts:
