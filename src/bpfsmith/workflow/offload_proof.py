@@ -49,7 +49,11 @@ def proved_split(
     some = [size for size in FIRST if size is None or size <= bound]
     found = proof(done, bound, toolchain, progress, sizes=some, patience=min(QUICK, budget))
     if isinstance(found.verdict, Equal):
-        found = proof(done, bound, toolchain, progress, budget=budget)
+        rest = [size for size in range(bound + 1) if size not in some]
+        first = found
+        if rest:
+            found = proof(done, bound, toolchain, progress, sizes=rest, budget=budget)
+            found = replace(found, cases=first.cases + found.cases, seconds=first.seconds + found.seconds)
     elif longest is None:
         done = split(read, whole, toolchain, progress)
     return done, found
