@@ -22,7 +22,7 @@ from bpfsmith.workflow.offloading import CPU, KERNEL_FLAGS, RUNTIME, Read, Reque
 PROVED = 64
 """Bytes of a request that a kernel half takes unless the user says otherwise: each length is a case of the proof."""
 
-QUICK = 10.0
+QUICK = 20.0
 """Seconds of CPU time of each of the cases that are looked at first."""
 
 _FLAGS = ("-w", "-fno-builtin", "-std=gnu17", "-mllvm", "-inline-threshold=1000000", "-mllvm", "-bpf-stack-size=1048576")
