@@ -44,7 +44,7 @@ PACKAGES = {
 def sources(package: str) -> Found:
     """The package's programs and the flags to compile them. RuntimeError where apt cannot fetch it."""
     wanted = PACKAGES[package]
-    root, libbpf = _unpacked(package), _unpacked("libbpf")
+    root, libbpf = unpacked(package), unpacked("libbpf")
     headers = CACHE / "include"
     headers.mkdir(exist_ok=True)
     if not (headers / "bpf").exists():
@@ -54,7 +54,7 @@ def sources(package: str) -> Found:
     return Found(files, (*includes, f"-I{headers}", *wanted.flags))
 
 
-def _unpacked(package: str) -> Path:
+def unpacked(package: str) -> Path:
     """The root of the package's original source."""
     target = CACHE / package
     if not target.exists():

@@ -39,8 +39,8 @@ KNOWN_AS = {
     ("xdp_monitor", "trace_xdp_cpumap_kthread"): "xdp_cpumap_kthread", ("xdp_fwd", "xdp_fwd_prog"): "xdp_fwd",
     ("xdp_monitor", "trace_xdp_cpumap_enqueue"): "xdp_cpumap_enqueue", ("xdp1", "xdp_prog1"): "xdp1",
     ("syscall_tp", "trace_enter_open"): "sys_enter_open", ("xdp2", "xdp_prog1"): "xdp2",
-    ("xdp_router_ipv4", "xdp_router_ipv4_prog"): "xdp_router_ipv4", ("sockex3", "bpf_func_PARSE_IP"): "socket/0",
-    ("sockex3", "bpf_func_PARSE_IPV6"): "socket/1",
+    ("xdp_router_ipv4", "xdp_router_ipv4_prog"): "xdp_router_ipv4", ("sockex3", "main_prog"): "socket/0",
+    ("sockex3", "bpf_func_PARSE_VLAN"): "socket/1",
 }  # fmt: skip
 """The programs of K2's evaluation that are kernel samples (kernel_samples.py), by object and function."""
 

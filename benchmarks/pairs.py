@@ -1,10 +1,10 @@
 """What entry/exit pairs cost before and after fusing, measured in turns on this machine; writes CSV with --csv.
 
-    .venv/bin/python benchmarks/pairs.py [--rounds 15] [--calls 60000] [--csv out.csv]
+    .venv/bin/python benchmarks/pairs.py [--rounds 25] [--calls 40000] [--csv out.csv]
 
 A process of our own makes calls of a function (uprobes on a prologue that begins with a push) or system calls: with no
-probes, with an empty pair, with the hash pair as tools have it, and with the fused form; one round is one run of each. Costs
-are CPU time of the process, nanoseconds a call beyond no probes; the spread is that of the middle half of the rounds.
+probes, with an empty pair, with the hash pair as tools have it, and with the fused form. Costs are CPU time of the process,
+nanoseconds a call beyond no probes (`turns` says how they are compared); the exit code is 1 where a bar is known to be missed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import csv
 import platform
+import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
+
+from turns import FLOOR, Measured, Rounds, busy, in_turns, saved
 
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.codegen.native import compile_native
@@ -42,7 +45,7 @@ int main(int count, char **args)
 	long calls = atol(args[2]), done = 0;
 	unsigned seed = 1;
 	char data[512] = "";
-	int file = open(args[3], O_RDWR | O_CREAT, 0600), shown = atoi(args[4]);
+	int file = open(args[3], O_RDWR | O_CREAT, 0600), shown = open(args[4], O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	for (int i = 0; i < 2048; i++)
 		done += pwrite(file, data, sizeof(data), 512L * i);
 	done = 0;
@@ -70,7 +73,17 @@ SEC("{0}") int way_in(void *ctx) {{ return 0; }}
 SEC("{1}") int way_out(void *ctx) {{ return 0; }}
 char LICENSE[] SEC("license") = "GPL";
 """
-STATELESS = ("bpf_map_update_elem", "bpf_map_lookup_elem", "bpf_map_delete_elem")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Percent that `new` is to save of what `old` costs beyond `beyond` (None: no probes). `percent` None: just shown."""
+
+    words: str
+    new: str
+    percent: float | None
+    beyond: str | None = None
+    old: str = "hash pair"
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,7 @@ class Case:
     mode: str
     ways: dict[str, Object | None]
     constants: dict[str, str]
+    bars: tuple[Bar, ...] = field(default=())
 
 
 def compiled(name: str) -> bytes:
@@ -98,26 +112,43 @@ def empty(entry: str, exit_: str) -> Object:
 def cases() -> list[Case]:
     function, syscall = compiled("funclatency"), compiled("rwlat")
     uprobe = {
-        "no probes": None,
+        FLOOR: None,
         "empty pair": empty("uprobe", "uretprobe"),
         "hash pair": read_object(function),
+        "empty, multi": multi(empty("uprobe", "uretprobe")),
+        "hash, multi": multi(read_object(function)),
         "task storage": formed(function, "funclatency", Form.TASK_STORAGE),
         "session": formed(function, "funclatency", Form.SESSION),
     }
     tracepoints = {
-        "no probes": None,
+        FLOOR: None,
         "empty pair": empty("tp_btf/sys_enter", "tp_btf/sys_exit"),
         "hash pair": read_object(syscall),
         "task storage": formed(syscall, "rwlat", Form.TASK_STORAGE),
     }
     stateless = {**tracepoints, "without state": without_state(syscall)}
-    filtered = {key: uprobe[key] for key in ("no probes", "hash pair", "session")}
+    filtered = {key: uprobe[key] for key in (FLOOR, "hash pair", "session")}
     return [
-        Case("uprobe pair", "call", uprobe, {"targ_tgid": "$pid"}),
-        Case("uprobe pair, another process wanted", "call", filtered, {"targ_tgid": "1"}),
-        Case("system call pair, pread of a byte", "pread", stateless, {}),
-        Case("random 512-byte pread/pwrite", "random", tracepoints, {}),
+        Case("uprobe pair", "call", uprobe, {"targ_tgid": "$pid"}, STATE_BARS),
+        Case(
+            "uprobe pair, another process wanted",
+            "call",
+            filtered,
+            {"targ_tgid": "1"},
+            (Bar("filtered events, of the whole pair", "session", 35),),
+        ),
+        Case("system call pair, pread of a byte", "pread", stateless, {}, (Bar("state", "task storage", 80, "without state"),)),
+        Case("random 512-byte pread/pwrite", "random", tracepoints, {}, (Bar("overhead", "task storage", 35),)),
     ]
+
+
+STATE_BARS = (Bar("state", "session", 60, "empty pair"), Bar("state", "session", None, "empty, multi", "hash, multi"))
+
+
+def multi(obj: Object) -> Object:
+    """The same attached as uprobe.multi, which libbpf does where it is asked to; perf events are its way by default."""
+    programs = tuple(replace(item, section=item.section.replace("probe", "probe.multi", 1)) for item in obj.programs)
+    return replace(obj, programs=programs)
 
 
 def without_state(data: bytes) -> Object:
@@ -135,8 +166,8 @@ def without_state(data: bytes) -> Object:
 def cost(case: Case, obj: Object | None, binary: Path, calls: int) -> float:
     """Nanoseconds a call, as the process measures it itself."""
     with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
-        command = [str(binary), case.mode, str(calls), file.name, "1"]
-        with Waiting(["/bin/sh", "-c", f'exec "$@" >{out.name}', "sh", *command], quiet=True) as process:
+        command = [str(binary), case.mode, str(calls), file.name, out.name]
+        with Waiting(command, quiet=True) as process:
             if obj is None:
                 process.run()
             else:
@@ -146,58 +177,82 @@ def cost(case: Case, obj: Object | None, binary: Path, calls: int) -> float:
         return float(Path(out.name).read_text())
 
 
-def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--csv")
-    args = parser.parse_args(argv)
-    rows = []
+    parser.add_argument("--only", help="cases whose name holds this")
+    args = parser.parse_args()
+    rows: list[list[object]] = []
+    missed = False
+    print(busy())
     with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / "target.c").write_text(TARGET)
-        binary = Path(directory) / "target"
-        compile_native([Path(directory) / "target.c"], binary)
+        binary = target(Path(directory))
         for case in cases():
-            seen: dict[str, list[float]] = {name: [] for name in case.ways}
-            for _ in range(args.rounds):
-                for name, obj in case.ways.items():
-                    seen[name].append(cost(case, obj, binary, args.calls))
-            rows += table(case, seen, show)
+            if args.only and args.only not in case.name:
+                continue
+            ways = {name: partial(cost, case, obj, binary, args.calls) for name, obj in case.ways.items()}
+            measured = in_turns(ways, args.rounds, lambda text, name=case.name: progress(f"{name}: {text}"))
+            progress("")
+            shown, known = table(case, measured)
+            rows += shown
+            missed |= known
     if args.csv:
         with Path(args.csv).open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["case", "way", "ns_a_call", "beyond_no_probes_ns", "spread_ns"])
+            writer.writerow(["case", "what", "value", "low", "high", "unit"])
             writer.writerows(rows)
+    return 1 if missed else 0
 
 
-def table(case: Case, seen: dict[str, list[float]], show: Callable[[str], None]) -> list[list[object]]:
-    """Medians of the differences within each round."""
-    show(case.name)
-    floor = seen["no probes"]
-    extra = {name: [a - b for a, b in zip(values, floor, strict=True)] for name, values in seen.items()}
+def target(directory: Path) -> Path:
+    """The process that makes the calls."""
+    (directory / "target.c").write_text(TARGET)
+    compile_native([directory / "target.c"], directory / "target")
+    return directory / "target"
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def table(case: Case, measured: Measured) -> tuple[list[list[object]], bool]:
+    """Prints a case; its rows, and whether a bar is known to be missed."""
+    print(f"{case.name}: {median(measured.extra[FLOOR]):.0f} ns a call without probes, noise {measured.noise:.1f}")
     rows: list[list[object]] = []
-    for name, values in seen.items():
-        low, _, high = quantiles(extra[name], n=4)
-        show(f"  {name:<16} {median(values):8.0f} ns a call   {median(extra[name]):+8.0f} ns   spread {high - low:.0f}")
-        rows.append([case.name, name, round(median(values), 1), round(median(extra[name]), 1), round(high - low, 1)])
-    base = extra["hash pair"]
-    for name in [item for item in seen if item in ("session", "task storage")]:
-        show(f"  {name}: {saved(extra[name], base):.0f} % of the hash pair's cost saved")
-        floor_name = "without state" if "without state" in seen else "empty pair" if "empty pair" in seen else None
-        if floor_name is not None:
-            rest = [[a - b for a, b in zip(extra[way], extra[floor_name], strict=True)] for way in (name, "hash pair")]
-            show(f"    beyond {floor_name}: {saved(rest[0], rest[1]):.0f} % saved")
+    missed = False
+    for name in measured.extra:
+        if name == FLOOR:
+            continue
+        found = measured.interval(lambda rounds, name=name: median(rounds[name]))
+        print(f"  {name:<14} {found.value:+8.1f} ns  ({found.low:+.1f} to {found.high:+.1f})")
+        rows.append([case.name, name, round(found.value, 1), round(found.low, 1), round(found.high, 1), "ns"])
+    for bar in case.bars:
+        found = measured.interval(saved(bar.new, bar.old, bar.beyond))
+        said = found.against(bar.percent) if bar.percent is not None else ""
+        missed |= said == "missed"
+        beyond = f" beyond {bar.beyond}" if bar.beyond else ""
+        words = f"{bar.words}: {bar.new} saves {found.value:.1f} % of the {bar.old}{beyond}"
+        print(f"  {words}  ({found.low:.1f} to {found.high:.1f}{f'; bar {bar.percent:.0f}: {said}' if said else ''})")
+        rows.append(
+            [case.name, f"saved by {bar.new}{beyond}", round(found.value, 1), round(found.low, 1), round(found.high, 1), "%"]
+        )
     if case.mode == "random":
-        shares = {
-            name: median([e / f for e, f in zip(extra[name], floor, strict=True)]) for name in ("hash pair", "task storage")
-        }
-        show(f"  overhead {100 * shares['hash pair']:.1f} % -> {100 * shares['task storage']:.1f} %")
-    return rows
+        for name in ("hash pair", "task storage"):
+            found = measured.interval(partial(overhead, name))
+            print(f"  overhead of the {name:<12} {found.value:5.1f} %  ({found.low:.1f} to {found.high:.1f})")
+            rows.append(
+                [case.name, f"overhead of the {name}", round(found.value, 1), round(found.low, 1), round(found.high, 1), "%"]
+            )
+    return rows, missed
 
 
-def saved(new: list[float], old: list[float]) -> float:
-    return 100 * (1 - median(new) / median(old))
+def overhead(name: str, rounds: Rounds) -> float:
+    """Percent of the work without probes."""
+    return 100 * median(extra / floor for extra, floor in zip(rounds[name], rounds[FLOOR], strict=True))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Rejected programs with their fixes: is the line right, is the cause, and does the proposed change do what a person's does?
 
-    python benchmarks/rejected.py [NAME..] [--levels -O1,-O2,-Os] [--cpus v2,v3] [--no-repair]
+    python benchmarks/rejected.py [NAME..] [--levels -O1,-O2,-Os] [--cpus v2,v3] [--no-repair] [--programs DIRECTORY]
+    python benchmarks/rejected.py --kernel 5.10,6.1,6.12,6.18,7.2
 
 benchmarks/rejected/ holds mistakes as they are made, each with the fix under -DFIXED. Lines marked `// <-` are those that the
 mistake is at, `cause:` in the last comment names the kinds of rejection that tell it. A repair counts where the verifier
@@ -14,6 +15,7 @@ import argparse
 import csv
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,9 +31,10 @@ from bpfsmith.render import diagnostic_text
 from bpfsmith.repair.diagnose import Diagnosis, diagnose, diagnostic
 from bpfsmith.semantics.verdict import Different, Equal
 from bpfsmith.workflow.inputs import BytecodeInput, Toolchain
+from bpfsmith.workflow.kernels import on_guests
 from bpfsmith.workflow.loadable import Choices
 from bpfsmith.workflow.repairing import compared, suggest
-from bpfsmith.workflow.subjects import opened_anyhow
+from bpfsmith.workflow.subjects import Subject, opened_anyhow, subjects
 
 PROGRAMS = Path(__file__).resolve().parent / "rejected"
 
@@ -98,7 +101,8 @@ def behaviour(program: Program, diff_text: str, path: Path, toolchain: Toolchain
     fixed = read_object(replace(toolchain, flags=(*toolchain.flags, "-DFIXED")).compile(path))
     mended = read_object(toolchain.compile(diff_text, name=path.name))
     reference, candidate = fixed.program(program.name), mended.program(program.name)
-    verdict = compared(reference, fixed, candidate, mended)
+    own = frozenset(spec.name for spec in fixed.maps) ^ frozenset(spec.name for spec in mended.maps)
+    verdict = compared(reference, fixed, candidate, mended, accepted=True, ignored=own)
     if isinstance(verdict, Equal):
         return "proved"
     if isinstance(verdict, Different):
@@ -157,15 +161,34 @@ def judged(path: Path, way: str, toolchain: Toolchain, scratch: Path, *, repair:
     return replace(row, repair="; ".join(change.titles), behaves=behaves, seconds=spent, diff=change.diff)
 
 
+def elsewhere(programs: Path, names: Sequence[str], kernels: Sequence[str]) -> Iterator[Row]:
+    """What the verifiers of other kernels say of the programs, all of them in one boot of each."""
+    with tempfile.TemporaryDirectory(prefix="bpfsmith-rejected-") as scratch:
+        paths = []
+        for path in sorted(programs.glob("*.bpf.c")):
+            if not names or path.name.partition(".")[0] in names:
+                paths.append(Path(scratch) / path.name)
+                paths[-1].write_text(plain(path.read_text()))
+        ready = [
+            item for item in subjects([str(path) for path in paths], Toolchain(), Choices({})) if isinstance(item, Subject)
+        ]
+        for guest in on_guests(ready, kernels):
+            for item, report, told in zip(ready, guest.reports, guest.diagnostics, strict=True):
+                if report.verdict != "rejected" or not told:
+                    continue
+                path = programs / Path(item.file).name
+                line = told[0].primary.span.line if told[0].primary else 0
+                right = line in marked(path), told[0].id in causes(path)
+                yield Row(path.name.partition(".")[0], guest.kernel, told[0].id, line, *right)
+
+
 def show(diagnosis: Diagnosis) -> None:
     print(diagnostic_text(diagnostic(diagnosis)))
 
 
-def rows(names: Sequence[str], ways: Sequence[tuple[str, str]], *, repair: bool, told: bool) -> Iterator[Row]:
-    import tempfile
-
+def rows(programs: Path, names: Sequence[str], ways: Sequence[tuple[str, str]], *, repair: bool, told: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="bpfsmith-rejected-") as scratch:
-        for path in sorted(PROGRAMS.glob("*.bpf.c")):
+        for path in sorted(programs.glob("*.bpf.c")):
             if names and path.name.partition(".")[0] not in names:
                 continue
             for level, cpu in ways:
@@ -186,13 +209,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--levels", default="-O2")
     parser.add_argument("--cpus", default="v3")
+    parser.add_argument("--kernel", metavar="LIST", help="diagnose what the verifiers of these kernels say")
     parser.add_argument("--no-repair", action="store_true")
     parser.add_argument("--show", action="store_true", help="print each diagnostic and each change")
+    parser.add_argument("--programs", type=Path, default=PROGRAMS, metavar="DIRECTORY")
     parser.add_argument("--csv", metavar="FILE")
     args = parser.parse_args()
     ways = [(level, cpu) for level in args.levels.split(",") for cpu in args.cpus.split(",")]
     found = []
-    for row in rows(args.names, ways, repair=not args.no_repair, told=args.show):
+    here = rows(args.programs, args.names, ways, repair=not args.no_repair, told=args.show)
+    for row in elsewhere(args.programs, args.names, args.kernel.split(",")) if args.kernel else here:
         found.append(row)
         marks = f"{'line' if row.line_right else 'LINE?':5} {'cause' if row.cause_right else 'CAUSE?':6}"
         print(

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from bpfsmith.appnet import facts, interpreter
 from bpfsmith.appnet.binding import Message, payload, read_message
 from bpfsmith.appnet.numbers import FixedNumbers
+from bpfsmith.appnet.rpcs import Remembered, arrives
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow.attaching import Attached, attached
 from bpfsmith.workflow.compiling import Compiled, compile_appnet, opened_appnet
@@ -230,3 +232,60 @@ def test_client_side_sees_both_directions() -> None:
         meant = trace(stage, running, random.Random(7), 20)
         found = state_of(running)
         assert found == {variable: meant[variable] for variable in found}
+
+
+def test_the_packets_of_an_rpc_share_its_fate() -> None:
+    """Law: of RPCs whose packets come in any order, twice or not at all, those arrive that the reference lets through."""
+    element = compiled(EXAMPLES / "chunked_acl.appnet")
+    binding, source = element.element.binding, random.Random(3)
+    assert binding is not None
+    sent = []
+    for number in range(40):
+        user = source.choice([b"alice", b"bob", b"mallory"])
+        for index in range(3):
+            fields: dict[str, int | bytes] = {"id": number, "index": index, "count": 3, "user": user}
+            sent += [payload(binding, "req", fields)] * source.choice([0, 1, 1, 2])
+    source.shuffle(sent)
+    memory: dict[bytes, Remembered] = {}
+    through, refused = [], 0
+    for data in sent:
+        fate = arrives(
+            binding,
+            "req",
+            packet(binding, "req", data),
+            ["user"],
+            memory,
+            lambda: 0,
+            lambda said: said.fields["user"] == b"alice",
+        )
+        assert fate is not None
+        memory = fate.memory
+        through += [data] * fate.forwarded
+        refused += fate.ran and not fate.forwarded
+    with Stage(PORT) as stage, stage.on_server() as device, attached(element, device) as running:
+        answers = stage.exchange(sent)
+        assert state_of(running)["refused"] == refused > 0
+    assert sorted(answers) == sorted(through)
+    assert 0 < len(through) < len(sent)
+
+
+def test_a_tcp_segment_that_is_sent_again_is_refused_again() -> None:
+    """Law: what TCP sends again because it was dropped is dropped again, and decided once."""
+    element = compiled(EXAMPLES / "tcp_methods.appnet", "tc")
+    binding = element.element.binding
+    assert binding is not None
+    read, delete = (payload(binding, "req", {"id": 1, "method": method}) for method in (1, 3))
+    with Stage(PORT) as stage, stage.on_server() as device, attached(element, device) as running:
+        listening = socket.create_server((SERVER, PORT))
+        with listening, stage.on_client(), socket.create_connection((SERVER, PORT), timeout=5) as client:
+            served, _ = listening.accept()
+            with served:
+                served.settimeout(5)
+                client.sendall(read)
+                assert served.recv(100) == read
+                client.sendall(delete)
+                served.settimeout(0.9)  # long enough for TCP to send it again, and again
+                with pytest.raises(TimeoutError):
+                    served.recv(100)
+        assert state_of(running) == {"refused": 1}
+        assert len(running.contents()["rpcs_req"]) == 2

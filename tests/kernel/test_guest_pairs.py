@@ -16,7 +16,7 @@ from bpfsmith.semantics.verdict import Equal
 from bpfsmith.trace.forms import Form, kernel_of
 from bpfsmith.trace.fuse import fuse
 
-SOURCE = Path(__file__).parents[2] / "examples" / "pairs" / "openlat.bpf.c"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "pairs"
 CALLS = 50
 
 
@@ -38,16 +38,19 @@ def counted(found: Image, obj: Object, name: str) -> int:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize(
-    ("version", "flags", "form", "section"),
+    ("version", "name", "flags", "form", "section"),
     [
-        ("6.12", ("-DKPROBE",), Form.SESSION, "kprobe.session/do_sys_openat2"),
-        ("7.2", (), Form.SESSION, "fsession/do_sys_openat2"),
-        ("6.1", (), Form.TASK_STORAGE, "fentry/do_sys_openat2"),
+        ("6.12", "openlat", ("-DKPROBE",), Form.SESSION, "kprobe.session/do_sys_openat2"),
+        ("7.2", "openlat", (), Form.SESSION, "fsession/do_sys_openat2"),
+        ("6.1", "openlat", (), Form.TASK_STORAGE, "fentry/do_sys_openat2"),
+        ("6.1", "opensize", (), Form.REREAD, "fexit/do_sys_openat2"),
     ],
 )
-def test_a_fused_form_counts_every_event_on_its_kernel(version: str, flags: tuple[str, ...], form: Form, section: str) -> None:
+def test_a_fused_form_counts_every_event_on_its_kernel(
+    version: str, name: str, flags: tuple[str, ...], form: Form, section: str
+) -> None:
     found = booted(version)
-    made = fuse(Compiler.default().compile(SOURCE, flags=flags), "openlat", kernel_of(version), here=False)
+    made = fuse(Compiler.default().compile(EXAMPLES / f"{name}.bpf.c", flags=flags), name, kernel_of(version), here=False)
     (outcome,) = made.outcomes
     assert outcome.form is form
     assert isinstance(outcome.verdict, Equal)

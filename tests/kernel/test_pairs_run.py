@@ -89,6 +89,56 @@ def test_task_storage_counts_what_the_hash_counts(
     assert all(have >= want for have, want in zip(seen[0], expected, strict=True))
 
 
+DIALLING = """
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static struct sockaddr_in here(int port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+static int dial(int port)
+{
+	struct sockaddr_in to = here(port);
+	int s = socket(AF_INET, SOCK_STREAM, 0), r = connect(s, (void *)&to, sizeof(to));
+	close(s);
+	return r;
+}
+int main(int count, char **args)
+{
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct sockaddr_in at = here(7000);
+	if (unshare(CLONE_NEWNET)) return 1;
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	if (ioctl(s, SIOCSIFFLAGS, &lo) || bind(s, (void *)&at, sizeof(at)) || listen(s, 1000)) return 2;
+	for (int i = 0; i < atoi(args[1]); i++) if (dial(7000)) return 3;
+	for (int i = 0; i < atoi(args[2]); i++) if (!dial(7001)) return 4;
+	return 0;
+}
+"""
+
+
+@pytest.mark.kernel
+def test_connections_are_counted_by_socket_in_every_form(tmp_path: Path) -> None:
+    """In a network namespace of the process's own: 40 connections that are made and 7 that are refused."""
+    (tmp_path / "dial.c").write_text(DIALLING)
+    compile_native([tmp_path / "dial.c"], tmp_path / "dial")
+    command = [str(tmp_path / "dial"), "40", "7"]
+    original, fused = both("tcpconnlat")
+    assert fused.map("starts").type == "BPF_MAP_TYPE_SK_STORAGE"
+    for obj in (original, fused):
+        assert counted(obj, command, "made", "refused") == (40, 7)
+    program = compiled(str(PROBES / "tcpconnlat.probe"), Toolchain())
+    assert set(program.meanings.values()) == {"equal"}
+    seen = trace(program, command, None, None, lambda seen: None, quiet=True)
+    assert {row.key: row.value for row in seen.tables["connections"]} == {(1,): 40, (7,): 7}
+
+
 @pytest.mark.kernel
 def test_no_other_process_is_counted(target: str) -> None:
     original, _ = both("rwlat")

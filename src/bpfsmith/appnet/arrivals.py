@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.binding import VARINT_BYTES, Binding, Field
+from bpfsmith.appnet.protobuf import varint
 from bpfsmith.appnet.shapes import size_of
 from bpfsmith.semantics.memory import Bytes, joined
 from bpfsmith.semantics.recorded import untouched_packet
@@ -121,6 +122,8 @@ class _Reader:
                 return end
             case "varint":
                 return self._varint(item, at, wanted)
+            case "record":
+                return self._record(item, at, wanted)
             case _:
                 return self._text(item, at, wanted)
 
@@ -129,9 +132,12 @@ class _Reader:
 
     def _text(self, item: Field, at: Term, wanted: bool) -> Term:
         t = self.t
-        begin = t.add(64, at, t.const(64, item.prefix))
-        self.inside(begin)
-        size = t.zext(self.number(at, item.prefix), 8 * item.prefix, 64)
+        if item.prefix:
+            begin = t.add(64, at, t.const(64, item.prefix))
+            self.inside(begin)
+            size = t.zext(self.number(at, item.prefix), 8 * item.prefix, 64)
+        else:
+            size, begin = self._short_varint(at)
         end = t.add(64, begin, size)
         self.inside(end)
         if wanted:
@@ -143,11 +149,58 @@ class _Reader:
             self.fields[item.name] = _in_memory(t, item, t.extract(size, 64, 7, 0), text)
         return end
 
+    def _short_varint(self, at: Term) -> tuple[Term, Term]:
+        """A varint of at most two bytes, and where it ends."""
+        t = self.t
+        first, second = self.bytes(at, 2)
+        one, two = (t.add(64, at, t.const(64, size)) for size in (1, 2))
+        self.inside(one)
+        short = t.ult(8, first, t.const(8, 0x80))
+        assert self.end is not None
+        there = t.all_of(t.negate(t.ult(64, self.end, two)), t.ult(8, second, t.const(8, 0x80)))
+        self.require(t.any_of(short, there))
+        return t.ite(64, short, t.zext(first, 8, 64), self._fourteen(first, second, 64)), t.ite(64, short, one, two)
+
+    def _fourteen(self, first: Term, second: Term, width: int) -> Term:
+        """Seven bits of a byte, and those of the next above them."""
+        t = self.t
+        low = t.zext(t.and_(8, first, t.const(8, 0x7F)), 8, width)
+        return t.or_(width, low, t.shl(width, t.zext(second, 8, width), t.const(width, 7)))
+
+    def _record(self, item: Field, at: Term, wanted: bool) -> Term:
+        """A field behind its tag, or its default where the end or a later field comes first."""
+        t, inner, end = self.t, item.inner, self.end
+        assert inner is not None and end is not None
+        value: Term | None = None
+        going = t.true
+        for _ in range(item.times):
+            at_end = t.eq(64, at, end)
+            room = t.negate(t.ult(64, end, t.add(64, at, t.const(64, 2))))
+            self.require(t.any_of(t.negate(going), at_end, room))
+            first, second = self.bytes(at, 2)
+            short = t.ult(8, first, t.const(8, 0x80))
+            tag = t.ite(16, short, t.zext(first, 8, 16), self._fourteen(first, second, 16))
+            has = t.all_of(going, t.negate(at_end), t.eq(16, tag, t.const(16, item.tag)))
+            later = t.ult(16, t.const(16, item.tag >> 3), t.lshr(16, tag, t.const(16, 3)))
+            self.require(t.any_of(t.negate(going), at_end, has, later))
+            behind = _Reader(t, self.packet, end)
+            after = behind.field(inner, t.add(64, at, t.const(64, len(varint(item.tag)))), wanted)
+            for condition in behind.conditions:
+                self.require(t.any_of(t.negate(has), condition))
+            if wanted:
+                found = behind.fields[inner.name]
+                value = t.ite(found.width, has, found, t.const(found.width, 0) if value is None else value)
+            at = t.ite(64, has, after, at)
+            going = has
+        if value is not None:
+            self.fields[item.name] = value
+        return at
+
     def _varint(self, item: Field, at: Term, wanted: bool) -> Term:
         """Seven bits a byte, the lowest first; the byte without the top bit is the last."""
         t = self.t
         value, end, going = t.const(64, 0), at, t.true
-        for index in range(VARINT_BYTES):
+        for index in range(item.size):
             here = t.add(64, at, t.const(64, index))
             after = t.add(64, here, t.const(64, 1))
             assert self.end is not None
@@ -158,7 +211,8 @@ class _Reader:
             end = t.ite(64, going, after, end)
             going = t.all_of(going, t.negate(t.ult(8, byte, t.const(8, 0x80))))
         self.require(t.negate(going))
-        self.require(t.ult(64, value, t.const(64, 1 << 32)))
+        if item.size <= VARINT_BYTES:
+            self.require(t.ult(64, value, t.const(64, 1 << 32)))
         if wanted:
             self.fields[item.name] = t.extract(value, 64, 31, 0)
         return end

@@ -72,6 +72,8 @@ def _message(step: Told) -> Iterator[str]:
     if facts.needs_message(step.statements):
         then = _UNREADABLE[binding.unreadable]
         yield f"a message whose fields cannot be read, or are longer than the binding admits, is {then}"
+    if any(item.kind == "record" for item in binding.needed(step.body, facts.fields_read(step.statements))):
+        yield "protobuf fields come in the order of their numbers, and once where not repeated, as serializers write them"
     if binding.reply is not None and facts.answers(step.statements) and step.actions.reply is not None:
         yield "an error goes back to its sender: addresses and ports change places, the UDP checksum becomes 0 (RFC 768)"
     if facts.fields_set(step.statements):

@@ -16,6 +16,10 @@
     [reply]                              # err(..) answers the sender: the request turned round, with these fields set
     status = "failure"
 
+    [proto]                              # behind the fields: a message in protobuf wire format, as a .proto file describes it
+    file = "orders.proto"
+    message = "Order"                    # or request = "..", response = ".."
+
     [packets]                            # an RPC may take several packets: `packets.Packets` says how they hang together
     id = "id"
 
@@ -37,6 +41,7 @@ from typing import Any
 from bpfsmith.appnet import core
 from bpfsmith.appnet.envelope import TRANSPORTS, Envelope
 from bpfsmith.appnet.packets import MOST_PACKETS, Packets, Parts, cut
+from bpfsmith.appnet.protobuf import LENGTH_BYTES, MOST_TIMES, ProtoError, ProtoField, message_fields, varint
 from bpfsmith.appnet.shapes import LONGEST_TEXT
 from bpfsmith.diagnostic import Diagnostic, InputError
 
@@ -51,8 +56,9 @@ _TYPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `kind` is "number" (of `size` bytes, `signed`, `little` endian or in network order), "varint", "text" (a
-    length of `prefix` bytes, then at most `size` bytes), "bytes" (`size` bytes) or "skip"."""
+    """One field. `kind` is "number" (of `size` bytes, `signed`, `little` endian or in network order), "varint" (of at most
+    `size` bytes), "text" (a length of `prefix` bytes, 0 for a varint; then at most `size` bytes), "bytes" (`size` bytes),
+    "skip" or "record" (`inner` behind a protobuf `tag`, `times` times at most). `unread`: why no program can read it."""
 
     name: str
     kind: str
@@ -61,10 +67,16 @@ class Field:
     signed: bool = False
     little: bool = False
     names: tuple[tuple[str, int], ...] = ()
+    inner: Field | None = None
+    tag: int = 0
+    times: int = 1
+    unread: str = ""
 
     @property
     def type(self) -> core.Type:
         """What a program sees."""
+        if self.inner is not None:
+            return self.inner.type
         if self.kind in ("text", "bytes"):
             return core.text(self.size)
         if self.names:
@@ -190,7 +202,20 @@ def read_binding(text: str) -> Binding:
 
 def binding(name: str, table: Mapping[str, Any]) -> Binding:
     """The binding that a TOML document describes; `name` is for messages."""
-    known = {"transport", "ip", "port", "unreadable", "rpc_id", "fields", "request", "response", "reply", "header", "packets"}
+    known = {
+        "transport",
+        "ip",
+        "port",
+        "unreadable",
+        "rpc_id",
+        "fields",
+        "request",
+        "response",
+        "reply",
+        "header",
+        "packets",
+        "proto",
+    }
     for key in table:
         if key not in known:
             raise _bad(name, f"has an entry `{key}` that means nothing", f"the entries are {', '.join(sorted(known))}")
@@ -206,11 +231,12 @@ def binding(name: str, table: Mapping[str, Any]) -> Binding:
     if unreadable not in ("forward", "drop"):
         raise _bad(name, f"has unreadable = {unreadable!r}", 'write "forward" or "drop"')
     both = table.get("fields", {})
+    behind = _proto(name, table["proto"]) if "proto" in table else {"req": (), "resp": ()}
     header = tuple(_field(name, key, item) for key, item in table.get("header", {}).items())
     if any(not item.fixed for item in header):
         raise _bad(name, "has a field of varying length in its [header]", "numbers, bytes(N) and skip(N) can stand there")
     fields = {
-        body: (*header, *(_field(name, key, item) for key, item in table.get(section, both).items()))
+        body: (*header, *(_field(name, key, item) for key, item in table.get(section, both).items()), *behind[body])
         for body, section in (("req", "request"), ("resp", "response"))
     }
     for body, items in fields.items():
@@ -231,6 +257,47 @@ def binding(name: str, table: Mapping[str, Any]) -> Binding:
     elif header:
         raise _bad(name, "has a [header] and no [packets]", "add [packets], or put the fields under [fields]")
     return replace(made, reply=_reply(made, table["reply"], "fields" in table)) if "reply" in table else made
+
+
+def _proto(name: str, table: object) -> dict[str, tuple[Field, ...]]:
+    """The fields that a .proto file describes, of "req" and "resp". The file stands beside the binding."""
+    known = {"file", "message", "request", "response", "maxlen"}
+    if not isinstance(table, Mapping) or set(table) - known or not isinstance(table.get("file"), str):
+        raise _bad(name, "has a `proto` without a file", 'write [proto], file = "F.proto" and message = "M" below it')
+    longest = table.get("maxlen", 31)
+    if type(longest) is not int or not 0 < longest <= LONGEST_TEXT:
+        raise _bad(name, f"has maxlen = {longest!r} in [proto]", f"a string has 1 to {LONGEST_TEXT} bytes")
+    path = Path(name).parent / table["file"]
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad(name, f"names {path}, which cannot be read: {error}", "the file is looked for beside the binding") from error
+    out = {}
+    for body, section in (("req", "request"), ("resp", "response")):
+        message = table.get(section, table.get("message"))
+        if not isinstance(message, str):
+            raise _bad(name, f"names no message of {path} for {section}s", 'write message = "M", or request and response')
+        try:
+            out[body] = tuple(_record(item, longest) for item in message_fields(text, message))
+        except ProtoError as error:
+            raise _bad(name, f"names {path}, which {error}", "proto 2 and 3 are read: messages, enums, oneof, map") from None
+    return out
+
+
+def _record(item: ProtoField, longest: int) -> Field:
+    """A field of a .proto message: a tag, and what stands behind it."""
+    match item.wire:
+        case 0:
+            names = item.values or ((("false", 0), ("true", 1)) if item.type == "bool" else ())
+            inner = Field(item.name, "varint", item.size, signed=item.type == "int32", names=names if item.readable else ())
+        case 2:
+            inner = Field(item.name, "text", longest, prefix=0)
+        case _:
+            kind = "number" if item.size == 4 else "skip"
+            inner = Field(item.name, kind, item.size, signed=item.type == "sfixed32", little=True)
+    words = "" if item.readable else f"is {'repeated' if item.repeated else 'of the type'} {item.type}"
+    times = MOST_TIMES if item.repeated else 1
+    return Field(item.name, "record", inner.size, inner=inner, tag=item.tag, times=times, unread=words)
 
 
 def _packets(made: Binding, table: object) -> Packets:
@@ -391,6 +458,8 @@ def value_of_bytes(item: Field, raw: bytes) -> int | bytes:
 def _value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | bytes | None, int]:
     """A field's value, None when it is not there, and where the next one begins."""
     match item.kind:
+        case "record":
+            return _record_value(item, payload, at, wanted)
         case "number":
             raw = payload[at : at + item.size]
             return (value_of_bytes(item, raw) if len(raw) == item.size else None), at + item.size
@@ -398,24 +467,54 @@ def _value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | by
             raw = payload[at : at + item.size]
             return (raw if len(raw) == item.size else None), at + item.size
         case "varint":
-            value = 0
-            for index in range(VARINT_BYTES):
-                if at + index >= len(payload):
-                    return None, at
-                byte = payload[at + index]
-                value |= (byte & 0x7F) << 7 * index
-                if byte < 0x80:
-                    return (value if value < 1 << 32 else None), at + index + 1
-            return None, at
+            whole, after = _varint(payload, at, item.size)
+            if whole is None or (whole >= 1 << 32 and item.size <= VARINT_BYTES):
+                return None, at
+            # Of a longer one the lower 32 bits count (protobuf writes negative int32 with ten bytes).
+            low = whole & 0xFFFFFFFF
+            return (low - (1 << 32) if item.signed and low >> 31 else low), after
         case _:
-            raw = payload[at : at + item.prefix]
-            if len(raw) < item.prefix:
+            if item.prefix:
+                raw = payload[at : at + item.prefix]
+                begin = at + item.prefix
+                size = int.from_bytes(raw, "big") if len(raw) == item.prefix else None
+            else:
+                size, begin = _varint(payload, at, LENGTH_BYTES)
+            if size is None or begin + size > len(payload) or (wanted and size > item.size):
                 return None, at
-            size = int.from_bytes(raw, "big")
-            end = at + item.prefix + size
-            if end > len(payload) or (wanted and size > item.size):
+            return payload[begin : begin + size], begin + size
+
+
+def _varint(payload: bytes, at: int, most: int) -> tuple[int | None, int]:
+    """A base-128 varint of at most so many bytes, None when there is none, and what is behind it."""
+    value = 0
+    for index, byte in enumerate(payload[at : at + most]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, at + index + 1
+    return None, at
+
+
+def _record_value(item: Field, payload: bytes, at: int, wanted: bool) -> tuple[int | bytes | None, int]:
+    """The value of a field with a tag, or its default where another field or the end comes first."""
+    inner = item.inner
+    assert inner is not None
+    value: int | bytes | None = b"" if inner.kind == "text" else 0
+    for _ in range(item.times):
+        if at == len(payload):
+            break
+        if at + 2 > len(payload):  # a tag and a value have two bytes at least
+            return None, at
+        tag = payload[at] if payload[at] < 0x80 else payload[at] & 0x7F | payload[at + 1] << 7
+        if tag == item.tag:
+            value, at = _value(inner, payload, at + len(varint(tag)), wanted)
+            if value is None:
                 return None, at
-            return payload[at + item.prefix : end], end
+        elif tag >> 3 <= item.tag >> 3:
+            return None, at
+        else:
+            break
+    return value, at
 
 
 # --- writing a message ------------------------------------------------------------------------------------------------
@@ -429,14 +528,15 @@ def _bytes(item: Field, value: int | bytes | None) -> bytes:
         case "number":
             whole = value if isinstance(value, int) else 0
             return whole.to_bytes(item.size, "little" if item.little else "big", signed=item.signed)
+        case "record":
+            assert item.inner is not None
+            if not value:  # the default is not written
+                return b""
+            return varint(item.tag) + _bytes(item.inner, value)
         case "varint":
-            left, out = value if isinstance(value, int) else 0, bytearray()
-            while left > 0x7F:
-                out.append(left & 0x7F | 0x80)
-                left >>= 7
-            return bytes([*out, left])
+            return varint(value % (1 << 8 * min(item.size, 8)) if isinstance(value, int) else 0)
         case "text":
             text = value if isinstance(value, bytes) else b""
-            return len(text).to_bytes(item.prefix, "big") + text
+            return (len(text).to_bytes(item.prefix, "big") if item.prefix else varint(len(text))) + text
         case _:
             return (value if isinstance(value, bytes) else b"").ljust(item.size, b"\0")

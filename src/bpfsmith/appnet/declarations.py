@@ -10,6 +10,8 @@ from bpfsmith.appnet.shapes import DEFAULT_TEXT, LONGEST_TEXT, size_of
 from bpfsmith.diagnostic import Label
 
 DEFAULT_ENTRIES = 1024
+WALKED_ENTRIES = 16
+"""Items of a Vec that a `foreach` walks over, whose rounds are written out, unless `@size(N)` says otherwise."""
 MOST_ENTRIES = 2**31 - 1
 
 State = Mapping[str, core.State | None]
@@ -36,8 +38,8 @@ _MOST_BYTES = 1 << 20
 _DISTRIBUTED = {"consistency": ("strong", "weak"), "combiner": ("sum", "LWW"), "persistence": ("true", "false")}
 
 
-def declare(section: syntax.Section, findings: Findings) -> dict[str, core.State | None]:
-    """The state variables of a program by name, in their order."""
+def declare(section: syntax.Section, findings: Findings, walked: frozenset[str] = frozenset()) -> dict[str, core.State | None]:
+    """The state variables of a program by name, in their order. `walked` are those that a `foreach` walks over."""
     state: dict[str, core.State | None] = {}
     places: list[syntax.Annotation] = []
     for declaration in section.declarations:
@@ -58,6 +60,8 @@ def declare(section: syntax.Section, findings: Findings) -> dict[str, core.State
             state[name] = None
         else:
             sized = any(annotation.name == "size" for annotation in declaration.annotations)
+            if name in walked and not sized:
+                entries = WALKED_ENTRIES
             held = entries if found.name in ("Map", "Vec") else 0
             state[name] = core.State(name, found, declaration.span, held, sized)
             _fits_memory(state[name], findings)

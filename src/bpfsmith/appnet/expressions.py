@@ -369,6 +369,11 @@ class Expressions:
             )
             self.findings.error("unbound-field", message, named.span, help=help)
             return None
+        if found.unread:
+            message = f"the field `{found.name}` {found.unread}, and is not read"
+            help = "numbers of 32 bits, bool, enums, string and bytes are read"
+            self.findings.error("unsupported-payload", message, named.span, help=help)
+            return None
         return found
 
     def _unbound(self, span: Span) -> bool:

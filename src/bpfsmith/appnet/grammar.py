@@ -1,11 +1,12 @@
 """The grammar of AppNet, in both of its dialects, and the tree it builds: the only module that imports lark.
 
 Expressions are parsed flat (`operand operator operand ..`) and given their precedence while the tree is built: that keeps the
-LALR table small, so that the parser is made in some 40 ms, and the depth of a text costs no stack.
+LALR table small, so that the parser is made in some 40 ms (and kept), and the depth of a text costs no stack.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from lark import Lark, Token, Tree, UnexpectedToken
 
 from bpfsmith.appnet import syntax
 from bpfsmith.appnet.lexer import Lexeme
+from bpfsmith.kernel.cache import cache_directory
 from bpfsmith.source import Span
 
 GRAMMAR = """
@@ -96,7 +98,17 @@ class Misplaced(Exception):
 
 @cache
 def _parser() -> Lark:
-    return Lark(GRAMMAR, parser="lalr", lexer="basic", propagate_positions=True)
+    return Lark(GRAMMAR, parser="lalr", lexer="basic", propagate_positions=True, cache=_kept())
+
+
+def _kept() -> str | bool:
+    """Where lark keeps the parser's tables, which take ten times as long to make as to read; nowhere where the cache is
+    somebody else's: what is read is unpickled."""
+    try:
+        directory = cache_directory()
+        return str(directory / "appnet.lark") if directory.stat().st_uid == os.geteuid() else False
+    except OSError:
+        return False
 
 
 def parse_lexemes(path: str, lexemes: Iterable[Lexeme]) -> tuple[syntax.Section, ...]:

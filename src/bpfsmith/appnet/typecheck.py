@@ -38,7 +38,7 @@ def type_check(source: SourceText, binding: Binding | None = None) -> Checked:
 def check(program: syntax.Program, binding: Binding | None = None) -> Checked:
     """Checks a parsed program; raises as `type_check` does."""
     findings = Findings(program.source)
-    state = declare(program.state, findings)
+    state = declare(program.state, findings, frozenset(_walked(program)))
     names = set(state) | {node.name for node in _nodes(program) if isinstance(node, syntax.Name)}
     _refuse_hidden_state(program, state, findings)
     init = _check_body(program.init, Expressions(findings, state, {}), names)
@@ -55,6 +55,16 @@ def check(program: syntax.Program, binding: Binding | None = None) -> Checked:
     path = program.source.path
     element = core.Element(PurePath(path).stem, path, declared, init, req, line_count(program.source), resp, binding)
     return Checked(element, tuple(findings.warnings))
+
+
+def _walked(program: syntax.Program) -> Iterator[str]:
+    """The names that a `foreach` walks over."""
+    for node in _nodes(program):
+        match node:
+            case syntax.Call(syntax.Name("foreach"), (syntax.Name(name), *_)):
+                yield name
+            case _:
+                pass
 
 
 def _refuse_hidden_state(program: syntax.Program, state: Mapping[str, object], findings: Findings) -> None:

@@ -7,12 +7,14 @@ is fetched with bpf_xdp_load_bytes or bpf_skb_load_bytes, which check bounds the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.appnet import core, facts
 from bpfsmith.appnet.binding import VARINT_BYTES, Binding, Field, Placed
 from bpfsmith.appnet.declared import CTypes
 from bpfsmith.appnet.envelope import Test
+from bpfsmith.appnet.protobuf import varint
+from bpfsmith.appnet.shapes import is_block
 from bpfsmith.appnet.targets import Target
 
 MESSAGE_SIZE = ""
@@ -162,32 +164,52 @@ class Unpacking:
                 yield f"if ({at} + {item.size} > {end} || {self.load}(ctx, {at}, {name}.bytes, {item.size}))"
                 yield leave
                 yield f"{at} += {item.size};"
+            case "record":
+                empty = "= {}" if is_block(item.type) else "= 0"
+                if wanted:
+                    yield f"{self.c_type(item.type)} {name} {empty};"
+                yield from self._record(item, wanted, item.times)
             case "varint":
                 yield f"__u64 {name}_long = 0;"
                 yield "for (int i = 0; ; i++) {"
                 yield "\t__u8 byte;"
-                yield f"\tif (i == {VARINT_BYTES} || {at} >= {end} || {self.load}(ctx, {at}, &byte, 1))"
+                yield f"\tif (i == {item.size} || {at} >= {end} || {self.load}(ctx, {at}, &byte, 1))"
                 yield f"\t{leave}"
                 yield f"\t{at}++;"
                 yield f"\t{name}_long |= (__u64)(byte & 0x7f) << 7 * i;"
                 yield "\tif (byte < 0x80)"
                 yield "\t\tbreak;"
                 yield "}"
-                yield f"if ({name}_long >> 32)"
-                yield leave
-                yield f"__u32 {name} = {name}_long;"
+                if item.size <= VARINT_BYTES:
+                    yield f"if ({name}_long >> 32)"
+                    yield leave
+                if wanted:
+                    yield f"{self.c_type(item.type)} {name} = {name}_long;"
             case _:
                 yield from self._text(item, wanted)
 
     def _text(self, item: Field, wanted: bool) -> Iterator[str]:
         name, at, end = self.variable(item.name), self.fresh("at"), self.fresh("message_end")
         leave = f"\treturn {self.unreadable};"
-        swap = "__builtin_bswap16" if item.prefix == 2 else ""
-        yield f"__u{8 * item.prefix} {name}_raw;"
-        yield f"if ({at} + {item.prefix} > {end} || {self.load}(ctx, {at}, &{name}_raw, {item.prefix}))"
-        yield leave
-        yield f"__u32 {name}_size = {swap}({name}_raw);"
-        yield f"{at} += {item.prefix};"
+        if item.prefix:
+            swap = "__builtin_bswap16" if item.prefix == 2 else ""
+            yield f"__u{8 * item.prefix} {name}_raw;"
+            yield f"if ({at} + {item.prefix} > {end} || {self.load}(ctx, {at}, &{name}_raw, {item.prefix}))"
+            yield leave
+            yield f"__u32 {name}_size = {swap}({name}_raw);"
+            yield f"{at} += {item.prefix};"
+        else:
+            yield f"__u8 {name}_raw;"
+            yield f"if ({at} + 1 > {end} || {self.load}(ctx, {at}, &{name}_raw, 1))"
+            yield leave
+            yield f"__u32 {name}_size = {name}_raw;"
+            yield f"{at} += 1;"
+            yield f"if ({name}_size >= 0x80) {{"
+            yield f"\tif ({at} + 1 > {end} || {self.load}(ctx, {at}, &{name}_raw, 1) || {name}_raw >= 0x80)"
+            yield f"\t{leave}"
+            yield f"\t{name}_size = ({name}_size & 0x7f) | {name}_raw << 7;"
+            yield f"\t{at} += 1;"
+            yield "}"
         longer = f"{name}_size > {item.size} || " if wanted else ""
         yield f"if ({longer}{at} + {name}_size > {end})"
         yield leave
@@ -198,6 +220,29 @@ class Unpacking:
             yield f"if ({name}_size && {name}_size <= {item.size} && {self.load}(ctx, {at}, {name}.bytes, {name}_size))"
             yield leave
         yield f"{at} += {name}_size;"
+
+    def _record(self, item: Field, wanted: bool, times: int) -> Iterator[str]:
+        """A field behind its protobuf tag, where it is there."""
+        name, at, end = self.variable(item.name), self.fresh("at"), self.fresh("message_end")
+        assert item.inner is not None
+        inner = replace(item.inner, name=f"{item.name} value")
+        yield f"if ({at} != {end}) {{"
+        yield f"\t__u16 {name}_raw;"
+        yield f"\tif ({at} + 2 > {end} || {self.load}(ctx, {at}, &{name}_raw, 2))"
+        yield f"\t\treturn {self.unreadable};"
+        long = f"({name}_raw & 0x7f) | {name}_raw >> 8 << 7"
+        yield f"\t__u32 {name}_tag = {name}_raw & 0x80 ? {long} : {name}_raw & 0xff;"
+        yield f"\tif ({name}_tag == {item.tag:#x}) {{"
+        yield f"\t\t{at} += {len(varint(item.tag))};"
+        yield from (f"\t\t{line}" for line in self._varying(inner, wanted))
+        if wanted:
+            yield f"\t\t{name} = {self.variable(inner.name)};"
+        if times > 1:
+            yield from (f"\t\t{line}" for line in self._record(item, wanted, times - 1))
+        yield f"\t}} else if ({name}_tag >> 3 <= {item.tag >> 3}) {{"
+        yield f"\t\treturn {self.unreadable};"
+        yield "\t}"
+        yield "}"
 
     def reply(self) -> Iterator[str]:
         """Turns the packet round, and sets what tells an error."""

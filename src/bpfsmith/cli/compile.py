@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from bpfsmith.diagnostic import Diagnostic, InputError
     from bpfsmith.report import Outcome
     from bpfsmith.workflow.compiling import compile_appnet, compile_report, emitted, must_be_proved, opened_appnet
@@ -74,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
                 opened, compiled, toolchain, asking, limits=limits, timed=timed, optimized=optimized, progress=say
             )
         compiled, report = asked.chosen, model_compile_report(asked, asking)
+    elif asking is not None:
+        from bpfsmith.workflow.asking import NOT_ASKED
+
+        report = replace(report, diagnostics=(*report.diagnostics, NOT_ASKED))
     print_diagnostics(report.diagnostics, args.output_format)
 
     def page() -> Page:

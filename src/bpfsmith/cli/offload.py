@@ -25,8 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="where both halves go (default: SERVER.offload)")
     parser.add_argument("--compile-commands", metavar="JSON", help="take files and flags from a JSON compilation database")
     parser.add_argument("--entry", metavar="FUNCTION", help="the function that takes requests, where there are several")
-    parser.add_argument("--hook", choices=("tc", "xdp"), default="tc", help="where the kernel half is attached (default: tc)")
-    parser.add_argument("--measure", metavar="N", type=int, help="run original and split server on N requests, and compare")
+    parser.add_argument(
+        "--hook", choices=("auto", "tc", "xdp"), default="auto",
+        help="where the kernel half is attached (default: auto, by the cost profile)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--longest", metavar="BYTES", type=int,
+        help="requests and replies of more bytes are the user half's (default: 64 where the kernel half is proved, else 1472)",
+    )  # fmt: skip
+    parser.add_argument("--budget", metavar="SECONDS", type=float, default=300.0, help="of the proof (default: 300)")
+    parser.add_argument("--measure", metavar="N", type=int, help="compare replies to N requests (default: 300), and time them")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")
     parser.add_argument(
         "--allow-unknown", action="store_true", help="write both halves although the kernel half is not proved, and exit with 3"
@@ -38,36 +46,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bpfsmith.cost.profile import load_profile
     from bpfsmith.diagnostic import Diagnostic, InputError
-    from bpfsmith.offload.hazards import ASSUMPTIONS
-    from bpfsmith.workflow import offloading
-    from bpfsmith.workflow.offload_trial import UNPROVED, offload_report, trial, trial_lines
+    from bpfsmith.kernel import probe
+    from bpfsmith.offload.requests import LONGEST
+    from bpfsmith.semantics.verdict import Equal
+    from bpfsmith.workflow import offload_proof, offloading
+    from bpfsmith.workflow.offload_hook import choose
+    from bpfsmith.workflow.offload_trial import COMPARED, offload_report, proof_lines, trial, trial_lines
 
     if not args.files and args.compile_commands is None:
         raise InputError(Diagnostic("bad-command", "there is no server to read", help="name its C files"))
-    toolchain = options.toolchain(args)
-    request = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands, args.entry, args.hook)
     if args.measure is not None and args.measure < 1:
         raise InputError(Diagnostic("bad-command", "--measure takes a number of requests", help="10000 are a good many"))
+    if args.longest is not None and not 0 <= args.longest <= LONGEST:
+        raise InputError(Diagnostic("bad-command", f"--longest takes 0 to {LONGEST} bytes", help="leave it out"))
+    toolchain = options.toolchain(args)
+    choice = choose(args.hook, load_profile(args.profile))
+    request = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands, args.entry, choice.hook)
     with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch, progress() as say:
         say("reading the server")
         read = offloading.read_server(request)
-        done = offloading.split(read, request, toolchain, say)
+        done, proof = offload_proof.proved_split(
+            read, request, args.longest, toolchain, say, advises=args.advise, budget=args.budget
+        )
         name = args.output or f"{PurePath(next(iter(read.sources))).stem}.offload"
         built = Path(scratch) / "split"
         offloading.write_halves(done, built)
         say("building the server")
         offloading.build(done, built)
         found = None
-        if args.advise or args.measure is not None:
+        if args.advise or args.measure is not None or isinstance(probe.can_bpf(), probe.Available):
             found = trial(
-                done, request, built, count=args.measure or 400, workload=args.workload, arguments=shlex.split(args.args),
-                profile=args.profile, timed=args.measure is not None, progress=say,
+                done, request, built, count=args.measure or COMPARED, workload=args.workload, arguments=shlex.split(args.args),
+                profile=args.profile, advised=args.advise or args.measure is not None, timed=args.measure is not None,
+                progress=say,
             )  # fmt: skip
-        written = args.allow_unknown and not args.advise and (found is None or found.same)
+        proved = proof is not None and isinstance(proof.verdict, Equal)
+        written = (proved or args.allow_unknown) and not args.advise and (found is None or found.same)
         if written:
             offloading.copy_halves(built, Path(name))
-    report = offload_report(done, found, advises=args.advise)
+    report = offload_report(done, found, proof, advises=args.advise)
 
     def page() -> Page:
         from bpfsmith.page.measured import offload_page
@@ -79,16 +98,23 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
         return report.verdict.exit_code
     print_diagnostics(done.diagnostics, args.output_format)
-    for line in offloading.summary(done):
+    for line in (*offloading.summary(done), *choice.lines()):
         print(line)
+    if proof is not None:
+        for line in proof_lines(proof):
+            print(line)
     if found is not None:
         for line in trial_lines(found, done):
             print(line)
-    print(f"proof       unknown ({UNPROVED})")
-    for number, text in enumerate(ASSUMPTIONS):
-        print(f"{'assuming' if not number else '':11} {text}")
+    elif not args.advise:
+        print("compared    nothing: bpf(2) is not permitted here")
     if written:
         print(f"wrote       {name}: server.bpf.c, server and what they are made from")
     elif not args.advise:
-        print("wrote       nothing: no proof, no output (--allow-unknown writes all the same)")
+        why = (
+            "replies differ"
+            if found is not None and not found.same
+            else "no proof, no output (--allow-unknown writes all the same)"
+        )
+        print(f"wrote       nothing: {why}")
     return report.verdict.exit_code

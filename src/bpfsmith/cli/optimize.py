@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--program", metavar="NAME", action="append", default=[], help="only this program (may be repeated)")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="programs worked on at a time (default: 1)")
     parser.add_argument(
-        "--budget", metavar="SECONDS", type=int, default=60, help="for the proof of each whole program (default: 60)"
+        "--budget",
+        metavar="SECONDS",
+        type=int,
+        default=60,
+        help="for the search in each function, and for each whole proof (default: 60)",
     )
     parser.add_argument(
         "--atomics",

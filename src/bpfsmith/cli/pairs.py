@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--form",
         action="append",
         default=[],
-        choices=("session", "session+task-storage", "task-storage"),
+        choices=("reread-arguments", "session", "session+task-storage", "task-storage", "object-storage"),
         help="use this form only (may be repeated)",
     )
     parser.add_argument(

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.render import visible
     from bpfsmith.workflow.asking import asked_lines
     from bpfsmith.workflow.inputs import check_writable, write_output
     from bpfsmith.workflow.writing import LANGUAGES, check_new, language_for, product, prompt_for, write, write_report
@@ -55,10 +56,8 @@ def run(args: argparse.Namespace) -> int:
     written = product(found)
     as_json = args.output_format == "json"
     if written is not None and not as_json:
-        print(written.text.rstrip())
-        print()
-        for line in written.shown:
-            print(line)
+        for line in (*written.text.rstrip().replace("\t", "        ").split("\n"), "", *written.shown):
+            print(visible(line))
         print()
     confirmed = written is not None and (args.yes or _confirmed())
     report = write_report(found, asking, confirmed)

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+AGAIN_S = 5.0
+
 
 class TimeUp(BaseException):
     """The seconds are over. No Exception: what handles those on the way must not take it for one of its own."""
@@ -23,9 +25,10 @@ def at_most(seconds: int) -> Iterator[None]:
         raise TimeUp
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(max(seconds, 1))
+    # Again and again: what is raised at the first instruction of a solver's callback is lost in its C++.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1), AGAIN_S)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -47,9 +47,11 @@ def prove_equal(
     random_runs: int = 0,
     ignored: frozenset[str] = frozenset(),
     ask_verifier: bool = False,
+    accepted: bool = True,
 ) -> Verdict:
     """Is the candidate equal to the reference on every input? Maps correspond by name; what is left in those that are
-    `ignored` makes no difference.
+    `ignored` makes no difference. Of a reference that the verifier has not `accepted` the inputs count on which it stays inside
+    its memory and follows no NULL.
 
     Where that is not decided, both are run on `random_runs` random inputs: a difference that shows makes it Different, and else
     the Unknown says what was run. A proof is of programs that the verifier accepts: with `ask_verifier` it is asked here,
@@ -62,7 +64,7 @@ def prove_equal(
         found = differential(*sides, runs=EARLY_RUNS)
         return found if isinstance(found, Counterexample) else None
 
-    verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored)
+    verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored, accepted)
     if ask_verifier and isinstance(verdict, Equal):
         verdict = _of_accepted(verdict, (("reference", *sides[:2]), ("candidate", *sides[2:])))
     if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:
@@ -131,6 +133,7 @@ def _proved(
     replay: bool,
     try_runs: Callable[[], Counterexample | None] | None,
     ignored: frozenset[str] = frozenset(),
+    accepted: bool = True,
 ) -> Verdict:
     kinds = for_section(reference.section).name, for_section(candidate.section).name
     if kinds[0] in UNMODELLED_KINDS or reference.section.startswith("fmod_ret"):
@@ -152,7 +155,7 @@ def _proved(
     t = Terms()
     try:
         ours, theirs = _for_this_kernel(reference, reference_object), _for_this_kernel(candidate, candidate_object)
-        first = replace(of_program(t, ours, "reference"), ignored=ignored)
+        first = replace(of_program(t, ours, "reference", accepted=accepted), ignored=ignored)
         second = of_program(t, theirs, "candidate")
     except Ambiguous as reason:
         return Unknown("ambiguous-core-relocation", str(reason))
@@ -167,6 +170,6 @@ def _proved(
         for spec in (*reference.maps, *candidate.maps)
         for offset, byte in enumerate(spec.initial or b"")
     }
-    in_kernel = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay else None
+    in_kernel = kernel_replayer(candidate, candidate_object, (reference, reference_object)) if replay and accepted else None
     interpreted = interpreter_replayer(ours, theirs) if replay else None
     return equiv(t, first, second, Setting(limits, in_kernel, interpreted, packet, usual, try_runs=try_runs))

@@ -75,7 +75,7 @@ def _alu(insn: Insn, index: int) -> Op:
             return ops.ByteOrder("be" if insn.opcode & isa.BPF_TO_BE else "le", insn.imm, dst)
         case isa.BPF_MOV:
             if insn.offset == 1:
-                return ops.Unlifted("addr_space_cast")
+                return ops.AddressCast("addr_space_cast", dst, Reg(insn.src_reg), insn.imm != 1)
             if insn.offset:
                 return ops.MoveSigned(width, insn.offset, dst, Reg(insn.src_reg))
             return ops.Alu(AluKind.MOV, width, dst, src)

@@ -203,9 +203,19 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Unlifted:
-    """A valid instruction that no analysis here understands (addr_space_cast, gotox); `text` is its disassembly."""
+    """A valid instruction that no analysis here understands (gotox); `text` is its disassembly."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressCast(Unlifted):
+    """dst = src as the kernel (`to_user` false) or the process reaches a place of an arena: what knows nothing of arenas takes
+    it for an instruction that it does not understand."""
+
+    dst: Reg
+    src: Reg
+    to_user: bool
 
 
 Op = (

@@ -212,7 +212,8 @@ def section_before_libbpf_1(section: str) -> str:
     """The section that libbpf before 1.0 took this one for: it looked at the beginning of the name only ("xdp_redirect" was
     "xdp"; SEC_SLOPPY_PFX in tools/lib/bpf/libbpf.c of Linux 5.19). Sections that are known today come back as they are."""
     name = section.removeprefix("?")
-    if name in _BY_SECTION or name.partition("/")[0] in _BY_SECTION:
+    prefixed = _BY_SECTION.get(name.partition("/")[0])
+    if name in _BY_SECTION or (prefixed is not None and prefixed.takes_target):
         return section
     return next((prefix for prefix in _OLD_PREFIXES if name.startswith(prefix) and prefix in _BY_SECTION), section)
 

@@ -28,6 +28,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
 _READING = _EXECUTE | _READ_FILE | _READ_DIR
+_TCP, _KNOWS_TCP = 0b11, 4
 _RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many of the rights on files, bit 0 on, each version of Landlock knows."""
 
@@ -37,9 +38,9 @@ def confined(command: Sequence[str], writable: str, readable: Sequence[str]) -> 
     return (sys.executable, "-I", "-S", __file__, writable, *readable, "--", *command)
 
 
-def missing() -> tuple[str, ...]:
-    """What of the confinement this kernel does not have, each as a sentence; asked without giving anything up."""
-    return () if landlock_version() else ("no Landlock here: a compiler can read what the user can read",)
+def missing() -> str:
+    """What of the confinement this kernel does not have, in a sentence; "" where nothing is missing."""
+    return "" if landlock_version() else "this kernel has no Landlock: the compiler can read what the user can read"
 
 
 def landlock_version() -> int:
@@ -63,7 +64,8 @@ def _only_files(libc: ctypes.CDLL, writable: str, readable: Sequence[str]) -> No
     if not version:
         return
     handled = (1 << _RIGHTS_BY_ABI[min(version, max(_RIGHTS_BY_ABI))]) - 1
-    attributes = struct.pack("=Q", handled)
+    # From version 4 on TCP too: no right to bind or connect is given, should there be no namespace.
+    attributes = struct.pack("=QQ", handled, _TCP) if version >= _KNOWS_TCP else struct.pack("=Q", handled)
     ruleset = libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock_create_ruleset")

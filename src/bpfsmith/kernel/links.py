@@ -11,11 +11,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import c_uint32, c_uint64
+from pathlib import Path
 
 from bpfsmith.isa.tables import ATTACH_TYPES
 from bpfsmith.kernel.syscall import Command, bpf, perf_event_open
 
 _PERF_TYPE_TRACEPOINT = 2  # linux/perf_event.h
+_SOURCES = Path("/sys/bus/event_source/devices")
 XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE = 1 << 1, 1 << 2  # linux/if_link.h
 
 
@@ -55,7 +57,7 @@ class _PerfAttr(ctypes.Structure):
     _fields_ = [
         ("type", c_uint32), ("size", c_uint32), ("config", c_uint64), ("sample_period", c_uint64), ("sample_type", c_uint64),
         ("read_format", c_uint64), ("flags", c_uint64), ("wakeup_events", c_uint32), ("bp_type", c_uint32),
-        ("config1", c_uint64),
+        ("config1", c_uint64), ("config2", c_uint64),
     ]  # fmt: skip
 
 
@@ -98,6 +100,19 @@ def uprobe(prog_fd: int, path: str, offset: int, pid: int, attach_type: str, *, 
         pid=pid,
     )
     with _open(bpf(Command.LINK_CREATE, attr)) as fd:
+        yield fd
+
+
+@contextmanager
+def uprobe_event(prog_fd: int, path: str, offset: int, pid: int, *, on_return: bool = False) -> Iterator[int]:
+    """The same by a perf event, as libbpf's bpf_program__attach_uprobe does it; OSError where there is no such event source."""
+    kind = int((_SOURCES / "uprobe" / "type").read_text())
+    name = ctypes.create_string_buffer(path.encode())
+    # config, bit 0: on return (/sys/bus/event_source/devices/uprobe/format/retprobe); config1, 2: path and offset
+    attr = _PerfAttr(
+        type=kind, size=ctypes.sizeof(_PerfAttr), config=int(on_return), config1=ctypes.addressof(name), config2=offset
+    )
+    with _open(perf_event_open(attr, pid, -1)) as event, _open(_perf_link(prog_fd, event)) as fd:
         yield fd
 
 

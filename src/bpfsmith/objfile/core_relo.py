@@ -161,6 +161,12 @@ def _steps(relo: CoreRelo, btf: Btf) -> tuple[_Step, ...]:
     return tuple(steps)
 
 
+def path_of(relo: CoreRelo, btf: Btf) -> str:
+    """What a relocation is about, by names: "task_struct.se.vruntime"."""
+    names = [step.name for step in _steps(relo, btf) if step.name]
+    return ".".join((essential_name(_name(btf.resolved(relo.type_id))), *names))
+
+
 def _place(relo: CoreRelo, btf: Btf) -> _Field:
     """Where the access leads in the object's own types."""
     field = _found(_steps(relo, btf), relo.type_id, btf, None, btf)

@@ -100,6 +100,11 @@ def indexed(facts: Facts) -> dict[Term, list[Term]]:
     return out
 
 
+def is_told(value: Term, told: Mapping[Term, list[Term]]) -> bool:
+    """Is anything said of the value that bounds it?"""
+    return value.is_const or value in told or (value.op == "concat" and any(is_told(piece, told) for piece in value.args))
+
+
 def extent(value: Term, told: Mapping[Term, list[Term]]) -> tuple[int, int]:
     """The least and the greatest that a value can be, by what is told of it or of the pieces that it was put together from."""
     if value.is_const:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bpfsmith.ir import ops
 from bpfsmith.optimize.effects import Surroundings
-from bpfsmith.optimize.facts import Facts, extent, indexed, known, of_entry
+from bpfsmith.optimize.facts import Facts, extent, indexed, is_told, known, of_entry
 from bpfsmith.optimize.graph import Graph, Node
 from bpfsmith.optimize.state import VERSIONS, Event, State, TooHard
 from bpfsmith.optimize.values import Values
@@ -127,7 +127,26 @@ class Flow:
             events: list[Event] = []
             ends.append(self.through(side, number, state, entry.facts, events, self.tag(key)))
             states.append(state)
-        return self._ways(key, tuple(states), entry.facts, ends)
+        ways = self._ways(key, tuple(states), entry.facts, ends)
+        return [self._ahead(target, way) for target, way in ways] if self.follow else ways
+
+    def _ahead(self, key: Key, entry: Entry) -> tuple[Key, Entry]:
+        """Past blocks that do nothing but branch, where this way decides them: where it meets others that may be forgotten."""
+        out = []
+        for side, start in enumerate(key[: len(self.sides)]):
+            graph, number = self.sides[side][0], start
+            for _ in range(len(graph.blocks)):
+                block = graph.blocks[number]
+                if block.nodes or block.end is None or block.next is None or not isinstance(block.end.op, ops.Branch):
+                    break
+                condition = self.values.condition(entry.states[side], block.end.op)
+                decided = known(self.values, condition, entry.facts)
+                following = block.taken if decided else block.next
+                if decided is None or following is None:
+                    break
+                number = following
+            out.append(number)
+        return (*out, *key[len(self.sides) :]), entry
 
     def through(
         self, side: int, number: int, state: State, facts: Facts, events: list[Event], tag: str, watch: Watch | None = None
@@ -247,6 +266,8 @@ class Flow:
         t, out = self.values.t, set[Term]()
         told = [indexed(entry.facts) for entry in incoming]
         for parts, phi in classes.made.items():
+            if not all(is_told(part, known) for part, known in zip(parts, told, strict=True)):
+                continue
             found = [extent(part, known) for part, known in zip(parts, told, strict=True)]
             low, high, grown = min(low for low, _ in found), max(high for _, high in found), 0
             if low == 0 and high + 1 == 1 << phi.width:
@@ -283,10 +304,11 @@ class Flow:
         else:
             out.rest = classes.phi([rest if rest is not None else t.const(64, 0) for rest in rests], f"{side}rest")
         places = {at for state in given for at in state.stack}
-        rows = {at: tuple(self.values.stack_byte(state, at) for state in given) for at in places}
+        alike = dict(set(given[0].stack.items()).intersection(*(state.stack.items() for state in given[1:])))
+        rows = {at: tuple(self.values.stack_byte(state, at) for state in given) for at in places if at not in alike}
         apart = {at for at, row in rows.items() if any(value is not row[0] for value in row)}
         for at in sorted(places - apart):
-            out.stack[at] = rows[at][0]
+            out.stack[at] = alike[at] if at in alike else rows[at][0]
         for at in sorted(apart):
             if at in out.stack:
                 continue
@@ -354,6 +376,7 @@ class _Classes:
     values: Values
     tag: str
     made: dict[tuple[Term, ...], Term] = field(default_factory=dict)
+    inside: dict[tuple[Term, ...], Term] = field(default_factory=dict)  # the bytes of wider ones
 
     def has(self, held: list[Term]) -> bool:
         """Does a place hold exactly this already?"""
@@ -384,11 +407,33 @@ class _Classes:
             return t.add(64, self.phi([t.sub(64, value, distance) for value in held], leader), distance)
         size = self._size(held)
         parts = tuple(t.extract(value, width, size - 1, 0) for value in held)
-        made = self.made.get(parts)
+        made = self.made.get(parts) or self._inside(parts, size, leader)
         if made is None:
             made = self.made[parts] = t.app(f"phi:{self.tag}:{leader}:{size}", size)
-        self.values.kinds.add_sources(made, held)
+            for bit in range(0, size, 8) if size in (16, 32) else ():
+                self.inside.setdefault(self._byte(parts, bit), t.extract(made, size, bit + 7, bit))
+        if made.op == "app":
+            self.values.kinds.add_sources(made, held)
         return t.zext(made, size, width)
+
+    def _inside(self, parts: tuple[Term, ...], size: int, leader: str) -> Term | None:
+        """A number of which bytes have a name already, as they lie in memory in other pieces elsewhere; None where none has."""
+        if size not in (8, 16, 32):
+            return None
+        t = self.values.t
+        bytes_ = [self._byte(parts, low) for low in range(0, size, 8)]
+        found = [self.inside.get(key) or self.made.get(key) for key in bytes_]
+        if not any(found):
+            return None
+        for index, key in enumerate(bytes_):
+            if found[index] is None and all(byte is key[0] for byte in key):
+                found[index] = key[0]
+            elif found[index] is None:
+                found[index] = self.made[key] = t.app(f"phi:{self.tag}:{leader}b{index}:8", 8)
+        return t._concat([part for part in reversed(found) if part is not None])
+
+    def _byte(self, parts: tuple[Term, ...], low: int) -> tuple[Term, ...]:
+        return tuple(self.values.t.extract(part, part.width, low + 7, low) for part in parts)
 
 
 def may_be_address(value: Term) -> bool:

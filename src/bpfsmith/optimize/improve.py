@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from time import monotonic
+from time import process_time
 
 from bpfsmith.isa.insn import slot_starts
 from bpfsmith.objfile.code import Function
@@ -20,6 +21,10 @@ from bpfsmith.optimize.state import TooHard
 MAX_LEFT_OUT = 6
 """How many times a step is looked for and left out (and with it the whole rule, where it was to blame before) until a function
 stays as it was from the first of them on."""
+
+
+MAX_BLAMED = 3
+"""How often a rule is to blame until it is not used any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def improve(function: Function, around: Surroundings, effort: Effort = DEFAULT) 
 def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge: str, effort: Effort = DEFAULT) -> Improved:
     """The function again, without the steps that `accepts` does not like; `judge` names whose opinion it is."""
     current = improved
-    blamed: set[str] = set()
+    blamed: Counter[str] = Counter()
     for _ in range(MAX_LEFT_OUT):
         if current.code is None or accepts(current.code):
             return current
@@ -74,22 +79,19 @@ def restricted(improved: Improved, around: Surroundings, accepts: Accepts, judge
         if first_bad is None:
             break
         words = f"{judge}: {_describe(current, first_bad)}"
-        left_out, barred = _without(current.steps, first_bad, current.left_out, current.barred, blamed)
-        again = _attempt(current.function, around, effort, replace(current, left_out=left_out, barred=barred))
+        barred = current.barred | {_to_bar(current.steps, first_bad, blamed)}
+        again = _attempt(current.function, around, effort, replace(current, barred=barred))
         current = replace(again, refused=(*current.refused, words))
     if current.code is None or accepts(current.code):
         return current
     return replace(_unchanged(current.function, f"{judge} accepts none of the forms that were tried"), refused=current.refused)
 
 
-def _without(
-    steps: Iterable[Step], number: int, left_out: frozenset[int], barred: frozenset[str | Where], blamed: set[str]
-) -> tuple[frozenset[int], frozenset[str | Where]]:
-    """What is left out when a step is; its rule too if it was to blame before, which is noted in `blamed`."""
-    rule = next((step.rule for step in steps if step.number == number), "")
-    again = rule in blamed
-    blamed.add(rule)
-    return left_out | {number}, barred | {rule} if again and rule else barred
+def _to_bar(steps: Iterable[Step], number: int, blamed: Counter[str]) -> str | Where:
+    """What is refused from now on when a step is to blame: its rule at its line, and everywhere the third time."""
+    step = next(step for step in steps if step.number == number)
+    blamed[step.rule] += 1
+    return (step.rule, step.span) if blamed[step.rule] < MAX_BLAMED else step.rule
 
 
 def _describe(improved: Improved, number: int) -> str:
@@ -99,15 +101,16 @@ def _describe(improved: Improved, number: int) -> str:
 
 def _first_bad(current: Improved, around: Surroundings, accepts: Accepts, effort: Effort) -> int | None:
     """The number of the first step after which the result is not accepted (bisection over prefixes)."""
-    low, high = 0, max((step.number for step in current.steps), default=-1) + 1
+    numbers = [step.number for step in current.steps]
+    low, high = 0, len(numbers) - 1
     while low < high:
         middle = (low + high) // 2
-        attempt = _attempt(current.function, around, effort, replace(current, limit=middle))
+        attempt = _attempt(current.function, around, effort, replace(current, limit=numbers[middle] + 1))
         if attempt.code is None or accepts(attempt.code):
             low = middle + 1
         else:
             high = middle
-    return high - 1 if high else None
+    return numbers[high] if numbers else None
 
 
 def _unchanged(function: Function, reason: str) -> Improved:
@@ -119,7 +122,7 @@ def _attempt(function: Function, around: Surroundings, effort: Effort, as_in: Im
     """The function without the steps that `as_in` leaves out."""
     try:
         before = Graph.of(function.name, function.insns, function.core_relos)
-        until = None if effort.seconds is None else monotonic() + effort.seconds
+        until = None if effort.seconds is None else process_time() + effort.seconds
         given = as_in if as_in is not None else _unchanged(function, "")
         ledger = Ledger(given.limit, given.left_out, given.barred, until=until)
         return _Proving(function, around, ledger, before).run(effort.patience)
@@ -137,7 +140,7 @@ class _Proving:
     proved: Graph
     pairs: int = 0
     refused: list[str] = field(default_factory=list)
-    blamed: set[str] = field(default_factory=set)
+    blamed: Counter[str] = field(default_factory=Counter)
 
     def run(self, patience: int) -> Improved:
         """What the passes make of the function as a whole, if that is proved at once; else stage by stage, where a step that is
@@ -178,9 +181,7 @@ class _Proving:
         steps = self.ledger.steps[stage.first : stage.end]
         step = steps[0] if stage.again is None or len(steps) == 1 else self._first_bad(stage, stage.again, steps)
         self.refused.append(f"proof: {step.rule} at {step.span or self.function.name}")
-        where: str | Where = step.rule if step.rule in self.blamed else (step.rule, step.span)
-        self.blamed.add(step.rule)
-        self.ledger.barred |= {where}
+        self.ledger.barred |= {_to_bar([step], step.number, self.blamed)}
 
     def _first_bad(self, stage: Stage, again: Callable[[Graph, Ledger], object], steps: list[Step]) -> Step:
         low, high = 0, len(steps) - 1

@@ -7,7 +7,7 @@ step can be named by its number: that is how the one that a verifier or a proof 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import monotonic
+from time import process_time
 
 from bpfsmith.source import Span
 
@@ -29,7 +29,7 @@ Where = tuple[str, Span | None]
 @dataclass(slots=True)
 class Ledger:
     """Steps from `limit` on, those in `left_out`, those of `barred` rules or places, and all after the time `until` (by
-    `time.monotonic`) are refused."""
+    `time.process_time`) are refused."""
 
     limit: int | None = None
     left_out: frozenset[int] = frozenset()
@@ -54,4 +54,4 @@ class Ledger:
 
     @property
     def late(self) -> bool:
-        return self.until is not None and monotonic() > self.until
+        return self.until is not None and process_time() > self.until

@@ -214,10 +214,13 @@ class Memory:
         s.stores.append((base, dict(written)))
 
     def _store_somewhere(self, s: State, address: Term, op: ops.Store, value: Term, *more: Term) -> None:
-        """A store to the stack at a place that is not constant: every byte may be hit."""
+        """A store to the stack at a place that is not constant: every byte may be hit. What a byte is then depends on the
+        place, the store, and what it was."""
         t = self.t
-        s.rest = self.stack_token(s, address, value, t.const(64, op.offset), t.const(64, op.size), *more)
-        s.stack = {}
+        store = t.app("somewhere", 64, address, value, t.const(64, op.offset), t.const(64, op.size), *more)
+        listed = self._listed(s)
+        s.rest = t.app("fresh", 64, s.rest if s.rest is not None else t.const(64, 0), store)
+        s.stack = {at: t.app("fresh", 8, t.const(64, at), byte, store) for at, byte in listed}
         self.drop(s, lambda other: STACK in self.kinds.of(other))
 
     def drop(self, s: State, condition: Callable[[Term], bool]) -> None:

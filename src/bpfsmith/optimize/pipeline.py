@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from bpfsmith.optimize.effects import Surroundings
@@ -181,7 +182,10 @@ def _is_promising(detour: Detour) -> bool:
 def _lead_missing(work: Work) -> None:
     """What is done without an entry that is always there."""
     for mark in work.rounds(MAX_MISSING):
-        if not any(_tried(work, mark, trial) for trial in unmissed(work.best, work.analysed(), work.around, work.ledger)):
+        slots = work.best.slots()
+        trials = unmissed(work.best, work.analysed(), work.around, work.ledger)
+        if not any(_tried(work, mark, trial) for trial in trials if trial.slots() <= slots - (slots > LARGE)):
+            work.back(mark)
             break
 
 
@@ -219,7 +223,8 @@ def _combine(work: Work) -> None:
 def _copy_early(work: Work) -> None:
     """Copies made earlier, where moves go for that."""
     for mark in work.rounds(MAX_EARLY):
-        for trial in early_copies(work.best, work.around, work.ledger):
+        few = max(2, TRIED_SLOTS // max(work.best.slots(), 1))
+        for trial in islice(early_copies(work.best, work.around, work.ledger), few):
             try:
                 coalesce(trial, analysed(trial, work.around), work.around, work.ledger)
             except TooHard:

@@ -87,6 +87,7 @@ RULES = (
 
 _PLACEHOLDER = 0x10000
 _HOLE = re.compile(r"\{([^}]*)\}|\b([A-Z])\b")
+_SHIFT_BY_NUMBER = re.compile(r"(<<|>>)= *[^rw ]")
 _WRITTEN = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and_", ast.BitOr: "or_", ast.BitXor: "xor"}
 
 
@@ -141,7 +142,7 @@ def _steps(text: str, holes: dict[int, ast.expr]) -> tuple[Step, ...]:
     for insn, line in zip(insns, text.split(";"), strict=True):
         step = as_step(lift_alone(insn))
         assert step is not None
-        out.append(step._replace(what=kinds[next(waiting)]) if re.search(r">>=|<<=", line) else step)
+        out.append(step._replace(what=kinds[next(waiting)]) if _SHIFT_BY_NUMBER.search(line) else step)
     return tuple(out)
 
 

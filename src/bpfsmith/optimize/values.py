@@ -81,7 +81,9 @@ class Values(Memory):
             case ops.LoadSkb(offset=offset, size=size, index=index):
                 given = (s.regs[6], None if index is None else s.regs[index])
                 self.event(s, events, ("load_skb", offset, size, *given))
-                calls.clobber(s, t.app(f"skb:{tag}:{len(events)}", 64))
+                # Bytes and halves are zero-extended on both ways that the kernel takes (bpf_gen_ld_abs in net/core/filter.c).
+                bits = 8 * size if size < 4 else 64
+                calls.clobber(s, t.zext(t.app(f"skb:{tag}:{len(events)}", bits), bits, 64))
             case ops.CallHelper() | ops.CallKfunc() | ops.CallSubprogram():
                 calls.call(self, s, node, around, events, tag)
             case _:

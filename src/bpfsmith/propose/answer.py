@@ -12,12 +12,12 @@ LONGEST = 64 * 1024
 
 
 def code_in(text: str, language: str) -> str | None:
-    """The last fenced block that is in the language, or may be; an answer that is bare code as it stands. None: there is no
-    code, or more of it than a candidate may have."""
+    """The last fenced block that says it is in the language, or says nothing; an answer that is bare code as it stands. None:
+    there is no code, or more of it than a candidate may have."""
     text = text.replace("\r\n", "\n")
     blocks = [(match[2].lower(), match[3]) for match in _FENCE.finditer(text)]
     named = [body for name, body in blocks if name in _NAMES[language]]
-    likely = [body for name, body in blocks if not name or name not in sum(_NAMES.values(), ())]
+    likely = [body for name, body in blocks if not name]
     found = (named or likely or [""])[-1]
     if not blocks and _STARTS[language].search(text):
         found = text

@@ -58,8 +58,9 @@ _SPLICE = re.compile(r"\\[ \t\v\f\r]*\n")
 _PLACE = re.compile(r"^(?P<path>[^<\n]*?):(?P<line>\d+):(?P<column>\d+)")
 _INCLUDE = re.compile(r'[ \t]*#[ \t]*include[ \t]*(?P<name><[\w./-]+>|"[\w./-]+")[ \t]*(?://.*|/\*[^*]*\*/[ \t]*)?')
 _FILE = "candidate.bpf.c"
-MOST_DUMPED = 64 << 20
-"""Bytes of a list of tokens. The headers take 2 MB of it; macros that call each other can take any number."""
+MOST_DUMPED = 16 << 20
+"""Bytes of a candidate's list of tokens, of which each takes about a hundred; macros that call each other can make any
+number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,11 @@ def screened(
         found = [*_directives(raw, text.split("\n"), HEADERS | headers), *_names(raw)]
         if found:
             return found
-        dump = _dumped(compiler, "-dump-tokens", path, (*compiler.search(), *flags))
+        # No token of the candidate has a line break in it any more: those of headers, which are most, are left out by line.
+        dump = _dumped(compiler, "-dump-tokens", path, (*compiler.search(), *flags), f"\tLoc=<{path}:")
     if dump is None:
         return [Finding(1, "this text", "its macros stand for more than a compiler should be given")]
-    # No token of the candidate has a line break in it any more: those of headers, which are most, can be left out by line.
-    own = "".join(f"{line}\n" for line in dump.split("\n") if f"\tLoc=<{path}:" in line)
-    meant = _tokens(own, str(path)) or []
+    meant = _tokens(dump, str(path)) or []
     return [*_attributes(meant, frozenset(sections)), *_assembly(meant)]
 
 
@@ -135,15 +135,20 @@ def _plain(text: str) -> list[Finding]:
     return []
 
 
-def _dumped(compiler: Compiler, how: str, path: Path, flags: Sequence[str]) -> str | None:
+def _dumped(compiler: Compiler, how: str, path: Path, flags: Sequence[str], only: str = "") -> str | None:
+    """clang's list of tokens, with `only` the lines that hold that text; None where it is too long."""
     command = [*compiler.command, "-target", "bpf", "-fsyntax-only", "-w", *flags, "-Xclang", how, str(path)]
+    kept, size, wanted = [], 0, only.encode()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=path.parent) as process:
         assert process.stderr is not None
-        said = process.stderr.read(MOST_DUMPED + 1)
-        if len(said) > MOST_DUMPED:
-            process.kill()
-            return None
-    return said.decode("utf-8", "replace")
+        while line := process.stderr.readline(MOST_DUMPED):
+            if wanted in line:
+                kept.append(line)
+                size += len(line)
+            if size > MOST_DUMPED:
+                process.kill()
+                return None
+    return b"".join(kept).decode("utf-8", "replace")
 
 
 def _tokens(dump: str | None, path: str) -> list[Token] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bpfsmith.repair import ctext
+from bpfsmith.repair import ctext, locals
 from bpfsmith.repair.case import history
 from bpfsmith.repair.patch import Edit, Patch, substituted
 
@@ -23,12 +23,17 @@ _BARRIER = 'asm volatile("" : "+r"({}));'
 def index(site: Site) -> Iterator[Patch]:
     """A check of the index before the access, or a mask; where a check is there already, one less."""
     yield from _stricter(site)
+    last = site.found.case.trace.last
+    if last is not None and last.text.startswith("call "):
+        yield from _shrunk(site, ctext.arguments(site.found.case, site.span))
     line = site.lines[site.span.line - 1]
     for array, subscript in _subscripts(line, site.span.column):
         length = _length(site, array)
         if length is None:
             continue
+        yield from _in_condition(site, subscript, length)
         passed = _size_passed(site)
+        yield from _narrower(site, array, subscript)
         for name, edits in _named(site, array, subscript):
             if passed:
                 yield from _checks(site, name, f"{length} - ({passed}) + 1", edits)
@@ -39,7 +44,33 @@ def index(site: Site) -> Iterator[Patch]:
     if site.found.kind is not None and site.found.kind.id in _FAR:
         limit = _FARTHEST
     if re.fullmatch(r"[A-Za-z_]\w*", added) and limit is not None:
-        yield from _checks(site, added, str(limit), ())
+        primary = site.found.story.primary.span
+        is_earlier = limit == _FARTHEST and primary is not None and primary.path == site.span.path
+        yield from _checks(site, added, str(limit), (), primary.line if is_earlier and primary else None)
+
+
+def _in_condition(site: Site, index: str, length: str) -> Iterator[Patch]:
+    """The bound as a part of the condition of a loop that reads by the index."""
+    line = site.lines[site.span.line - 1]
+    loop = re.search(r"\bwhile\s*\((.*)\)(\s*;?\s*\{?\s*)$", line) or re.search(
+        r"\bfor\s*\([^;]*;\s*([^;]+?)\s*(;[^;]*\)\s*;?\s*\{?\s*)$", line
+    )
+    if loop is None or not re.fullmatch(r"[A-Za-z_]\w*", index) or not re.search(rf"\[\s*{index}\s*\]", loop[1]):
+        return
+    text = line[: loop.start(1)] + f"{index} < {length} && ({loop[1]})" + line[loop.end(1) :]
+    yield Patch(f"a bound on {index} in the loop's condition", (Edit(site.span.line, (text,), 1),))
+
+
+def _narrower(site: Site, array: str, subscript: str) -> Iterator[Patch]:
+    """An index that is masked with too much: a mask of the array's own length, where that is a power of two."""
+    masked = re.fullmatch(r"(.*\S)\s*&\s*(0x[0-9a-fA-F]+|\d+)", subscript)
+    declared = re.search(rf"\b{re.escape(re.split(r'->|[.]', array)[-1])}\s*\[([^\]]+)\]\s*[;=,]", site.text)
+    length = locals.number(declared[1], site.text) if declared else 1
+    if masked is None or length < 2 or length & (length - 1) or int(masked[2], 0) < length:
+        return
+    edit = substituted(site.lines, site.span.line, f"[{subscript}]", f"[{masked[1]} & {length - 1}]")
+    if edit:
+        yield Patch("the mask is that of the length", (edit,))
 
 
 def _size_passed(site: Site) -> str | None:
@@ -124,10 +155,10 @@ def _named(site: Site, array: str, subscript: str) -> Iterator[tuple[str, tuple[
         yield "bounded", (site.before(f"__u32 bounded = {subscript};"), edit)
 
 
-def _checks(site: Site, name: str, length: str, edits: tuple[Edit, ...]) -> Iterator[Patch]:
-    """Checks and masks of a variable, after what makes it."""
+def _checks(site: Site, name: str, length: str, edits: tuple[Edit, ...], number: int | None = None) -> Iterator[Patch]:
+    """Checks and masks of a variable, after what makes it, before the access or line `number`."""
     title = f"a bound on {name} before the access"
-    leave = site.function.leave(site.span.line)
+    leave = site.function.leave(number or site.span.line)
     if ctext.loop_head(site.found.case, site.span) is not None:
         leave = "break;"
     check = (f"if ((__u64){name} >= {length})", f"\t{leave}")
@@ -137,9 +168,9 @@ def _checks(site: Site, name: str, length: str, edits: tuple[Edit, ...]) -> Iter
     rest = tuple(edit for edit in edits if edit.removed)
     prefix = tuple(line.strip() for edit in made for line in edit.text)
     for text in (check, (barrier, *check), signed, (barrier, *signed)):
-        yield Patch(title, (site.before(*prefix, *text), *rest))
+        yield Patch(title, (site.before(*prefix, *text, number=number), *rest))
     if length.isdecimal() and int(length) & (int(length) - 1) == 0:
-        yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {int(length) - 1};"), *rest))
+        yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {int(length) - 1};", number=number), *rest))
 
 
 def size(site: Site) -> Iterator[Patch]:
@@ -151,6 +182,7 @@ def size(site: Site) -> Iterator[Patch]:
     kind = site.found.kind.id if site.found.kind else ""
     if kind in ("verifier-stack-out-of-bounds", "verifier-map-value-too-small"):
         yield from _shrunk(site, arguments)
+        yield from _whole(site, arguments)
         return
     if not 2 <= at <= len(arguments):
         return
@@ -169,15 +201,50 @@ def size(site: Site) -> Iterator[Patch]:
         name, prefix, rest = "bounded", (f"__u64 bounded = {given};",), (edit,)
     leave = site.function.leave(site.span.line)
     barrier = _BARRIER.format(name)
-    low = "== 0" if kind == "verifier-helper-size-zero" else "< 0"
-    if kind == "verifier-helper-size-zero":
-        yield Patch("no empty buffer", (site.before(*prefix, f"if ({name} == 0)", f"\t{leave}"), *rest))
+    is_empty = "zero-sized" in " ".join(case.words)
+    low = "== 0" if is_empty else "< 0"
+    if is_empty:
+        filled = (f"if ({name} == 0)", f"\t{leave}")
+        yield Patch("no empty buffer", (site.before(*prefix, *filled), *rest))
+        # Two checks apart, or the compiler makes one of them, of `n - 1`.
+        fits = (f"if ((__u64){name} > {most})", f"\t{leave}")
+        for first, second in ((filled, fits), (fits, filled)):
+            apart = (barrier, *first, barrier, *second)
+            yield Patch(f"bounds on {name} before the call", (site.before(*prefix, *apart), *rest))
     both = f"if ({name} {low} || {name} > (long){most})"
     clamp = (f"if ((__u64){name} > {most})", f"\t{name} = {most};")
     check = (f"if ((__u64){name} > {most})", f"\t{leave}")
-    for text in (clamp, (barrier, *clamp), check, (barrier, *check), (both, f"\t{leave}"), (barrier, both, f"\t{leave}")):
+    exits: list[tuple[str, ...]] = [(both, f"\t{leave}"), (barrier, both, f"\t{leave}")]
+    clamps: list[tuple[str, ...]] = [clamp, (barrier, *clamp), check, (barrier, *check)]
+    # A negative size is an error that was not looked at: there is nothing to go on with.
+    for text in (*exits, *clamps) if kind == "verifier-helper-size-negative" else (*clamps, *exits):
         yield Patch(f"a bound on {name} before the call", (site.before(*prefix, *text), *rest))
     yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {most} - 1;"), *rest))
+
+
+_GIVEN = re.compile(r"call bpf_map_(?:(?:lookup|update|delete)_elem|push_elem)#")
+
+
+def _whole(site: Site, arguments: list[str]) -> Iterator[Patch]:
+    """The whole variable where a member was given to a map; a longer key or value, zero behind what there is."""
+    match, last = site.found.match, site.found.case.trace.last
+    number, size = (match.groupdict().get(name) or "" for name in ("reg", "size")) if match else ("", "")
+    if last is None or not _GIVEN.match(last.text) or number not in ("2", "3") or int(number) > len(arguments):
+        return
+    given = arguments[int(number) - 1]
+    member = re.fullmatch(r"&\s*(\w+)\.\w[\w.]*", given)
+    if member:
+        edit = substituted(site.lines, site.span.line, given, f"&{member[1]}")
+        if edit:
+            yield Patch(f"all of {member[1]}", (edit,))
+    name = re.sub(r"^&\s*", "", given)
+    if not size.isdecimal() or not re.fullmatch(r"[A-Za-z_]\w*", name) or not site.function.declared(name):
+        return
+    edit = substituted(site.lines, site.span.line, given, f"{name}_whole")
+    if edit:
+        made = f"char {name}_whole[{size}] __attribute__((aligned(8))) = {{}};"
+        filled = f"__builtin_memcpy({name}_whole, {given}, sizeof({name}));"
+        yield Patch(f"{size} bytes, zero behind {name}", (site.before(made, filled), edit))
 
 
 def _shrunk(site: Site, arguments: list[str]) -> Iterator[Patch]:

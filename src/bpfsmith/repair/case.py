@@ -67,6 +67,14 @@ class Case:
         slot = visit if isinstance(visit, int) else visit.slot
         return self._spans.get(slot)
 
+    def is_compiled(self, path: str, line: int) -> bool:
+        """Did an insn come from this line?"""
+        return (path, line) in self._lines
+
+    @cached_property
+    def _lines(self) -> frozenset[tuple[str, int]]:
+        return frozenset((span.path, span.line) for span in self._spans.values())
+
     @cached_property
     def function_span(self) -> Span | None:
         """The first place of the program's entry function."""

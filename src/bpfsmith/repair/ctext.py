@@ -12,6 +12,7 @@ from bpfsmith.repair.case import Case
 from bpfsmith.source import Span
 
 _KEYWORDS = frozenset("return if else for while do goto break continue switch case default sizeof typedef".split())
+_LEAVES = re.compile(r"\b(?:return|goto|continue|break)\b")
 _RETURN = re.compile(r"\breturn\s+([A-Za-z_0-9]+|-\d+)\s*;|\b(goto\s+\w+|break|continue)\s*;")
 
 
@@ -142,25 +143,61 @@ def index_name(case: Case, places: Sequence[Span | None], loaded: Span | None) -
             match = re.search(pattern, case.line_text(place))
             if match:
                 return match[1]
+    for place in places:
+        match = re.search(r"\[\s*([^\[\]\d][^\[\]]{0,40}?)\s*\]", case.line_text(place))
+        if match:
+            return match[1]
     return assigned(case, loaded)
 
 
-def check_line(case: Case, near: Span | None, name: str) -> Span | None:
-    """The comparison of a variable that stands nearest to a line; None where the line itself has it, or none does."""
+def upper_check(case: Case, near: Span | None, name: str) -> Span | None:
+    """The comparison before a line that was meant to bound a variable from above; None where there is none, or on the line."""
     found = lines(case, near)
-    compares = re.compile(rf"\b{re.escape(name)}\b[^;=]*[<>]|[<>][^;]*\b{re.escape(name)}\b")
-    if near is None or not found or compares.search(found[near.line - 1]):
+    if near is None or not found or not re.fullmatch(r"[A-Za-z_]\w*(?:(?:->|\.)\w+)*", name):
         return None
-    start, end = function_range(case, near)
-    hits = [
-        n for n in range(start, end + 1) if compares.search(found[n - 1]) and re.search(r"\b(?:if|for|while)\b", found[n - 1])
-    ]
-    if not hits:
+    start, _ = function_range(case, near)
+    word = rf"(?<![\w.>]){re.escape(name)}\b(?!\s*(?:->|\.|\())"
+    at_most, at_least = rf"{word}\s*<=?(?!<)|(?<!>)>=?\s*{word}", rf"{word}\s*>=?(?!>)|(?<!<)<=?\s*{word}"
+    for number in range(near.line - 1, start - 1, -1):
+        line = found[number - 1]
+        if not re.search(r"\b(?:if|for|while)\b", line):
+            continue
+        if not case.is_compiled(near.path, number):  # left out by the preprocessor
+            continue
+        leaves = any(_LEAVES.search(text) for text in (line, *found[number : number + 1]))
+        match = re.search(at_least if leaves else at_most, line.replace("->", "  "))
+        if match:
+            return Span(near.path, number, match.start() + 1, number, match.end() + 1)
+    return None
+
+
+def packet_check(case: Case, near: Span | None, pointer: str) -> Span | None:
+    """The last comparison of a pointer with the packet's end before a line, by its text: compilers merge checks, and their
+    lines are lost."""
+    found = lines(case, near)
+    if near is None or not found or not re.fullmatch(r"[A-Za-z_]\w*", pointer):
         return None
-    nearest = min(hits, key=lambda n: abs(n - near.line))
-    match = compares.search(found[nearest - 1])
-    assert match is not None
-    return Span(near.path, nearest, match.start() + 1, nearest, match.end() + 1)
+    compares = re.compile(rf"\bif\b.*(?<![\w.>]){pointer}\b(?!\s*->)[^;]*?>=?\s*[^;]*end\b")
+    for number in range(near.line - 1, function_range(case, near)[0] - 1, -1):
+        match = compares.search(found[number - 1])
+        if match and (case.is_compiled(near.path, number) or not _is_conditional(found, number)):
+            at = found[number - 1].index(pointer, match.start())
+            return Span(near.path, number, at + 1, number, match.end() + 1)
+    return None
+
+
+def _is_conditional(found: Sequence[str], number: int) -> bool:
+    """Does a line lie between #if and #endif?"""
+    depth = 0
+    for line in found[:number]:
+        depth += bool(re.match(r"\s*#\s*if", line)) - bool(re.match(r"\s*#\s*endif", line))
+    return depth > 0
+
+
+def end_name(line: str) -> str:
+    """What a line compares with, which holds the packet's end."""
+    found = re.search(r"[<>]=?\s*(?:\([^()]*\)\s*)*([A-Za-z_]\w*)", line.replace("->", "  "))
+    return found[1] if found else "data_end"
 
 
 def addition_line(case: Case, near: Span | None, name: str) -> Span | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.diagnostic import Diagnostic, Label
 from bpfsmith.isa.program import Program
@@ -38,7 +38,7 @@ def diagnose(program: Program, rejected: Rejected, obj: Object | None = None, gi
     kind, match = found
     story = kind.locate(case, match)
     if story.primary.span is None:
-        story = Story(Place(last_span(case), story.primary.text), story.others, story.facts, story.names)
+        story = replace(story, primary=Place(last_span(case), story.primary.text))
     return Diagnosis(case, kind, match, story)
 
 
@@ -61,7 +61,7 @@ def diagnostic(found: Diagnosis) -> Diagnostic:
         shown,
         others=tuple(Label(label.span, words.fill(label.text)) for label in others),
         notes=(*notes, *last_state(case), *story.facts),
-        help=words.fill(kind.help),
+        help=story.help or words.fill(kind.help),
         source=case.text(shown.span.path) if shown else None,
     )
 

@@ -24,12 +24,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What a locator found: the place where the change belongs, places that led there, facts, and words for the templates."""
+    """What a locator found: the place where the change belongs, places that led there, facts, and words for the templates.
+    `help` takes the place of the kind's where the change is another."""
 
     primary: Place
     others: tuple[Place, ...] = ()
     facts: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    help: str = ""
 
 
 Locator = Callable[[Case, re.Match[str]], Story]

@@ -109,22 +109,22 @@ def _members(code: str, start: int, is_union: bool, depth: int) -> int:
 def _count(dimensions: str, code: str) -> int:
     total = 1
     for text in re.findall(r"\[([^\]]*)\]", dimensions):
-        total *= _number(text, code)
+        total *= number(text, code)
     return total
 
 
-def _number(text: str, code: str, depth: int = 0) -> int:
+def number(text: str, code: str, depth: int = 0) -> int:
     """A constant of digits, macros, + and *; 1 for anything else."""
     text = text.strip()
     if text.isdecimal():
         return int(text)
     if depth < 6 and re.fullmatch(r"[A-Za-z_]\w*", text):
         macro = re.search(rf"^#\s*define\s+{text}\s+(.+)$", code, re.MULTILINE)
-        return _number(macro[1].strip().strip("()"), code, depth + 1) if macro else 1
+        return number(macro[1].strip().strip("()"), code, depth + 1) if macro else 1
     for operator, join in (("+", sum), ("*", _product)):
         parts = text.split(operator)
         if len(parts) > 1 and depth < 6:
-            return join([_number(part.strip().strip("()"), code, depth + 1) for part in parts])
+            return join([number(part.strip().strip("()"), code, depth + 1) for part in parts])
     return 1
 
 

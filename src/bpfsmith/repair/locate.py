@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bpfsmith.kernel.verifier_trace import Register, Visit
-from bpfsmith.repair import ctext, locals
+from bpfsmith.repair import ctext
 from bpfsmith.repair.case import Case, history, origin, written
 from bpfsmith.repair.kind import Locator, Place, Story
 from bpfsmith.source import Span
@@ -24,7 +24,7 @@ def _before_refusal(case: Case, name: str) -> Register | None:
     return last.before.get(name) if last is not None else None
 
 
-def _end(case: Case) -> int:
+def refused_at(case: Case) -> int:
     """The index of the refused insn among the visits."""
     return len(case.visits) - 1
 
@@ -79,6 +79,7 @@ def packet(case: Case, match: Match) -> Story:
     names = {"need": str(need), "name": _base(case.expression(at)) or "the pointer"}
     reached = int(match["range"])
     variable = match["id"] != "0"
+    hint = f"let the check prove {need - reached} bytes more behind `{names['name']}`" if variable and reached else ""
     where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
     # Where the compiler has merged branches the line of the comparison is that of another.
     readable = where is not None and re.search(r"end", case.line_text(where))
@@ -86,7 +87,16 @@ def packet(case: Case, match: Match) -> Story:
         return Story(
             Place(where, f"this check proves {reached} bytes"),
             (Place(at, f"{need} bytes are read up to here"),),
-            names={**names, "have": str(reached), "check": "this check"},
+            names={**names, "have": str(reached)},
+            help=hint,
+        )
+    meant = ctext.packet_check(case, at, _base(case.expression(at))) if reached else None
+    if meant is not None:
+        return Story(
+            Place(meant, f"this check proves {reached} bytes"),
+            (Place(at, f"{need} bytes are read up to here"),),
+            names={**names, "have": str(reached)},
+            help=hint,
         )
     others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
     if reached and readable:
@@ -115,6 +125,34 @@ def _is_check_of(case: Case, check: Span | None, at: Span | None) -> bool:
     return any(re.search(rf"\b{name}\s*=\s*(?:\([^()]*\)\s*)*\w+->data\b", assigned) for name in names)
 
 
+_MOVES = re.compile(
+    r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
+    r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
+)
+"""Calls after which pointers into the packet are void."""
+
+_NEAR = 500
+"""Visits before the refused insn among which the check of it is looked for."""
+
+
+def stale_end(case: Case) -> tuple[Visit, Visit] | None:
+    """A comparison of a packet pointer with an end from before the packet was moved, and the call that moved it."""
+    moved = next((index for index, visit in enumerate(case.visits) if _MOVES.match(visit.text)), None)
+    if moved is None:
+        return None
+    for index in range(refused_at(case) - 1, max(moved, refused_at(case) - _NEAR), -1):
+        visit = case.visits[index]
+        names = [f"R{number}" for number in re.findall(r"\br(\d+)\b", visit.text)] if visit.text.startswith("if ") else []
+        kinds = {name: visit.before.get(name, _NONE).kind for name in names}
+        if len(names) == 2 and "pkt" in kinds.values():
+            # The verifier's log does not say that the call has made the end a number: it goes on as it was.
+            other = next((name for name, kind in kinds.items() if kind in ("scalar", "pkt_end")), names[0])
+            made, mover = origin(case, other, index), invalidator(case, other, index)
+            if mover is not None and made is not None and made[0] < mover[0]:
+                return visit, mover[1]
+    return None
+
+
 def packet_far(case: Case, match: Match) -> Story:
     """A packet pointer that was moved so far, perhaps, that a comparison with data_end proves nothing of it."""
     at, name = last_span(case), _register(match)
@@ -127,7 +165,12 @@ def packet_far(case: Case, match: Match) -> Story:
     if register is not None and register.largest is not None:
         names["limit"] = str(register.largest + int(match["off"]))
     if variable is None:
-        return Story(Place(at, "its offset may be too large"), checks, names=names)
+        head = ctext.loop_head(case, at)
+        if head is None:
+            return Story(Place(at, "its offset may be too large"), checks, names=names)
+        hint = "bound the rounds: `for (int i = 0; i < 375; i++)`, with the check against data_end inside"
+        told = "nothing but the end of the packet ends this loop"
+        return Story(Place(head, told), (Place(at, "up to 65535 bytes from the start can be checked"),), (), names, hint)
     where, register_name, added = variable
     loaded = origin(case, register_name, where)
     names["index"] = ctext.index_name(case, (case.span(added), at), case.span(loaded[1]) if loaded else None) or "the offset"
@@ -159,7 +202,7 @@ _NONE = Register("none")
 
 
 def _variable_addition(case: Case, name: str) -> Span | None:
-    for _, visit, _ in history(case, name, _end(case)):
+    for _, visit, _ in history(case, name, refused_at(case)):
         if re.match(r"^r\d+ \+= r\d+$", visit.text):
             return case.span(visit)
     return None
@@ -168,16 +211,16 @@ def _variable_addition(case: Case, name: str) -> Span | None:
 def null(case: Case, match: Match) -> Story:
     """A pointer that a call gave and nobody compared with NULL."""
     at, name = last_span(case), _register(match) or "R0"
-    made = origin(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
     call = made[1] if made else None
-    what = _callee(call)
+    what = callee(call)
     variable = ctext.assigned(case, case.span(call)) or _base(case.expression(at)) or "the pointer"
     others = (Place(case.span(call), f"{what} may give NULL here"),) if call else ()
     place = f"`{variable}` may still be NULL here"
     return Story(Place(at, place), others, names={"name": variable, "call": what, "return": ctext.early_return(case, at)})
 
 
-def _callee(visit: Visit | None) -> str:
+def callee(visit: Visit | None) -> str:
     found = re.match(r"call (\w+)", visit.text) if visit else None
     return found[1] if found else "the call"
 
@@ -204,9 +247,45 @@ def index(case: Case, match: Match) -> Story:
             Place(case.span(visit), f"this check lets up to {bound} through"), (Place(at, "too far for here"),), names=names
         )
     held = (case.visits[where].before if where < len(case.visits) else {}).get(register_name)
+    lost = _lost_check(case, at, names["index"]) if not _has_most(held) else None
+    if lost is not None:
+        return replace(lost, others=(*lost.others, *others), names=names)
     largest = held.largest if held is not None and not held.may_be_negative else None
     told = "nothing bounds the offset here" if largest is None or largest >= 1 << 31 else f"the offset may be {largest} here"
     return Story(Place(at, told), tuple(others), names=names)
+
+
+def _has_most(register: Register | None) -> bool:
+    """Does the verifier know an upper bound, if perhaps no lower one?"""
+    most = register.number("smax") if register is not None else None
+    return most is not None and most < 1 << 29
+
+
+def _lost_check(case: Case, at: Span | None, name: str) -> Story | None:
+    """A check that the source has, and that the verifier saw nothing of where the value is used."""
+    check = ctext.upper_check(case, at, name)
+    if check is None:
+        return None
+    part = re.search(rf"\(\s*(?:__)?[us](?:8|16|int\w*)\s*\)\s*{re.escape(name)}\b", case.line_text(check))
+    told = f"only a part of `{name}` is checked here" if part else f"this check does not bound `{name}` where it is used"
+    hint = (
+        f"check all of it: `{name}`, without the cast"
+        if part
+        else f'keep both on one value: `asm volatile("" : "+r"({name}));` before the check, or a mask right before the use'
+    )
+    fact = f"the compiler may check a copy of `{name}`, or what it computed from it: to the verifier that is another value"
+    return Story(Place(check, told), (Place(at, "the verifier knows no bound here"),), () if part else (fact,), {}, hint)
+
+
+def packet_offset(case: Case, match: Match) -> Story:
+    """A number without bounds that is added to a packet pointer: where it is added, or the check that was not enough."""
+    story, at = index(case, match), last_span(case)
+    if story.primary.span != at:
+        return story
+    place = ctext.addition_line(case, at, story.names.get("index", "")) or _variable_addition(case, _register(match))
+    if place is None or at is None or place.line == at.line:
+        return story
+    return replace(story, primary=replace(story.primary, span=place), others=(*story.others, Place(at, "it is read here")))
 
 
 def _pointer(case: Case) -> str:
@@ -222,8 +301,8 @@ def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
     last = case.trace.last
     if last is not None and (adds := re.match(r"^r(\d+) [+-]= r(\d+)$", last.text)):
         scalar = adds[1] if last.before.get(f"R{adds[1]}", _NONE).kind == "scalar" else adds[2]
-        return _end(case), f"R{scalar}", last
-    for where, visit, _ in history(case, pointer, _end(case)):
+        return refused_at(case), f"R{scalar}", last
+    for where, visit, _ in history(case, pointer, refused_at(case)):
         added = re.match(r"^r\d+ [+-]= r(\d+)$", visit.text)
         if added is None:
             continue
@@ -259,41 +338,56 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
 def scalar_pointer(case: Case, match: Match) -> Story:
     """A number where a pointer is needed: what made it."""
     at, name = last_span(case), _register(match)
-    made = origin(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
     variable = case.expression(at) or "it"
     if made is None:
         return Story(Place(at, "this is no pointer for the verifier"), names={"name": variable})
     said = "its value was made here, as a number"
     if made[1].text.startswith("call "):
-        said = f"{_callee(made[1])} gives a number here"
+        said = f"{callee(made[1])} gives a number here"
     elif "*(" in made[1].text:
         said = "it was read from memory here: the verifier knows no type for it"
     return Story(Place(at, "this is no pointer for the verifier"), (Place(case.span(made[1]), said),), names={"name": variable})
 
 
+def wrong_argument(case: Case, match: Match) -> Story:
+    """An argument of another type than the call takes."""
+    story = scalar_pointer(case, match)
+    what = match.groupdict().get("what") or "scalar"
+    if what in ("scalar", "inv"):
+        return story
+    others = tuple(replace(place, text="it comes from here") for place in story.others)
+    return replace(story, primary=replace(story.primary, text=f"this argument is a {what}"), others=others)
+
+
 def stale_packet(case: Case, match: Match) -> Story:
     """A packet pointer from before a call that moves the packet."""
+    old = stale_end(case) if "access to packet" in match[0] else None
+    if old is not None:
+        name = ctext.end_name(case.line_text(case.span(old[0])))
+        names = {"name": name, "call": callee(old[1])}
+        hint = f"load it anew after {callee(old[1])}: `{name} = (void *)(long)ctx->data_end;`"
+        moved = Place(case.span(old[1]), f"{callee(old[1])} may move the packet: its old end is void from here on")
+        check = Place(case.span(old[0]), f"`{name}` is from before that call, and proves nothing")
+        return Story(check, (moved, Place(last_span(case), "this read is not covered")), (), names, hint)
     at, name = last_span(case), _register(match)
     mover = invalidator(case, name)
     variable = _base(case.expression(at)) or "the pointer"
     where = case.span(mover[1]) if mover else None
     return Story(
         Place(at, f"`{variable}` was made before that call"),
-        (Place(where, f"{_callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
-        names={"name": variable, "call": _callee(mover[1] if mover else None)},
+        (Place(where, f"{callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
+        names={"name": variable, "call": callee(mover[1] if mover else None)},
     )
 
 
-def invalidator(case: Case, name: str) -> tuple[int, Visit] | None:
+def invalidator(case: Case, name: str, before: int | None = None) -> tuple[int, Visit] | None:
     """The call before which a register, or what it was copied from, was a packet pointer, and after which it is none."""
-    moves = re.compile(
-        r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
-        r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
-    )
-    names = {name} | {source for _, _, source in history(case, name, _end(case))}
-    for where in range(_end(case) - 1, -1, -1):
+    end = refused_at(case) if before is None else before
+    names = {name} | {source for _, _, source in history(case, name, end)}
+    for where in range(end - 1, -1, -1):
         visit = case.visits[where]
-        if moves.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
+        if _MOVES.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
             return where, visit
     return None
 
@@ -302,7 +396,7 @@ def released(case: Case, match: Match) -> Story:
     """A pointer that is used after what it points to was given back."""
     at = last_span(case)
     call = releaser(case, f"R{match['reg']}")
-    what = _callee(call)
+    what = callee(call)
     names = {"name": _base(case.expression(at)) or "it", "call": what}
     return Story(
         Place(at, "it is used here"),
@@ -314,7 +408,7 @@ def released(case: Case, match: Match) -> Story:
 def releaser(case: Case, name: str) -> Visit | None:
     """The call that gave back what a register pointed to."""
     gives = re.compile(r"call (?:bpf_ringbuf_(?:submit|discard)|bpf_\w*(?:release|destroy|drop|put))")
-    names = {name} | {source for _, _, source in history(case, name, _end(case))}
+    names = {name} | {source for _, _, source in history(case, name, refused_at(case))}
     for visit in reversed(case.visits[:-1]):
         held = (visit.before.get(n, _NONE) for n in names)
         if gives.match(visit.text) and any(item.is_pointer and item.kind not in ("none", "fp", "ctx") for item in held):
@@ -337,6 +431,17 @@ def stack_argument(case: Case, match: Match) -> Story:
 def stack_size(case: Case, match: Match) -> Story:
     """A local variable that is smaller than what is done with it."""
     story = stack_argument(case, match)
+    part = {"2": "key", "3": "value"}.get(match.groupdict().get("reg") or "")
+    if part and story.others and re.match(r"call bpf_map_\w+_elem", case.trace.last.text if case.trace.last else ""):
+        name, size = story.names.get("name", "it"), match.groupdict().get("size") or "more"
+        given = ctext.size_argument(case, last_span(case), f"R{match['reg']}") or ""
+        if re.match(r"&\s*\w+\.", given):
+            hint = f"pass all of it, from its start: `&{name}`"
+            inside = Place(last_span(case), f"the map's {part} has {size} bytes, and `{given}` lies inside of `{name}`")
+            return Story(inside, (replace(story.primary, text="this is what it lies in"),), (), story.names, hint)
+        hint = f"the map's {part} has {size} bytes: declare `{name}` with the type of the map's {part}, and set all of it"
+        told = tuple(replace(place, text=f"the map's {part} has {size} bytes") for place in story.others)
+        return replace(story, primary=replace(story.primary, text=f"`{name}` is smaller"), others=told, help=hint)
     name = story.names.get("name", "it")
     if not story.others:
         return replace(story, primary=replace(story.primary, text="this leaves the stack"))
@@ -356,7 +461,7 @@ def uninitialised(case: Case, match: Match) -> Story:
     variable = case.expression(at)
     clobber = next((v for v in reversed(case.visits[:-1]) if v.text.startswith("call ")), None)
     if clobber is not None and name in ("R1", "R2", "R3", "R4", "R5") and name in clobber.before:
-        told = Place(case.span(clobber), f"{_callee(clobber)} leaves nothing in r1 to r5")
+        told = Place(case.span(clobber), f"{callee(clobber)} leaves nothing in r1 to r5")
         return Story(Place(at, f"{name.lower()} holds nothing here"), (told,), names={"name": name.lower()})
     declared = ctext.declaration(case, at, variable.split("->")[0].split(".")[0]) if variable else None
     if declared is not None and "=" not in case.line_text(declared):
@@ -366,176 +471,39 @@ def uninitialised(case: Case, match: Match) -> Story:
     return Story(Place(at, "nothing was written to it on this path"), names={"name": variable or name.lower()})
 
 
+def is_varying_size(case: Case, match: Match) -> bool:
+    """Is a helper given a packet pointer and, behind it, a size that is no constant?"""
+    last = _last(case)
+    if last is None or not last.text.startswith("call "):
+        return False
+    size = last.before.get(f"R{int(match.groupdict().get('buffer') or match['reg']) + 1}")
+    return size is not None and size.kind == "scalar" and size.value is None
+
+
 def size_argument(case: Case, match: Match) -> Story:
     """The length that a helper is given: where its bound was made or lost."""
     at, name = last_span(case), _register(match)
+    if match.groupdict().get("buffer"):
+        name = f"R{int(match['buffer']) + 1}"
     variable = ctext.size_argument(case, at, name) or "the size"
-    made = origin(case, name, _end(case))
-    check = _last_check(case, name, _end(case))
+    made = origin(case, name, refused_at(case))
+    check = _last_check(case, name, refused_at(case))
     others = [Place(case.span(made[1]), "its value comes from here")] if made else []
-    primary = Place(at, f"`{variable}` has no bounds here that the verifier knows")
+    constant = re.search(r"known constant|must be constant", match[0])
+    primary = Place(at, f"`{variable}` {'is no constant' if constant else 'has no bounds here that the verifier knows'}")
     if check is not None and case.span(check[0]) != at:
         others = [Place(case.span(check[0]), f"this check leaves it {_range(check[0], name)}"), *others]
     register = _before_refusal(case, name)
     facts = (f"{name} is {register.text}",) if register else ()
-    return Story(primary, tuple(others), facts, {"name": variable, "return": ctext.early_return(case, at)})
+    empty = f"{variable} == 0 || " if "zero-sized" in " ".join(case.words) else ""
+    names = {"name": variable, "empty": empty, "return": ctext.early_return(case, at)}
+    lost = _lost_check(case, at, variable) if empty or (check is None and not _has_most(register)) else None
+    if lost is not None and (not empty or "0" in re.findall(r"\d+", case.line_text(lost.primary.span))):
+        return replace(lost, others=(*lost.others, *others), facts=(*lost.facts, *facts), names=names)
+    return Story(primary, tuple(others), facts, names)
 
 
 def _range(visit: Visit, name: str) -> str:
     register = visit.after.get(name, _NONE)
     largest = register.largest
     return f"at most {largest}" if largest is not None else "without an upper bound"
-
-
-def reference(case: Case, match: Match) -> Story:
-    """A reference that is still held at the end: the path's exit, and where it was taken."""
-    taken = case.span(int(match["slot"])) if match.groupdict().get("slot") else None
-    acquired = next((v for v in case.visits if v.slot == int(match["slot"])), None) if taken else None
-    variable = ctext.assigned(case, taken) or "the reference"
-    if _callee(acquired).endswith("_dynptr"):  # it is the last argument that is filled
-        variable = (ctext.arguments(case, taken) or [variable])[-1]
-    release = _RELEASES.get(_callee(acquired), "its release function")
-    branch = _exit_branch(case)
-    names = {"name": variable, "call": _callee(acquired), "release": release}
-    return Story(
-        Place(branch or last_span(case), f"this path ends without giving `{variable}` back"),
-        (Place(taken, f"{_callee(acquired)} takes a reference here"),) if taken else (),
-        names=names,
-    )
-
-
-_RELEASES = {
-    "bpf_sk_lookup_tcp": "bpf_sk_release", "bpf_sk_lookup_udp": "bpf_sk_release", "bpf_skc_lookup_tcp": "bpf_sk_release",
-    "bpf_ringbuf_reserve": "bpf_ringbuf_discard", "bpf_ringbuf_reserve_dynptr": "bpf_ringbuf_discard_dynptr",
-    "bpf_task_acquire": "bpf_task_release", "bpf_task_from_pid": "bpf_task_release", "bpf_cgroup_acquire": "bpf_cgroup_release",
-    "bpf_cgroup_from_id": "bpf_cgroup_release", "bpf_obj_new_impl": "bpf_obj_drop", "bpf_cpumask_create": "bpf_cpumask_release",
-    "bpf_get_task_exe_file": "bpf_put_file", "bpf_kptr_xchg": "the release function of its type",
-    "bpf_xdp_ct_lookup": "bpf_ct_release", "bpf_skb_ct_lookup": "bpf_ct_release", "bpf_iter_num_new": "bpf_iter_num_destroy",
-    "bpf_iter_task_new": "bpf_iter_task_destroy", "bpf_preempt_disable": "bpf_preempt_enable",
-}  # fmt: skip
-
-
-def _exit_branch(case: Case) -> Span | None:
-    """The line that returns on this path: where the result was set, or what the last branch before the common exit leads to."""
-    tail = [visit for visit in case.visits if visit.frame == 0]
-    for visit in reversed(tail):
-        span = case.span(visit)
-        if re.match(r"^[rw]\d+ = -?(?:0x[0-9a-f]+|\d+)$", visit.text) and "return" in case.line_text(span):
-            return span
-        if visit.text.startswith("if ") and span is not None:
-            return ctext.returning(case, span) or span
-    return None
-
-
-def lock(case: Case, match: Match) -> Story:
-    """What happens between taking a lock and giving it back."""
-    taken = next(
-        (v for v in reversed(case.visits) if re.match(r"call (?:bpf_spin_lock|bpf_res_spin_lock|bpf_rcu_read_lock)", v.text)),
-        None,
-    )
-    others = (Place(case.span(taken), "the lock is taken here"),) if taken else ()
-    at_end = case.trace.last is not None and case.trace.last.text == "exit"
-    return Story(Place(_exit_branch(case) if at_end else last_span(case), "here"), others)
-
-
-def return_value(case: Case, match: Match) -> Story:
-    """A result outside what the hook understands: where it was made."""
-    found = next(((v, case.span(v)) for _, v, _ in history(case, "R0", _end(case)) if case.span(v)), None)
-    at = found[1] if found else last_span(case)
-    if "return" not in case.line_text(at) and "return" in case.line_text(last_span(case)):
-        at = last_span(case)
-    if "return" not in case.line_text(at):
-        at = _return_outside(case, match.groupdict().get("want") or "") or at
-    return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
-
-
-def _return_outside(case: Case, wanted: str) -> Span | None:
-    """The return statement that gives something else than wanted: a number outside of the range `[0, 1]`, else no number.
-    Compilers join the returns of a function, and their lines are lost."""
-    text, begin = case.source, case.function_span
-    limits = [int(number, 0) for number in re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)]
-    if text is None or begin is None or len(limits) < 2:
-        return None
-    first, last = ctext.function_range(case, begin)
-    others: list[Span] = []
-    for number in range(first, last + 1):
-        found = re.search(r"\breturn\s+(.+?)\s*;", ctext.lines(case, begin)[number - 1])
-        if found is None:
-            continue
-        span = Span(begin.path, number, found.start() + 1, number, found.end() + 1)
-        value = int(found[1], 0) if re.fullmatch(r"-?(?:0x[0-9a-fA-F]+|[1-9]\d*|0)", found[1]) else None
-        if value is not None and not limits[0] <= value <= limits[-1]:
-            return span
-        if value is None:
-            others.append(span)
-    return others[0] if others else None
-
-
-def function(text: str) -> Locator:
-    """The program's own definition."""
-
-    def locate(case: Case, match: Match) -> Story:
-        at = ctext.section_line(case) or case.function_span
-        return Story(Place(at, text), names={"section": case.program.section})
-
-    return locate
-
-
-def license_line(case: Case, match: Match) -> Story:
-    """The line that states the license, with the call that needs another."""
-    at = ctext.find_line(case, r"SEC\(\s*\"license\"\s*\)|section\(\s*\"license\"", f'"{case.program.license}"')
-    call = Place(last_span(case), "this call needs a GPL-compatible license")
-    if at is None:
-        return Story(
-            replace(call, text="needs a GPL-compatible license, and the file states none"), names={"license": "no license"}
-        )
-    return Story(Place(at, f'the license is "{case.program.license}"'), (call,), names={"license": case.program.license})
-
-
-def map_definition(case: Case, match: Match) -> Story:
-    """A map of the wrong type for a call: its definition."""
-    last = _last(case)
-    kinds = [r for n, r in (last.before.items() if last else ()) if r.kind == "map_ptr"]
-    name = kinds[-1].facts.get("map", "") if kinds else ""
-    name = name or ctext.first_map_argument(case, last_span(case))
-    at = ctext.find_line(case, rf"\b{re.escape(name)}\b.*SEC\(\"\.?maps") if name else None
-    here = Place(last_span(case), f"{_callee(last)} is given it here")
-    names = {"map": name or "the map", "call": _callee(last)}
-    kind = next((s.type for s in case.program.maps if s.name[:15] == name[:15]), "") if name else ""
-    if at is None:
-        return Story(here, names=names)
-    return Story(Place(ctext.map_type_line(case, at) or at, f"`{name}` is a {kind}"), (here,), names=names)
-
-
-def loop(case: Case, match: Match) -> Story:
-    """The loop that does not end: the head of the loop around the most visited lines."""
-    hot = hottest(case)
-    at = case.span(hot[0][0]) if hot else last_span(case)
-    head = ctext.loop_head(case, at)
-    facts = tuple(f"{count} visits: {_where(case.span(slot))}" for slot, count in hot[:3]) if len(case.visits) > 1000 else ()
-    return Story(Place(head or at, "this loop"), (), facts, {"name": case.line_text(head or at).strip()})
-
-
-def _where(span: Span | None) -> str:
-    return f"{span.path}:{span.line}" if span else "an insn without a line"
-
-
-def hottest(case: Case) -> list[tuple[int, int]]:
-    """One slot of each source line and the visits of the line, the most visited first."""
-    counts: dict[tuple[str, int], int] = {}
-    slots: dict[tuple[str, int], int] = {}
-    for visit in case.visits:
-        span = case.span(visit)
-        if span is not None:
-            key = span.path, span.line
-            counts[key] = counts.get(key, 0) + 1
-            slots.setdefault(key, visit.slot)
-    return [(slots[key], count) for key, count in sorted(counts.items(), key=lambda item: -item[1])]
-
-
-def large_variable(case: Case, match: Match) -> Story:
-    """The largest local variable, when the stack is too small."""
-    found = locals.largest(case.source)
-    if found is None or case.source is None:
-        return Story(Place(case.function_span, "the locals of this do not fit"))
-    return Story(Place(found.span(case.source.path), f"this alone takes about {found.size} bytes of the stack"))

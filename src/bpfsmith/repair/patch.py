@@ -24,6 +24,8 @@ class Patch:
     edits: tuple[Edit, ...]
     cpu: str | None = None
     """Another -mcpu to compile with, where that is the change."""
+    usual: bool = False
+    """It is what people write, also where it refuses a little more than it must: packets that end inside of a header."""
 
     def apply(self, text: str) -> str:
         """The text with all edits made, the last line first; what is put in at a line stands before what replaces it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from bpfsmith.isa.progtype import for_section
 from bpfsmith.repair import bounds, ctext, locals, locate
 from bpfsmith.repair.diagnose import Diagnosis
 from bpfsmith.repair.patch import Edit, Patch, substituted
@@ -98,7 +99,7 @@ def packet(site: Site) -> Iterator[Patch]:
     if end is None or match is None:
         return
     line = site.function.code[site.span.line - 1]
-    need = int(match["off"]) + int(match["size"])
+    need = _from_register(site) if match["id"] != "0" else int(match["off"]) + int(match["size"])
     in_loop = ctext.loop_head(site.found.case, site.span) is not None
     for name in site.names[:3]:
         bounds_of: list[str] = []
@@ -106,7 +107,7 @@ def packet(site: Site) -> Iterator[Patch]:
         if f"{name}->" in line:
             bounds_of.append(f"(void *)({name} + 1)")
         if accessed:
-            bounds_of.append(f"(void *)(&{name}[{accessed[1]}] + 1)")
+            bounds_of.append(f"(void *)(&{name}[{_farthest(site, name) or accessed[1]}] + 1)")
         if not bounds_of:
             bounds_of += [f"(void *)({name} + 1)", f"(void *){name} + {need}"]
         else:
@@ -114,8 +115,16 @@ def packet(site: Site) -> Iterator[Patch]:
         for expression in bounds_of:
             if in_loop:
                 check = site.before(f"if ({expression} > {end})", "\tbreak;")
-                yield Patch("a check against data_end in each round", (check,))
-            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),))
+                yield Patch("a check against data_end in each round", (check,), usual=True)
+            yield Patch("a check against data_end before the access", (site.check(f"{expression} > {end}"),), usual=True)
+
+
+def far(site: Site) -> Iterator[Patch]:
+    """Fewer rounds for a loop over the packet, or a bound on the offset."""
+    head = site.found.story.primary.span
+    if head is not None and re.search(r"\b(?:while|for)\b", site.lines[head.line - 1]):
+        yield from _limited(site, head.line)
+    yield from bounds.index(site)
 
 
 def _is_metadata(site: Site) -> bool:
@@ -125,20 +134,49 @@ def _is_metadata(site: Site) -> bool:
     )
 
 
+def _farthest(site: Site, name: str) -> int | None:
+    """The largest constant index at which an array is read from here on."""
+    rest = "\n".join(site.function.code[site.span.line - 1 : site.function.last])
+    found = [int(number) for number in re.findall(rf"(?<![\w.>]){re.escape(name)}\s*\[\s*(\d+)\s*\]", rest)]
+    varies = re.search(rf"(?<![\w.>]){re.escape(name)}\s*\[\s*(?!\d+\s*\])", site.function.code[site.span.line - 1])
+    return max(found) if found and not varies else None
+
+
+def _from_register(site: Site) -> int:
+    """The bytes behind the pointer that is read, up to the end of the access: what lies before it varies."""
+    last = site.found.case.trace.last
+    read = re.search(r"\*\([us](\d+) \*\)\(r\d+ ([+-]\d+)\)", last.text) if last else None
+    match = site.found.match
+    assert match is not None
+    return max(int(read[2]), 0) + int(read[1]) // 8 if read else int(match["off"]) + int(match["size"])
+
+
 def packet_check(site: Site) -> Iterator[Patch]:
     """Widen the check, or add one for the access."""
-    yield from packet(site)
     primary = site.found.story.primary.span
     match = site.found.match
     if primary is None or match is None:
         return
     missing = int(match["off"]) + int(match["size"]) - int(match["range"])
     line = site.lines[primary.line - 1]
-    compared = re.search(r"([^()&|]*(?:\([^()]*\)[^()&|]*)*?)\s*(>=?)\s*([\w>()*\s-]*data_end\w*|\w*end\w*)", line)
-    if compared:
-        edit = substituted(site.lines, primary.line, compared[0], f"{compared[1]} + {missing} {compared[2]} {compared[3]}")
-        if edit:
-            yield Patch("the check covers the whole access", (edit,))
+    compared = re.search(r"\(((?:[^()&|]|\((?:[^()]|\([^()]*\))*\))+?)\s*(>=?)\s*([\w>()*\s.-]*end\w*)\s*(?=\)|\|\|)", line)
+    for pointer in re.findall(r"\bsizeof\s*\(\s*(\w+)\s*\)", line):
+        if site.function.is_pointer(pointer):
+            whole = re.sub(rf"\bsizeof\s*\(\s*{pointer}\s*\)", f"sizeof(*{pointer})", line)
+            yield Patch("the size of what the pointer points to", (Edit(primary.line, (whole,), 1),), usual=True)
+    old = compared[0][1:].rstrip() if compared else ""
+    for name in site.names[:3] if compared else ():
+        made = site.function.declared(name, primary.line)
+        is_made = made is not None and made < primary.line and re.search(rf"\b{name}\s*=", site.function.code[made - 1])
+        wider = f"{old} || (void *)({name} + 1) > {compared[3].strip()}" if compared else ""
+        edit = substituted(site.lines, primary.line, old, wider)
+        if is_made and edit:
+            yield Patch(f"the check covers all of {name}", (edit,), usual=True)
+    yield from packet(site)
+    wider = f"{compared[1]} + {missing} {compared[2]} {compared[3].strip()}" if compared else ""
+    edit = substituted(site.lines, primary.line, old, wider) if compared else None
+    if edit:
+        yield Patch("the check covers the whole access", (edit,))
 
 
 _ASSIGNMENT = re.compile(r"\b(?:[\w*\s]*[\s*])?([A-Za-z_]\w*)\s*=\s*([^=;,]+)(?:,\s*\*\s*(\w+)\s*=\s*([^=;]+))?;")
@@ -154,8 +192,17 @@ _INLINED = re.compile(r"^static\s+(?:__always_inline\s+inline|inline\s+__always_
 
 def stale(site: Site) -> Iterator[Patch]:
     """Make the packet pointers anew after the call that moved it, and check again."""
+    yield from _new_end(site)
     for name in site.names[:2]:
         yield from _stale(site, name)
+
+
+def _new_end(site: Site) -> Iterator[Patch]:
+    """The packet's end loaded anew after the call that moved it."""
+    check, context, name = site.found.story.primary.span, site.function.context, site.found.story.names.get("name", "")
+    if check is not None and check.line != site.span.line and context and re.fullmatch(r"\w*end\w*", name):
+        again = f"{name} = (void *)(long){context}->data_end;"
+        yield Patch("the end of the packet anew after the call", (site.before(again, number=check.line),))
 
 
 def _stale(site: Site, name: str) -> Iterator[Patch]:
@@ -247,13 +294,40 @@ def number_pointer(site: Site) -> Iterator[Patch]:
                 yield from _replaced(site, found[0], f"({{ {value} v_; }})", helper)
 
 
+def constant_size(site: Site) -> Iterator[Patch]:
+    """A record of the size of its type, where less was wanted."""
+    line = site.lines[site.span.line - 1]
+    reserve = re.search(r"(\w+)\s*=\s*(?:\([^()]*\)\s*)?bpf_ringbuf_reserve\s*\(\s*[^,]+,\s*(.+?)\s*,\s*[^,]+\)\s*;", line)
+    if reserve is None:
+        return
+    edit = substituted(site.lines, site.span.line, reserve[2], f"sizeof(*{reserve[1]})")
+    if edit:
+        yield Patch("a record of constant size", (edit,))
+
+
+def plain(site: Site) -> Iterator[Patch]:
+    """An atomic operation, where memory takes none, as an ordinary one."""
+    line = site.lines[site.span.line - 1]
+    atomic = re.search(r"__sync_(?:fetch_and_)?(add|sub|or|and|xor)(?:_and_fetch)?\s*\(\s*&\s*(.+?)\s*,\s*(.+)\)\s*;", line)
+    operators = {"add": "+", "sub": "-", "or": "|", "and": "&", "xor": "^"}
+    if atomic:
+        edit = substituted(site.lines, site.span.line, atomic[0], f"{atomic[2]} {operators[atomic[1]]}= {atomic[3]};")
+        if edit:
+            yield Patch("an ordinary operation: no other CPU has this memory", (edit,))
+
+
 def by_address(site: Site) -> Iterator[Patch]:
-    """The address of a local variable where its value is passed."""
+    """The address of a local variable where its value is passed, or of a copy where it lies in the context."""
     number = site.found.match.groupdict().get("reg") if site.found.match else None
     arguments = ctext.arguments(site.found.case, site.span)
     if not number or not 1 <= int(number) <= len(arguments):
         return
     given = arguments[int(number) - 1]
+    field = re.fullmatch(r"(?:\([^()]*\)\s*)?&\s*((\w+)(?:->\w+)+)", given)
+    if field and field[2] == site.function.context:
+        edit = substituted(site.lines, site.span.line, given, "&field_")
+        if edit:
+            yield Patch("a copy of the field", (site.before(f"typeof({field[1]}) field_ = {field[1]};"), edit))
     name = re.sub(r"^\s*\((?:[^()]|\([^()]*\))*\)\s*", "", given).strip()
     if re.fullmatch(r"[A-Za-z_]\w*", name) and site.function.declared(name):
         edit = substituted(site.lines, site.span.line, given, f"&{name}")
@@ -358,6 +432,17 @@ def release(site: Site) -> Iterator[Patch]:
     call = f"{function}({held}, 0);" if function.startswith("bpf_ringbuf_discard") else f"{function}({held});"
     if primary is None or not re.fullmatch(r"&?[\w.>-]+", held) or " " in function:
         return
+    if re.search(rf"\b{re.escape(held)}\s*=(?!=)", site.lines[primary.line - 1]):
+        taken = next((place.span for place in site.found.story.others if place.span), None)
+        if taken is None or taken.line == primary.line:  # in the next round
+            end = Function(site.text, primary.line).block_end(primary.line)
+            indent = site.function.indent(primary.line)
+            for text in ((f"{indent}{call}",), (f"{indent}if ({held})", f"{indent}\t{call}")):
+                yield Patch("the reference is given back at the end of each round", (Edit(end, text),))
+            return
+        edit = site.before(f"if ({held})", f"\t{call}", number=primary.line)
+        yield Patch("the reference is given back before its variable gets another value", (edit,))
+        return
     yield from _before_return(site, primary, call, "the reference is given back on this path")
 
 
@@ -373,6 +458,37 @@ def after_use(site: Site) -> Iterator[Patch]:
     if start == end and site.lines[start - 1].strip().endswith(";"):
         moved = (Edit(start, (), 1), site.after(last, site.lines[start - 1].strip()))
         yield Patch("it is given back after its last use", moved)
+
+
+def given_once(site: Site) -> Iterator[Patch]:
+    """What is given back is the pointer itself, and the function is left after the first time."""
+    names = site.found.story.names
+    text, base = names.get("name", ""), names.get("base", "")
+    if base and text != base and site.function.is_pointer(base):
+        edit = substituted(site.lines, site.span.line, text, base)
+        if edit:
+            yield Patch("the pointer itself is given back", (edit,))
+    first = next((place.span for place in site.found.story.others if place.span), None)
+    if first is not None and first.path == site.span.path and first.line < site.span.line:
+        leave = site.function.leave(first.line)
+        yield Patch("the function is left after the first time", (site.after(first.line, leave),))
+
+
+_EQUIVALENTS = {  # what a helper of another program type is called here
+    "xdp": (("bpf_skb_load_bytes", "bpf_xdp_load_bytes"), ("bpf_skb_output", "bpf_xdp_output")),
+    "": (("bpf_xdp_load_bytes", "bpf_skb_load_bytes"), ("bpf_probe_read_str", "bpf_probe_read_kernel_str"),
+         ("bpf_probe_read", "bpf_probe_read_kernel"), ("bpf_get_current_task_btf", "bpf_get_current_task"),
+         ("bpf_xdp_output", "bpf_perf_event_output"), ("bpf_skb_output", "bpf_perf_event_output")),
+}  # fmt: skip
+
+
+def equivalent(site: Site) -> Iterator[Patch]:
+    """The helper that does the same in programs of this type."""
+    line = site.lines[site.span.line - 1]
+    own = site.found.case.program.section.split("/")[0].split(".")[0]
+    for old, new in (*_EQUIVALENTS.get(own, ()), *_EQUIVALENTS[""]):
+        if re.search(rf"\b{old}\b", line):
+            yield Patch(f"{new} takes its place", (Edit(site.span.line, (re.sub(rf"\b{old}\b", new, line),), 1),))
 
 
 def unlock(site: Site) -> Iterator[Patch]:
@@ -478,7 +594,13 @@ def _has_key(site: Site, number: int) -> bool:
 
 
 def writable(site: Site) -> Iterator[Patch]:
-    """A variable without const."""
+    """A variable without const, a map without BPF_F_RDONLY_PROG."""
+    for number, line in enumerate(site.lines, 1):
+        bare = re.sub(r"\s*\|\s*BPF_F_RDONLY_PROG\b|\bBPF_F_RDONLY_PROG\s*\|\s*", "", line)
+        if bare != line:
+            yield Patch("programs may write the map", (Edit(number, (bare,), 1),))
+        elif re.search(r"__uint\(\s*map_flags\s*,\s*BPF_F_RDONLY_PROG\s*\)", line):
+            yield Patch("programs may write the map", (Edit(number, (), 1),))
     for word in re.findall(r"[A-Za-z_]\w*", site.lines[site.span.line - 1]):
         for number, line in enumerate(site.lines, 1):
             if re.match(rf"\s*(?:static\s+|volatile\s+)*const\b.*\b{word}\b\s*(?:=|;|\[)", line):
@@ -503,12 +625,23 @@ def in_range(site: Site) -> Iterator[Patch]:
     if primary is None or match is None:
         return
     low_high = re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)
-    values = [f"!!({match[1]})"] if "1" in low_high[-1:] or "0x1" in low_high[-1:] else []
+    values = _meant(site, match[1], [int(number, 0) for number in low_high])
+    values += [f"!!({match[1]})"] if "1" in low_high[-1:] or "0x1" in low_high[-1:] else []
     values += ["0"] if low_high and int(low_high[0], 0) <= 0 else low_high[:1]
     for value in values:
         edit = substituted(site.lines, primary.line, match[0], f"return {value};")
         if edit:
             yield Patch("a result that the hook knows", (edit,))
+
+
+def _meant(site: Site, text: str, limits: list[int]) -> list[str]:
+    """What a constant of another hook stands for in this one: its name here, or 0 and 1."""
+    for words, name, number in ((r"DROP|SHOT|REJECT|DENY|ABORTED|^-", "DROP", 0), (r"PASS|OK|ACCEPT|ALLOW", "PASS", 1)):
+        if re.search(words, text) and re.fullmatch(r"-?\w+", text) and len(limits) > 1:
+            actions = for_section(site.found.case.program.section).actions
+            named = [action for action in actions if action.endswith(name) and limits[0] <= actions[action] <= limits[-1]]
+            return named or ([str(number)] if limits == [0, 1] else [])
+    return []
 
 
 def loops(site: Site) -> Iterator[Patch]:
@@ -533,10 +666,16 @@ def loops(site: Site) -> Iterator[Patch]:
 def _limited(site: Site, number: int) -> Iterator[Patch]:
     """A loop that ends by what it reads, with an end of its own as well."""
     line = site.lines[number - 1]
+    endless = re.search(r"\bfor\s*\(\s*;\s*;\s*\)", line)
+    if endless:
+        for rounds in (1024, 256, 64, 32):
+            text = line.replace(endless[0], f"for (int rounds_ = 0; rounds_ < {rounds}; rounds_++)")
+            yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (text,), 1),))
+        return
     loop = re.search(r"\bwhile\s*\((.*)\)(\s*\{?\s*)$", line)
     if loop is None or re.search(r"\}\s*while", line):
         return
-    for rounds in (256, 64, 16):
+    for rounds in (1024, 256, 64, 16):
         text = f"for (int rounds_ = 0; rounds_ < {rounds} && ({loop[1]}); rounds_++){loop[2]}"
         yield Patch(f"the loop ends after {rounds} rounds", (Edit(number, (line.replace(loop[0], text),), 1),))
 
@@ -606,12 +745,13 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-packet-check-too-small": packet_check,
     "verifier-packet-stale-pointer": stale,
     "verifier-packet-offset-unbounded": bounds.index,
-    "verifier-packet-offset-far": bounds.index,
+    "verifier-packet-offset-far": far,
     "verifier-null-unchecked": null,
     "verifier-null-arithmetic": null,
     "verifier-null-argument": null,
     "verifier-null-dereference": null_side,
     "verifier-argument-type": by_address,
+    "verifier-helper-constant": constant_size,
     "verifier-context-variable": each_field,
     "verifier-context-modified": each_field,
     "verifier-number-as-pointer": number_pointer,
@@ -627,6 +767,9 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-stack-out-of-bounds": bounds.size,
     "verifier-map-value-too-small": bounds.size,
     "verifier-stack-too-large": large,
+    "verifier-tail-call-stack": large,
+    "verifier-reference-released": given_once,
+    "verifier-helper-program-type": equivalent,
     "verifier-uninitialised": result,
     "verifier-return-range": in_range,
     "verifier-gpl": gpl,
@@ -643,5 +786,6 @@ PROPOSERS: Mapping[str, Proposer] = {
     "verifier-too-many-jumps": loops,
     "verifier-loop-infinite": loops,
     "verifier-loop": loops,
+    "verifier-atomic-target": plain,
     "verifier-instruction": loops,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bpfsmith.isa.program import Program
@@ -51,20 +51,20 @@ class _Budget:
 MOST_ATTEMPTS, MOST_STEPS = 80, 4
 
 
-def repair(found: Diagnosis, text: str, attempt: Attempt) -> Repair | None:
-    """The first text that is accepted, depth first in the order of the candidates; None where none was found."""
+def repairs(found: Diagnosis, text: str, attempt: Attempt) -> Iterator[Repair]:
+    """The texts that are accepted, depth first in the order of the candidates, as long as there is something left to try."""
     budget = _Budget(MOST_ATTEMPTS)
-    got = _search(found, text, None, attempt, (), budget)
-    return None if got is None else Repair(got[0], got[1], got[2], round(MOST_ATTEMPTS - budget.attempts))
+    for changed, patches, tried in _search(found, text, None, attempt, (), budget):
+        yield Repair(changed, patches, tried, round(MOST_ATTEMPTS - budget.attempts))
 
 
 def _search(
     found: Diagnosis, text: str, cpu: str | None, attempt: Attempt, so_far: tuple[Patch, ...], budget: _Budget
-) -> tuple[str, tuple[Patch, ...], Tried] | None:
+) -> Iterator[tuple[str, tuple[Patch, ...], Tried]]:
     progress: list[tuple[Diagnosis, str, str | None, tuple[Patch, ...]]] = []
     for patch in proposals(found, text):
         if budget.attempts <= 0:
-            return None
+            return
         changed = patch.apply(text)
         if changed == text and patch.cpu is None:
             continue
@@ -75,16 +75,14 @@ def _search(
             continue
         patches = (*so_far, patch)
         if tried.rejected is None:
-            return changed, patches, tried
+            yield changed, patches, tried
+            continue
         following = diagnose(tried.program, tried.rejected, tried.obj, changed)
         if following.kind is not None and _moved(found, following, changed, text) and len(patches) < MOST_STEPS:
             progress.append((following, changed, patch.cpu or cpu, patches))
     # Breadth before depth: what one change can do is not done with two.
     for following, changed, chosen, patches in progress[:4]:
-        got = _search(following, changed, chosen, attempt, patches, budget)
-        if got is not None:
-            return got
-    return None
+        yield from _search(following, changed, chosen, attempt, patches, budget)
 
 
 def _moved(before: Diagnosis, after: Diagnosis, changed: str, text: str) -> bool:

@@ -82,6 +82,16 @@ class Function:
             end += 1
         return start, end
 
+    def block_end(self, number: int) -> int:
+        """The line of the closing brace of the block that a line lies in."""
+        depth = 0
+        for at in range(number, self.last + 1):
+            for char in self.code[at - 1]:
+                depth += (char == "{") - (char == "}")
+                if depth < 0:
+                    return at
+        return self.last
+
     @cached_property
     def context(self) -> str | None:
         """The name of the first parameter."""
@@ -100,7 +110,7 @@ class Function:
     def pointer_to_end(self) -> str | None:
         """What holds data_end in this function: a variable, or the expression for it."""
         text = "\n".join(self.code[self.first - 1 : self.last])
-        if match := re.search(rf"({_NAME})\s*=\s*(?:\([^()]*\)\s*)*\(?\s*{_NAME}->data_end\s*\)*\s*[;,]", text):
+        if match := re.search(rf"({_NAME})\s*=\s*(?:\([^()]*\)\s*)*\(?\s*{_NAME}->(?:data|optval)_end\s*\)*\s*[;,]", text):
             return match[1]
         if match := re.search(r"\*\s*(\w*end\w*)\s*[,)]", self.header):
             return match[1]
@@ -110,6 +120,8 @@ class Function:
                 return f"{match[2]}->{members[1]}"
         if self.context and re.search(r"xdp_md|__sk_buff|sk_msg_md", self.header):
             return f"(void *)(long){self.context}->data_end"
+        if self.context and "bpf_sockopt" in self.header:
+            return f"{self.context}->optval_end"
         return None
 
     def is_pointer(self, name: str) -> bool:

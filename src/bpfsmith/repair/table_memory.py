@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair import locate
+from bpfsmith.repair import locate, whole
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Kind
 from bpfsmith.repair.locate import access
@@ -23,7 +23,11 @@ def _in_call(case: Case, match: re.Match[str]) -> bool:
 
 
 def _unranged(case: Case, match: re.Match[str]) -> bool:
-    return match["range"] == "0"
+    return match["range"] == "0" and not locate.is_varying_size(case, match)
+
+
+def _ranged(case: Case, match: re.Match[str]) -> bool:
+    return not locate.is_varying_size(case, match)
 
 
 def _variable(case: Case, match: re.Match[str]) -> bool:
@@ -36,6 +40,10 @@ _FARTHEST = 0xFFFF
 
 def _too_far(case: Case, match: re.Match[str]) -> bool:
     """Is there a check of this very pointer, which proves nothing because its offset may be too large?"""
+    if locate.is_varying_size(case, match):
+        return False
+    if int(match["off"]) + int(match["size"]) > _FARTHEST:
+        return True
     last = case.trace.last
     register = last.before.get(f"R{match['reg']}") if last else None
     if register is None or match["id"] == "0" or match["range"] != "0":
@@ -50,7 +58,16 @@ def _too_far(case: Case, match: re.Match[str]) -> bool:
     return compared and (register.largest is None or register.largest + int(match["off"]) > _FARTHEST)
 
 
+def _into_packet(case: Case, match: re.Match[str]) -> bool:
+    """Is it a packet pointer that the number went into?"""
+    last = case.trace.last
+    register = last.before.get(f"R{match['reg']}") if last and match.groupdict().get("reg") else None
+    return "pkt" in match[0] or (register is not None and register.kind == "pkt")
+
+
 def _was_packet(case: Case, match: re.Match[str]) -> bool:
+    if "access to packet" in match[0]:
+        return locate.stale_end(case) is not None
     return locate.invalidator(case, f"R{match['reg']}") is not None
 
 
@@ -72,6 +89,8 @@ def _fixed(case: Case, match: re.Match[str]) -> bool:
     """Does the pointer of the refused access have no variable part, nor had one that was a constant on this path?"""
     last = case.trace.last
     base = re.search(r"\(r(\d+) ", last.text) if last else None
+    if base is None and _in_call(case, match):
+        base = re.search(r"\bR(\d+) (?:min|max) value is outside", " ".join(case.words))
     if base is not None and locate.is_indexed(case, f"R{base[1]}"):
         return False
     register = last.before.get(f"R{base[1]}") if last and base else None
@@ -90,6 +109,17 @@ def _inside_stack(case: Case, match: re.Match[str]) -> bool:
 
 
 MEMORY = (
+    Kind(
+        "verifier-packet-stale-pointer",
+        (_SCALAR, _SCALAR_ARGUMENT, _PACKET),
+        "a packet pointer is used after a call that may move the packet",
+        locate.stale_packet,
+        "after {call}, read ctx->data and ctx->data_end again and repeat the bounds check",
+        "Helpers that change a packet (adjust_head, pull_data, store_bytes, change_*, l3/l4_csum_replace) may move it:"
+        " the verifier"
+        " forgets every pointer into it at the call. Pointers and checks must be made anew afterwards.",
+        when=_was_packet,
+    ),
     Kind(
         "verifier-packet-offset-far",
         (_PACKET,),
@@ -133,27 +163,22 @@ MEMORY = (
         "let the check cover the whole access: compare `data + {need}` with `data_end`",
         "The comparison with `data_end` proves fewer bytes than the access needs: often the size of another header, a pointer"
         " instead of what it points to (`sizeof(eth)`), or a header behind the one that was checked.",
-    ),
-    Kind(
-        "verifier-packet-stale-pointer",
-        (_SCALAR, _SCALAR_ARGUMENT),
-        "a packet pointer is used after a call that may move the packet",
-        locate.stale_packet,
-        "after {call}, read ctx->data and ctx->data_end again and repeat the bounds check",
-        "Helpers that change a packet (adjust_head, pull_data, store_bytes, change_*, l3/l4_csum_replace) may move it:"
-        " the verifier"
-        " forgets every pointer into it at the call. Pointers and checks must be made anew afterwards.",
-        when=_was_packet,
+        when=_ranged,
     ),
     Kind(
         "verifier-packet-offset-unbounded",
-        (r"math between pkt pointer and register with unbounded min value", r"value -?\d+ makes pkt pointer be out of bounds"),
+        (
+            r"math between pkt pointer and register with unbounded min value",
+            r"value -?\d+ makes pkt pointer be out of bounds",
+            r"R(?P<reg>\d+) min value is negative, either use unsigned index",
+        ),
         "an offset that may be negative or huge is added to a packet pointer",
-        locate.index,
+        locate.packet_offset,
         "bound the offset before it is added: make it unsigned and write `if ({index} > MAX) return ..;` or `{index} &= MAX;`",
         "A packet pointer may move by a variable only when the verifier knows bounds of it (at most 65535 for"
         " packets). A signed"
         " value, or one of 32 bits that was sign-extended, has none.",
+        when=_into_packet,
     ),
     Kind(
         "verifier-packet-write-forbidden",
@@ -279,7 +304,8 @@ MEMORY = (
         (r"invalid access to map value, value_size=(?P<value_size>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",),
         "bytes {off} to {end} of a map value of {value_size} bytes",
         access("this goes past the end of the value"),
-        "use a type for the access that is not larger than the map's value, or give the map a larger value type",
+        "use a type for the access that is not larger than the map's value, or give the map a larger value type; to a call,"
+        " give the size of the member that it is to fill",
         "The access is at a constant offset that lies outside of the map's value: the pointer's C type is not the map's.",
         when=_fixed,
     ),
@@ -410,7 +436,7 @@ MEMORY = (
             r"stack size (?P<size>\d+)\(extra \d+\) is too large",
         ),
         "the local variables need at least {size} bytes of stack, and there are 512",
-        locate.large_variable,
+        whole.large_variable,
         "keep the large variable in a per-CPU array map of one entry instead of on the stack",
         "All functions on a call chain share 512 bytes (256 for programs with tail calls and subprograms, in some kernels).",
         when=_over_512,

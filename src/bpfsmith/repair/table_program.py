@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair import locate
+from bpfsmith.repair import endings, locate, whole
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Kind
-from bpfsmith.repair.locate import access, function
+from bpfsmith.repair.locate import access
+from bpfsmith.repair.whole import function
 
 
 def _names_relocation(case: Case, match: re.Match[str]) -> bool:
@@ -25,6 +26,13 @@ def _takes_string(case: Case, match: re.Match[str]) -> bool:
     return "expected=map_value" not in match[0] or bool(last and re.search(r"strncmp|printf|kallsyms", last.text))
 
 
+def _huge(case: Case, match: re.Match[str]) -> bool:
+    """Is there no upper bound: BPF_MAX_VAR_SIZ of kernel/bpf/verifier.c, or more; or, of a packet, a size that varies?"""
+    if match.groupdict().get("bytes"):
+        return locate.is_varying_size(case, match)
+    return int(match.groupdict().get("most") or 1 << 29) >= 1 << 29
+
+
 PROGRAM = (
     Kind(
         "verifier-return-range",
@@ -36,7 +44,7 @@ PROGRAM = (
             r"R0 has smin=.* should have been in (?P<want>.*)",
         ),
         "the program may return something that its hook does not know",
-        locate.return_value,
+        endings.return_value,
         "return one of the values of this program type on every path",
         "Some program types may return only certain numbers: 0 or 1 for cgroup hooks, 0 for fentry and iterators, 0 to"
         " -4095 for LSM;"
@@ -51,15 +59,15 @@ PROGRAM = (
             r"At .* R0 is not a known value",
         ),
         "the program returns a pointer",
-        locate.return_value,
+        endings.return_value,
         "return a number",
         "The result of a program is a number.",
     ),
     Kind(
         "verifier-core-relocation",
         (r"invalid func unknown#(?P<number>195896080)",),
-        "a CO-RE relocation has failed: the kernel's type has no such field",
-        access("this reads a field that this kernel does not have"),
+        "a CO-RE relocation has failed: the kernel's type has no {field}",
+        whole.kernel_field,
         "test the field first: `if (bpf_core_field_exists(p->field))`, or define the other form as `struct name___old`",
         "The loader replaces an access to a field that the running kernel's type lacks by a call that cannot be. It is"
         " fine in code"
@@ -96,7 +104,7 @@ PROGRAM = (
             r"must have a GPL compatible license",
         ),
         "a GPL-only function is called by a program under another license",
-        locate.license_line,
+        whole.license_line,
         'char LICENSE[] SEC("license") = "GPL";  (or "Dual BSD/GPL", "Dual MIT/GPL")',
         "Some helpers (bpf_probe_read_*, bpf_trace_printk, bpf_perf_event_output, bpf_ktime_get_ns in old kernels) and"
         " all kfuncs are only for"
@@ -110,7 +118,7 @@ PROGRAM = (
             r"kernel subsystem misconfigured verifier",
         ),
         "{call} does not work on maps of this type",
-        locate.map_definition,
+        whole.map_definition,
         "give `{map}` the type that {call} needs",
         "Helpers are bound to map types: tail calls need a PROG_ARRAY, perf output a PERF_EVENT_ARRAY, ring buffer"
         " helpers a RINGBUF,"
@@ -141,13 +149,18 @@ PROGRAM = (
     ),
     Kind(
         "verifier-helper-size-unbounded",
-        (r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",),
+        (
+            r"R(?P<reg>\d+) unbounded (?:memory access|size), use 'var &= const' or 'if \(var < const\)'",
+            r"R(?P<reg>\d+) invalid zero-sized read: u64=\[0,(?P<most>\d+)\]",
+            r"invalid access to packet, off=\d+ size=(?P<bytes>\d+), R(?P<buffer>\d+)\(",
+        ),
         "nothing bounds the size given to a helper",
         locate.size_argument,
-        "before the call: `if ({name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
+        "before the call: `if ({empty}{name} > sizeof(buffer)) {return}`, or `{name} &= SIZE - 1`",
         "The verifier must know the largest size that a helper may be given. The bound is lost when the compiler"
         " checks a copy of the"
         ' value, or its 32-bit half; `asm volatile("" : "+r"(n))` between check and use keeps them one.',
+        when=_huge,
     ),
     Kind(
         "verifier-helper-size-zero",
@@ -198,7 +211,7 @@ PROGRAM = (
             r"R(?P<reg>\d+) type=scalar expected=ringbuf_mem",
         ),
         "a reference is given back that is not held",
-        locate.scalar_pointer,
+        endings.second_release,
         "release it once, and only on paths that took it; do not use it afterwards",
         "A release function takes a reference that this program took and still holds. After the release the pointer is void.",
     ),
@@ -221,8 +234,8 @@ PROGRAM = (
         "verifier-argument-type",
         (r"R(?P<reg>\d+) type=(?P<what>\S+) expected=(?P<want>.*)",),
         "a {what} is passed where {want} is needed",
-        locate.scalar_pointer,
-        "pass the address of a local variable or of a map value: `&key`, not `key`",
+        locate.wrong_argument,
+        "pass the address of a local variable or of a map value: `&key`, not `key`; of what lies elsewhere, that of a copy",
         "The argument has another type than the helper takes: a number for a pointer, a pointer to a map's value for the map, a"
         " packet pointer where the helper takes none.",
     ),
@@ -275,7 +288,7 @@ PROGRAM = (
             r"(?P<what>BPF_EXIT instruction|bpf_throw|tail_call|BPF_LD_\[ABS\|IND\]).* would lead to reference leak",
         ),
         "a reference is still held when the program ends",
-        locate.reference,
+        endings.reference,
         "on this path, before it ends: `{release}({name});`",
         "What was acquired must be released on every path: a socket, a ring buffer record, a task, an iterator.",
     ),
@@ -288,7 +301,7 @@ PROGRAM = (
             r"\d+ bpf_preempt_enable\w* is missing",
         ),
         "a lock is still held when the program ends",
-        locate.lock,
+        endings.lock,
         "give the lock back on this path too",
         "A program must unlock on every path before it exits or makes a tail call.",
     ),
@@ -301,7 +314,7 @@ PROGRAM = (
             r"BPF_LD_\[ABS\|IND\] cannot be used inside (?P<what>\S+) region",
         ),
         "a call while a lock is held",
-        locate.lock,
+        endings.lock,
         "make the call before the lock is taken, or after it was given back",
         "Between bpf_spin_lock and bpf_spin_unlock a program may only access memory: no helper and no function is called.",
     ),
@@ -312,7 +325,7 @@ PROGRAM = (
             r"bpf_spin_lock at off=(?P<off>-?\d+) must be held for (?P<what>\w+)",
         ),
         "a list or tree is changed without its lock",
-        locate.lock,
+        endings.lock,
         "take the bpf_spin_lock that stands in the same value (or the same object) as the list or tree, and change it inside",
         "A bpf_list_head or bpf_rb_root belongs to the bpf_spin_lock of the same map value or allocated object: the verifier"
         " wants that very lock held at each push, pop, add and remove.",
@@ -355,7 +368,7 @@ PROGRAM = (
             r"(?:nested|double) (?:rcu|lock)",
         ),
         "locks are not taken and given back in pairs",
-        locate.lock,
+        endings.lock,
         "take one lock at a time, and give back the one that was taken",
         "A program holds at most one bpf_spin_lock, and unlocks the one that it locked.",
     ),
@@ -392,7 +405,7 @@ PROGRAM = (
         "verifier-too-many-insns",
         (r"BPF program is too large\. Processed (?P<number>\d+) insn",),
         "the verifier gives up after {number} steps",
-        locate.loop,
+        whole.loop,
         "walk the loop with bpf_loop() or `bpf_for`, or make its body a global function (`__noinline`), so that it is"
         " checked once",
         "The verifier follows every path, and every round of a loop, up to a million insns in all. Loops with branches"
@@ -403,7 +416,7 @@ PROGRAM = (
         "verifier-too-many-jumps",
         (r"The sequence of (?P<number>\d+) jumps is too complex",),
         "more than {number} branches are pending",
-        locate.loop,
+        whole.loop,
         "split the program with global functions, or turn the chain of branches into a table",
         "The verifier keeps a stack of branches that it has still to look at, and it is full.",
     ),
@@ -411,7 +424,7 @@ PROGRAM = (
         "verifier-loop-infinite",
         (r"infinite loop detected at insn (?P<slot>\d+)",),
         "a loop comes back to where nothing has changed",
-        locate.loop,
+        whole.loop,
         "let something change in each round that ends the loop: a counter with a constant bound",
         "The verifier came a second time to the same insn in the same state: for it, the loop does not end.",
     ),
@@ -419,7 +432,7 @@ PROGRAM = (
         "verifier-loop",
         (r"back-edge from insn (?P<slot>\d+) to (?P<to>\d+)",),
         "the program jumps back",
-        locate.loop,
+        whole.loop,
         "unroll the loop (`#pragma unroll`), or load it with CAP_BPF on a kernel since 5.3",
         "Loops are allowed since 5.3, for privileged programs whose loops end.",
         elsewhere="before 5.3, or without CAP_BPF",
@@ -463,7 +476,7 @@ PROGRAM = (
             r"tail_call is (?:only|not) allowed in",
         ),
         "a tail call from a function with too much stack",
-        locate.large_variable,
+        whole.large_variable,
         "tail-call from the main function, or use less stack in the functions before it (256 bytes in all)",
         "A program that makes tail calls from subprograms has 256 bytes for the frames before it.",
     ),
@@ -484,6 +497,15 @@ PROGRAM = (
         "A function that is not static is verified once, for any arguments: it may take the context, numbers, and"
         " pointers to types of"
         " a known size, which may be NULL; it returns a number.",
+    ),
+    Kind(
+        "verifier-atomic-target",
+        (r"BPF_(?:ATOMIC|XADD) (?:stores|loads) (?:into|from) R(?P<reg>\d+) (?P<what>\w+) is not allowed",),
+        "an atomic operation on memory that takes none: {what}",
+        access("this memory takes no atomic operations"),
+        "use an ordinary operation (`x += n`): no other CPU has this memory at the same time",
+        "Atomic operations work on map values, and on memory of one's own. A packet and a context belong to one run, so an"
+        " ordinary read and write do there.",
     ),
     Kind(
         "verifier-instruction",

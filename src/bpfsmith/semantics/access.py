@@ -60,6 +60,8 @@ class Accessor:
     assumed: dict[str, None] = field(default_factory=dict)  # what the run takes for granted, in words
     facts: dict[Term, None] = field(default_factory=dict)  # what holds of the kernel whatever the program does
     sees_packet: bool = False  # has the program got at the kernel's own structure of the packet?
+    # Of a program that the verifier refused: when it leaves its memory or follows NULL. None: no accepted program does.
+    faults: dict[Term, None] | None = None
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0
@@ -140,10 +142,13 @@ class Accessor:
             raise self.unmodelled("pointer-arithmetic", "memory is written through a number")
         targets = [target for target in pointer.targets if target.region is not None]
         for gap, what, is_number in ((NULL_POINTER, "NULL", False), ("mixed-register", "what may be a number", True)):
-            wrong = [
-                x.guard for x in pointer.targets if x.region is None and (x.is_number and not x.offset.is_const) is is_number
-            ]
-            self.oblige(self.t.all_of(state.condition, self.t.any_of(*wrong)), gap, f"memory is reached through {what}")
+            wrong = self.t.any_of(
+                *(x.guard for x in pointer.targets if x.region is None and (x.is_number and not x.offset.is_const) is is_number)
+            )
+            if is_number or self.faults is None:
+                self.oblige(self.t.all_of(state.condition, wrong), gap, f"memory is reached through {what}")
+            else:
+                self.fault(state, wrong)
         if not targets:
             raise self.unmodelled(NULL_POINTER, "memory is reached through NULL")
         return targets
@@ -208,6 +213,7 @@ class Accessor:
         result: Value | None = None
         for target in reversed(self._targets(state, pointer)):
             where = t.add(64, target.offset, t.const(64, offset))
+            self.fault(state, self._outside(state, target, where, size))
             value = self._load_from(state, target, where, size)
             result = value if result is None else merge_values(branch(t, target.guard), value, result)
         assert result is not None
@@ -278,6 +284,7 @@ class Accessor:
             value = t.extract(value, value.width, 8 * size - 1, 0)
         for target in targets:
             where = t.add(64, target.offset, t.const(64, offset))
+            self.fault(state, self._outside(state, target, where, size))
             new = value
             if len(targets) > 1:
                 old = self._load_from(state, target, where, size, log=False)
@@ -417,6 +424,34 @@ class Accessor:
         """The run means nothing where `condition` holds."""
         if condition is not self.t.false and all(known.condition is not condition for known in self.obligations):
             self.obligations.append(Obligation(condition, gap, self.at(message)))
+
+    def fault(self, state: State, condition: Term) -> None:
+        """A program that was refused does something forbidden here where `condition` holds."""
+        if self.faults is not None and condition is not self.t.false:
+            self.faults[self.t.all_of(state.condition, condition)] = None
+
+    def _outside(self, state: State, target: Target, where: Term, size: int) -> Term:
+        """When `size` bytes at `where` are not all in what a target lies in, as far as its end is known."""
+        t, region = self.t, target.region
+        if self.faults is None or region is None:
+            return t.false
+        match region.kind:
+            case "packet":
+                ends = [end.offset for end in state.packet_end.targets if end.region == region]
+                beyond = t.slt(64, ends[0], t.add(64, where, t.const(64, size))) if len(ends) == 1 else t.false
+                return t.all_of(target.guard, beyond)
+            case "stack":  # offsets are from its end
+                return t.all_of(target.guard, t.slt(64, t.const(64, -size), where))
+            case "data":
+                spec = self.program.map(region.name)
+                room = mapmodel.stride(spec) * spec.max_entries
+            case "value":
+                room = mapmodel.value_spec(self.program, region.name).value_size
+            case "record":
+                room = self.reserved[region]
+            case _:
+                return t.false
+        return t.all_of(target.guard, t.ult(64, t.const(64, room - size), where) if size <= room else t.true)
 
     # --- words --------------------------------------------------------------------------------------------------------
     def at(self, message: str) -> str:

@@ -125,11 +125,14 @@ def of_program(
     never_full: frozenset[str] = frozenset(),
     settle: Callable[[Term], Term] = lambda value: value,
     initial: Mapping[str, HashMap] | None = None,
+    accepted: bool = True,
 ) -> Behaviour:
     """The behaviour of a bytecode program. Raises `Unmodelled`. `side` is any name that the other program does not use;
     `never_full` names maps that, by a precondition of the caller's, have room for every new key; `settle` may put an equal
-    term in the place of a value that the program computes; `initial` are contents that maps of entries start with."""
+    term in the place of a value that the program computes; `initial` are contents that maps of entries start with. Of a program
+    that the verifier has not `accepted`, the behaviour is claimed where it stays inside its memory and follows no NULL."""
     executor = Executor(t, program, side, never_full=never_full, settle=settle, initial=initial or {})
+    executor.faults = None if accepted else {}
     run = executor.run()
     state = run.state
     data = {region.name: memory for region, memory in state.regions.items() if region.kind == "data"}
@@ -151,5 +154,5 @@ def of_program(
         accesses=tuple(run.accesses),
         sections_taken=state.locks_taken,
         obligations=tuple(run.obligations),
-        preconditions=tuple(executor.facts),
+        preconditions=(*executor.facts, *(t.negate(fault) for fault in executor.faults or ())),
     )

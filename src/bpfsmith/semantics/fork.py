@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from bpfsmith.semantics.terms import Term, Terms, rebuild
 
@@ -91,12 +90,9 @@ def age(condition: Term) -> int:
 
 def decides(t: Terms, path: Path, condition: Term) -> bool | None:
     """Does the condition hold wherever the path does, or nowhere there? None: that is not plain."""
-    paths = _KNOWN.get(t)
-    if paths is None:
-        paths = _KNOWN[t] = {}
-    known = paths.get(path)
+    known: _Known | None = t.paths.get(path)
     if known is None:
-        known = paths[path] = _Known.of(t, path)
+        known = t.paths[path] = _Known.of(t, path)
     return known.decides(condition, DEPTH)
 
 
@@ -179,9 +175,6 @@ class _Known:
             value = way.constants.get(test.args[0])
             return None if value is None else (value is test.args[1]) is holds
         return None
-
-
-_KNOWN: WeakKeyDictionary[Terms, dict[Path, _Known]] = WeakKeyDictionary()
 
 
 def _together(op: str, parts: list[bool | None]) -> bool | None:

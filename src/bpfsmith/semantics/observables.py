@@ -39,7 +39,7 @@ def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Ob
     """Everything that can be seen of a run, in the order in which a person would want to hear of it."""
     out = [Observable("return value", reference.return_value, candidate.return_value, t.true)]
     if reference.packet is not None or candidate.packet is not None:
-        out += _packet(t, reference.packet or untouched_packet(t), candidate.packet or untouched_packet(t))
+        out += packet_observables(t, reference.packet or untouched_packet(t), candidate.packet or untouched_packet(t))
     if reference.metadata is not None or candidate.metadata is not None:
         out += [replace(item, shown=False) for item in _metadata(t, reference, candidate)]
     if reference.context is not None or candidate.context is not None:
@@ -72,7 +72,7 @@ def _load(t: Terms, memory: Bytes, offset: Term, size: int) -> Term:
     return value
 
 
-def _packet(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -> list[Observable]:
+def packet_observables(t: Terms, left: PacketView, right: PacketView, of: str = "packet") -> list[Observable]:
     """Length and bytes of the packet. (What a dropped packet holds is compared too, which is stricter than needed.)"""
     places, words = _places(t, left, right, of), _bytes_by_place(t, left, right, of)
     if not places and words is not None:
@@ -121,7 +121,7 @@ def _metadata(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Obse
     before = t.zext(t.app("packet_meta_length", 8), 8, 64)
     memory = Bytes(lambda offset: t.app("packet", 8, offset))
     untouched = PacketView(((t.true, memory, t.sub(64, t.const(64, 0), before)),), before)
-    return _packet(t, reference.metadata or untouched, candidate.metadata or untouched, "metadata of the packet")
+    return packet_observables(t, reference.metadata or untouched, candidate.metadata or untouched, "metadata of the packet")
 
 
 def _context(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
@@ -155,7 +155,7 @@ def _recorded(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Obse
             out.append(Observable(label, _load(t, a, anywhere, 1), _load(t, b, anywhere, 1), t.true))
     for name in sorted(reference.snapshots.keys() | candidate.snapshots.keys()):
         left, right = (side.snapshots.get(name, untouched_packet(t)) for side in (reference, candidate))
-        out += _packet(t, left, right, f"packet seen by {name}")
+        out += packet_observables(t, left, right, f"packet seen by {name}")
     for name in sorted(reference.contexts.keys() | candidate.contexts.keys()):
         out += _seen_context(t, name, reference.contexts.get(name, ()), candidate.contexts.get(name, ()))
     return out

@@ -205,7 +205,9 @@ def sized(call: HelperCall, pointer: Value, size: Value) -> Size:
     if isinstance(size, Term):
         low = call.t.extract(size, 64, 31, 0)
         if not low.is_const:
-            return Size(min(room(call, pointer), (1 << low.width - leading_zeros(low)) - 1), low)
+            limit = room(call, pointer)
+            call.executor.fault(call.state, call.t.ult(32, call.t.const(32, limit), low))
+            return Size(min(limit, (1 << low.width - leading_zeros(low)) - 1), low)
         if low.number < STRIDE // 8:
             return Size(low.number)
     raise Unmodelled("unmodelled-helper", f"{call.name} with a size that is not a small constant")

@@ -165,6 +165,8 @@ class Executor(Accessor):
                     return [(info.successors[0], state)]
                 case ops.LoadSkb():
                     return self._load_skb(state, op, info.successors[0])
+                case ops.AddressCast():
+                    self.cast(state, op)
                 case ops.Unlifted(text=text):
                     raise self.unmodelled("unmodelled-instruction", f"{text} is not modelled")
                 case ops.CallKfunc(name=name):
@@ -204,6 +206,10 @@ class Executor(Accessor):
         if left and all(target.region is None for target in left):
             return left[0].offset
         return Pointer(left) if left else value
+
+    def cast(self, state: State, op: ops.AddressCast) -> None:
+        """An address of an arena, of which nothing is known here (`arena.ArenaExecutor`)."""
+        raise self.unmodelled("unmodelled-instruction", f"{op.text} is not modelled")
 
     def _subprogram(self, name: str, state: State) -> State:
         function = self._functions.get(name)

@@ -15,7 +15,7 @@ The rewriter is trusted, so it is checked: `Terms(rewrite=False)` builds the sam
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Any, Final
 
 from bpfsmith.semantics.domain import CONCRETE
 
@@ -44,9 +44,11 @@ class Terms:
 
     def __init__(self, rewrite: bool = True) -> None:
         self.rewrite = rewrite
+        self.plain_joins = False  # paths that meet choose by all that one of them knows (`fork`): quick where paths are long
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
+        self.paths: dict[frozenset[Term], Any] = {}  # what is known on paths: kept here for `fork`, as it lives as long
         self.true = self._make("truth", BOOL, (), 1)
         self.false = self._make("truth", BOOL, (), 0)
 

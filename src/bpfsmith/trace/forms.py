@@ -6,14 +6,18 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bpfsmith.ir import ops
+from bpfsmith.ir.lift import lift
 from bpfsmith.isa.program import MapSpec
+from bpfsmith.isa.tables import HELPERS
 from bpfsmith.kernel.vmlinux import running_btf, type_id
 from bpfsmith.objfile.btf import Func, FuncProto
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.trace.hooks import PairKind
+from bpfsmith.trace.objects import key_argument, owner
 from bpfsmith.trace.pairs import THREAD, Found, Half, Pair, PairMap
 from bpfsmith.trace.pairs import classified as class_of
-from bpfsmith.trace.provenance import Source, Touch
+from bpfsmith.trace.provenance import Touch
 from bpfsmith.trace.rewriting import BPF_ANY, BPF_NOEXIST, IS_RETURN
 
 COOKIE_BYTES = 8
@@ -23,11 +27,11 @@ _MAX_STORAGE = 65_000
 class Form(StrEnum):
     """In the order in which they are preferred."""
 
+    REREAD = "reread-arguments"
     SESSION = "session"
     SESSION_STORAGE = "session+task-storage"
     TASK_STORAGE = "task-storage"
     OBJECT_STORAGE = "object-storage"
-    REREAD = "reread-arguments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,12 @@ def running_kernel(release: str) -> Kernel:
     return Kernel(release, known.uprobe_session, known.kprobe_session, known.fsession, known.task_storage, takes)
 
 
+def has_early_out(pair: Pair) -> bool:
+    """May the entry of a session in the place of this pair say that its exit is not to run? fsession has to return 0
+    (kernel/bpf/verifier.c: check_return_code of 7.2), and its cookie is 0 in the beginning."""
+    return pair.entry.hook.mechanism != "fentry"
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Which forms a pair may take, best first, and why not the others."""
@@ -87,8 +97,8 @@ def judge(pair: Pair, found: Found, kernel: Kernel) -> Judged:
         Form.SESSION: _session(pair, found, kernel, cookie=True),
         Form.SESSION_STORAGE: _session(pair, found, kernel, cookie=False),
         Form.TASK_STORAGE: _task_storage(pair, found, kernel),
-        Form.OBJECT_STORAGE: _object_storage(pair),
-        Form.REREAD: _reread(pair),
+        Form.OBJECT_STORAGE: _object_storage(pair, found, kernel),
+        Form.REREAD: _reread(pair, found),
     }
     return Judged(
         pair,
@@ -126,8 +136,9 @@ def _session(pair: Pair, found: Found, kernel: Kernel, *, cookie: bool) -> str |
     if isinstance(item, str):
         return item
     name = item.spec.name
-    if len(pair.maps) > 1:
-        return f"its state lies in {len(pair.maps)} maps: {', '.join(other.spec.name for other in pair.maps)}"
+    more = [other.spec.name for other in pair.maps if other is not item and other.key_class in THREAD]
+    if more:
+        return f"its state lies in {len(more) + 1} maps of the thread: {', '.join((name, *more))}"
     if item.others:
         return f"{name} is used by {', '.join(item.others)} too"
     shared = _shares_section(pair, found)
@@ -154,7 +165,14 @@ def _shares_section(pair: Pair, found: Found) -> str | None:
         if beside:
             return f"section {half.program.section} holds {', '.join(beside)} too"
     own = {pair.entry.program.name, pair.exit.program.name}
-    others = [item for item in found.pairs if item is not pair and {item.entry.program.name, item.exit.program.name} & own]
+    name = state_map(pair).spec.name
+    others = [
+        item
+        for item in found.pairs
+        if item is not pair
+        and {item.entry.program.name, item.exit.program.name} & own
+        and (item.kind is PairKind.FUNCTION or any(known.spec.name == name for known in item.maps))
+    ]
     return f"its programs are in other pairs too: {', '.join(item.name for item in others)}" if others else None
 
 
@@ -192,13 +210,45 @@ def storage_refusal(spec: MapSpec, found: Found) -> str | None:
     return None
 
 
-def _object_storage(pair: Pair) -> str | None:
+def _object_storage(pair: Pair, found: Found, kernel: Kernel) -> str | None:
     if pair.kind is not PairKind.EVENT:
         return "both halves run on the thread that the state belongs to"
+    if not kernel.task_storage:
+        return f"kernel {kernel.name} has no storage of objects for tracing programs"
     if len(pair.maps) != 1:
         return f"its state lies in {len(pair.maps)} maps"
-    keys = pair.maps[0].spec.name
-    return f"storage on the object behind the keys of {keys} is not made yet; tasks and sockets have such, requests have none"
+    item = pair.maps[0]
+    if not item.spec.type.endswith("_HASH") or "PERCPU" in item.spec.type:
+        return f"{item.spec.name} is no hash but a {item.spec.type}"
+    if item.spec.pinning:
+        return f"{item.spec.name} is pinned: others may read it"
+    reason = storage_of(item.spec, found)
+    return reason if reason not in ("task", "sk") else None
+
+
+def storage_of(spec: MapSpec, found: Found) -> str:
+    """ "task" or "sk" where every program that uses a map does so under an argument that leads to such an object; else why it
+    cannot be kept there."""
+    name, kinds = spec.name, set()
+    for half in found.halves.values():
+        if not half.of(name):
+            continue
+        argument = key_argument(half, name)
+        if argument is None:
+            return f"{half.program.name} uses {name} under a key that is not one argument of its own"
+        if half.hook.mechanism not in ("tp_btf", "fentry"):
+            return f"the arguments of {half.program.name} have no types for the verifier ({half.hook.section})"
+        kind = owner(half.hook, argument)
+        if kind is None:
+            return f"what argument {argument} of {half.hook.section} leads to has no storage; tasks and sockets have"
+        kinds.add(kind)
+        reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
+        if reason is not None:
+            return reason
+    untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
+    if untraced:
+        return f"{', '.join(untraced)} uses {name} too, and is no tracing program"
+    return kinds.pop() if len(kinds) == 1 else f"keys of {name} are objects of different kinds"
 
 
 def nearest(pair: Pair) -> str:
@@ -222,10 +272,31 @@ def nearest(pair: Pair) -> str:
             return "inlined, the call of the program would go; the hook is the nearest there is"
 
 
-def _reread(pair: Pair) -> str | None:
+def _reread(pair: Pair, found: Found) -> str | None:
     if pair.entry.hook.mechanism != "fentry" or pair.kind is not PairKind.FUNCTION:
         return "only fexit and fsession see the arguments again"
-    values = [use.value for item in pair.maps for use in pair.entry.of(item.spec.name) if use.touch is Touch.UPDATE]
-    if any(value is None or value.source is not Source.ARGUMENT for value in values):
-        return "the state is more than an argument of the entry"
-    return "is not made yet"
+    item = _thread_map(pair)
+    if isinstance(item, str):
+        return item
+    name = item.spec.name
+    if len(pair.maps) > 1:
+        return f"its state lies in {len(pair.maps)} maps: {', '.join(other.spec.name for other in pair.maps)}"
+    if item.others:
+        return f"{name} is used by {', '.join(item.others)} too"
+    if pair.entry.touches(name) - {Touch.UPDATE}:
+        return f"the entry does more with {name} than to update it"
+    if Touch.UPDATE in pair.exit.touches(name):
+        return f"the exit updates {name}"
+    once = [helper for helper in _called(pair.entry) if helper.startswith(_CHANGING)]
+    if once:
+        return f"the entry calls {once[0]}, which is not the same again at the exit"
+    return _shares_section(pair, found) or _flags(pair.entry, name)
+
+
+_CHANGING = ("bpf_ktime", "bpf_probe_read", "bpf_get_prandom", "bpf_jiffies", "bpf_get_stack", "bpf_ringbuf", "bpf_perf")
+
+
+def _called(half: Half) -> list[str]:
+    bodies = (half.program.insns, *(sub.insns for sub in half.program.subprograms))
+    known = (HELPERS.get(op.helper_id) for body in bodies for op in lift(body) if isinstance(op, ops.CallHelper))
+    return [helper.name for helper in known if helper is not None]

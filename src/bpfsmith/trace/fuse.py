@@ -20,9 +20,12 @@ from bpfsmith.optimize.graph import Graph, Irregular
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import proof
-from bpfsmith.trace.forms import COOKIE_BYTES, Form, Judged, Kernel, judge, state_map, storage_refusal
-from bpfsmith.trace.pairs import Found, Half, Pair, find_pairs
+from bpfsmith.trace.forms import Form, Judged, Kernel, has_early_out, judge, state_map, storage_of, storage_refusal
+from bpfsmith.trace.objects import key_argument
+from bpfsmith.trace.pairs import THREAD, Found, Half, Pair, find_pairs
 from bpfsmith.trace.provenance import MapUse
+from bpfsmith.trace.relation import Side, State
+from bpfsmith.trace.rereading import reread
 from bpfsmith.trace.rewriting import (
     COOKIE,
     IS_RETURN,
@@ -37,12 +40,14 @@ from bpfsmith.trace.rewriting import (
     inlined,
     marked,
     to_cookie,
-    to_task_storage,
+    to_storage,
     with_early_out,
 )
-from bpfsmith.trace.types import with_session_functions, with_task_storage
+from bpfsmith.trace.types import with_session_functions, with_storage
 
 SESSIONS = frozenset({Form.SESSION, Form.SESSION_STORAGE})
+JOINED = SESSIONS | {Form.REREAD}
+"""Forms in which one program does what both did."""
 Progress = Callable[[str], None]
 
 
@@ -88,7 +93,7 @@ class _Plan:
 
 
 _FRAMES = 127  # PERF_MAX_STACK_DEPTH
-MADE = (Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE)
+MADE = tuple(Form)
 
 
 def fuse(
@@ -112,7 +117,7 @@ def fuse(
     judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
     plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
     refused_before = _refused(original, found) if here else frozenset()
-    steps: dict[tuple[str, bool], proof.Step] = {}
+    steps: dict[tuple[str, frozenset[str]], proof.Step] = {}
     verdicts: dict[tuple[str, Form], Verdict] = {}
     while True:
         made = _emitted(data, original, found, plan, judged, kernel)
@@ -128,7 +133,7 @@ def fuse(
             if form is not None and (name, form) not in verdicts:
                 progress(f"proving {name} as {form}")
                 verdicts[name, form] = _proved(
-                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan)
+                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan), _storages(found, plan)
                 )
                 verdict = verdicts[name, form]
                 if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
@@ -171,25 +176,32 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
         types = obj.btf
     sessions = [item for item in found.pairs if plan.forms[item.name] in SESSIONS]
     storages = _storages(found, plan)
+    rereads = [item for item in found.pairs if plan.forms[item.name] is Form.REREAD]
     changes: dict[str, NewCode] = {}
-    for pair in sessions:
+    for pair in (*sessions, *rereads):
         try:
+            if pair in rereads:
+                changes[pair.exit.program.name] = _reread_code(obj, pair)
+                continue
             storage = storages[state_map(pair).spec.name] if plan.forms[pair.name] is Form.SESSION_STORAGE else None
             changes[pair.entry.program.name] = _session_code(obj, pair, storage, kernel)
         except (Refused, Irregular) as reason:
             plan.worse(judged[pair.name], str(reason))
             return None
     taken = _taken(found, plan)
+    joined = frozenset(state_map(pair).spec.name for pair in (*sessions, *rereads))
+    graphs: dict[str, tuple[Graph, Graph]] = {}
     for name, storage in storages.items():
         users = [pair for pair in found.pairs if plan.forms[pair.name] is not None and state_map(pair).spec.name == name]
         try:
-            _storage_code(obj, found, storage, taken, changes)
+            _storage_code(obj, found, storage, taken, joined, changes, graphs)
         except (Refused, Irregular) as reason:
             for pair in users:
                 plan.worse(judged[pair.name], str(reason))
             return None
         if types is not None:
-            types = with_task_storage(types, obj.map(name), storage)
+            types = with_storage(types, obj.map(name), storage)
+    changes |= {name: graph.code() for name, (_, graph) in graphs.items()}
     if not changes:
         return data
     if sessions and types is not None:
@@ -201,13 +213,13 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
         (IS_RETURN, COOKIE) if sessions else (),
     )
     moved = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
-    gone = frozenset(pair.exit.hook.section for pair in sessions)
+    gone = frozenset({pair.exit.hook.section for pair in sessions} | {pair.entry.hook.section for pair in rereads})
     return reshaped(moved, Shape(dropped=gone), obj.path) if gone else moved
 
 
 def _taken(found: Found, plan: _Plan) -> frozenset[str]:
-    """The programs that became a session's."""
-    pairs = [pair for pair in found.pairs if plan.forms[pair.name] in SESSIONS]
+    """The programs that became one with their other half."""
+    pairs = [pair for pair in found.pairs if plan.forms[pair.name] in JOINED]
     return frozenset(half.program.name for pair in pairs for half in (pair.entry, pair.exit))
 
 
@@ -218,10 +230,13 @@ def _section(pair: Pair, kernel: Kernel) -> str:
 
 
 def _storages(found: Found, plan: _Plan) -> dict[str, Storage]:
-    """The maps that become task storage."""
+    """The maps that become storage of tasks or sockets."""
     wanted = {Form.SESSION_STORAGE, Form.TASK_STORAGE}
     maps = [state_map(pair).spec for pair in found.pairs if plan.forms[pair.name] in wanted]
-    return {spec.name: Storage(spec.name, spec.value_size) for spec in maps if storage_refusal(spec, found) is None}
+    storages = {spec.name: Storage(spec.name, spec.value_size) for spec in maps if storage_refusal(spec, found) is None}
+    for spec in (state_map(pair).spec for pair in found.pairs if plan.forms[pair.name] is Form.OBJECT_STORAGE):
+        storages[spec.name] = Storage(spec.name, spec.value_size, storage_of(spec, found))
+    return storages
 
 
 def _callees(obj: Object, half: Half, map_name: str) -> dict[str, Graph]:
@@ -243,30 +258,51 @@ def _session_code(obj: Object, pair: Pair, storage: Storage | None, kernel: Kern
     spec = state_map(pair).spec
     way_in, in_marks = _with_callees(obj, pair.entry, spec.name)
     way_out, out_marks = _with_callees(obj, pair.exit, spec.name)
-    way_in = with_early_out(way_in, in_marks)
+    early = has_early_out(pair)
+    way_in = with_early_out(way_in, in_marks) if early else always_returning(way_in, 0)
     ctx = -(max(frame_bytes(way_in), frame_bytes(way_out)) + 8)
     if storage is not None:
-        way_in, way_out = (to_task_storage(way_in, in_marks, storage), to_task_storage(way_out, out_marks, storage))
+        way_in, way_out = (to_storage(way_in, in_marks, storage), to_storage(way_out, out_marks, storage))
     else:
         way_in = to_cookie(way_in, in_marks, spec.value_size, kernel.takes_context, ctx)
-        way_out = to_cookie(way_out, out_marks, spec.value_size, kernel.takes_context, ctx)
+        way_out = to_cookie(way_out, out_marks, spec.value_size, kernel.takes_context, ctx, not early)
     if -ctx + 8 > STACK_BYTES:
         raise Refused(f"{pair.name} leaves no room on the stack")
     return fused(pair.entry.program.name, way_in, always_returning(way_out, 0), kernel.takes_context, ctx).code()
 
 
-def _storage_code(obj: Object, found: Found, storage: Storage, taken: frozenset[str], changes: dict[str, NewCode]) -> None:
-    """Every function that touches the map, but for those that a session has taken over."""
+def _reread_code(obj: Object, pair: Pair) -> NewCode:
+    spec = state_map(pair).spec
+    way_in, in_marks = _with_callees(obj, pair.entry, spec.name)
+    way_out, out_marks = _with_callees(obj, pair.exit, spec.name)
+    return reread(pair.exit.program.name, way_in, in_marks, way_out, out_marks, spec.value_size).code()
+
+
+def _storage_code(
+    obj: Object, found: Found, storage: Storage, taken: frozenset[str], joined: frozenset[str], changes: dict[str, NewCode],
+    graphs: dict[str, tuple[Graph, Graph]],
+) -> None:  # fmt: skip
+    """Every function that touches the map, but for those that a session has taken over, whose maps are those in `joined`.
+    `graphs` are functions as they were and as they are, of which one may use several such maps."""
     by_function: dict[str, list[MapUse]] = {}
+    arguments: dict[str, int | None] = {}
     for half in found.halves.values():
+        if half.program.name in taken and half.of(storage.map) and storage.map not in joined:
+            raise Refused(f"{half.program.name} became one with its other half, and uses {storage.map} too")
         if half.program.name not in taken:
+            arguments[half.program.name] = key_argument(half, storage.map) if _of_object(found, storage) else None
             for use in half.of(storage.map):
                 by_function.setdefault(use.function, []).append(use)
     for name, uses in by_function.items():
         if name in changes:
-            raise Refused(f"{name} holds the state of two pairs")
-        graph = graph_of(obj.functions[name])
-        changes[name] = to_task_storage(graph, marked(graph, uses, storage.map), storage).code()
+            raise Refused(f"{name} became a part of a session")
+        original, graph = graphs[name] if name in graphs else (graph_of(obj.functions[name]),) * 2
+        graphs[name] = original, to_storage(graph, marked(original, uses, storage.map), storage, arguments.get(name))
+
+
+def _of_object(found: Found, storage: Storage) -> bool:
+    """Are the map's keys objects that the hooks are given, not the running thread?"""
+    return any(item.spec.name == storage.map and item.key_class not in THREAD for pair in found.pairs for item in pair.maps)
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
@@ -286,7 +322,8 @@ def _asked(data: bytes, found: Found, plan: _Plan, refused_before: frozenset[str
         if {pair.entry.program.name, pair.exit.program.name} & refused_before:
             yield pair.name, "not asked: this kernel refuses the original"
             continue
-        names = [pair.entry.program.name] + ([] if form in SESSIONS else [pair.exit.program.name])
+        names = [half.program.name for half in (pair.entry, pair.exit)]
+        names = {Form.REREAD: names[1:]}.get(form, names[:1] if form in SESSIONS else names)
         answers = [_answer(obj, name) for name in names]
         worst = next((a for a in answers if a.startswith("rejected")), None)
         yield pair.name, worst or next((a for a in answers if a != "accepted"), "accepted")
@@ -318,51 +355,51 @@ def _proved(
     pair: Pair,
     form: Form,
     limits: Limits | None,
-    known: dict[tuple[str, bool], proof.Step],
+    known: dict[tuple[str, frozenset[str]], proof.Step],
     taken: frozenset[str],
+    storages: Mapping[str, Storage],
 ) -> Verdict:
     """The proof of one pair, of the bytes that were written; programs that several pairs share are proved once."""
     obj = read_object(data)
     item = state_map(pair)
-    state = proof.State(item.spec, item.key_class)
-    storage = Storage(item.spec.name, item.spec.value_size) if form is not Form.SESSION else None
-    ours = {half: proof.Side(half.program, original) for half in (pair.entry, pair.exit)}
+    state = State(item.spec, item.key_class)
+    of = storage_of(item.spec, found) if form is Form.OBJECT_STORAGE else "task"
+    storage = Storage(item.spec.name, item.spec.value_size, of) if form is not Form.SESSION else None
+    ours = {half: Side(half.program, original) for half in (pair.entry, pair.exit)}
     if form in SESSIONS:
         return proof.summary(
             proof.session(
-                ours[pair.entry], ours[pair.exit], proof.Side(obj.program(pair.entry.program.name), obj), state, storage, limits
+                ours[pair.entry],
+                ours[pair.exit],
+                Side(obj.program(pair.entry.program.name), obj),
+                state,
+                storage,
+                limits,
+                early_out=has_early_out(pair),
             )
         )
+    if form is Form.REREAD:
+        both = Side(obj.program(pair.exit.program.name), obj)
+        return proof.summary(proof.reread(ours[pair.entry], ours[pair.exit], both, state, limits))
     assert storage is not None
     written = {program.name: program for program in obj.programs if program.name not in taken}
     users = [half for half in found.halves.values() if half.of(item.spec.name) and half.program.name in written]
     steps: list[proof.Step] = []
     for half in users:
-        step = known.get((half.program.name, True))
+        moved = {name: kept for name, kept in storages.items() if half.of(name)}
+        step = known.get((half.program.name, frozenset(moved)))
         if step is None:
-            sides = proof.Side(half.program, original), proof.Side(written[half.program.name], obj)
-            step = known[half.program.name, True] = proof.task_storage(*sides, state, storage, limits)
+            sides = Side(half.program, original), Side(written[half.program.name], obj)
+            if form is Form.OBJECT_STORAGE:
+                state = replace(state, argument=key_argument(half, item.spec.name))
+            also = [(_state(found, name), kept) for name, kept in moved.items() if name != item.spec.name]
+            step = proof.task_storage(*sides, state, storage, limits, also)
+            known[half.program.name, frozenset(moved)] = step
         steps.append(step)
     return proof.summary(steps)
 
 
-# --- a fused form of somebody else's ----------------------------------------------------------------------------------
-def compared(original: Object, other: Object, limits: Limits | None = None) -> Iterator[tuple[Pair, Verdict]]:
-    """Is what another object has in the place of each pair the same? For sessions that keep their state in the cookie."""
-    found = find_pairs(original)
-    sessions = {program.name: program for program in other.programs if ".session" in program.section.partition("/")[0]}
-    for pair in found.pairs:
-        program = sessions.get(pair.entry.program.name)
-        if program is None and len(sessions) == len(found.pairs) == 1:
-            (program,) = sessions.values()
-        if program is None:
-            yield pair, Unknown("no-session", f"{other.path} has no session program called {pair.entry.program.name}")
-            continue
-        item = state_map(pair)
-        if len(pair.maps) != 1 or item.spec.value_size > COOKIE_BYTES:
-            yield pair, Unknown("pair-state", "the state of the pair does not fit a cookie")
-            continue
-        sides = (proof.Side(half.program, original) for half in (pair.entry, pair.exit))
-        entry, exit_ = sides
-        state = proof.State(item.spec, item.key_class)
-        yield pair, proof.summary(proof.session(entry, exit_, proof.Side(program, other), state, None, limits))
+def _state(found: Found, map_name: str) -> State:
+    """How the keys of a thread's map are made."""
+    items = (item for pair in found.pairs for item in pair.maps)
+    return next(State(item.spec, item.key_class) for item in items if item.spec.name == map_name)

@@ -28,7 +28,8 @@ class KeyClass(StrEnum):
     """What a key stands for."""
 
     TID, PID_TGID, TGID, TASK = "tid", "pid_tgid", "tgid", "current task"
-    POINTER, PID, CONSTANT, COMPOSITE, OTHER = "pointer", "pid of a task", "constant", "composite", "other"
+    POINTER, PID, CPU, CONSTANT = "pointer", "pid of a task", "cpu", "constant"
+    COMPOSITE, OTHER = "composite", "other"
 
 
 THREAD = frozenset({KeyClass.TID, KeyClass.PID_TGID, KeyClass.TASK})
@@ -142,12 +143,22 @@ def _links(obj: Object, known: list[Half], tagged: frozenset[str]) -> Iterator[L
         for entry, maps, kind, note in best:
             done.add((entry.program.name, exit_.program.name))
             yield entry, exit_, kind, maps, note
+        returns = [half for half in known if half.hook.role is Role.EXIT and _same_function(half.hook, exit_.hook)]
         for entry, maps in candidates:
-            objects: dict[str, KeyClass] = {name: key for name, key in maps.items() if key in (KeyClass.POINTER, KeyClass.PID)}
+            objects: dict[str, KeyClass] = {
+                name: key
+                for name, key in maps.items()
+                if key in (KeyClass.POINTER, KeyClass.PID)
+                and Touch.LOOKUP in exit_.touches(name)  # to drop it is not to complete it
+            }
             if entry.hook.mechanism != exit_.hook.mechanism:  # where one of its own kind leaves it too, others are variants
                 own = {n for other, found in candidates if other.hook.mechanism == exit_.hook.mechanism for n in found}
                 objects = {name: key for name, key in objects.items() if name not in own}
-            if objects and (entry.program.name, exit_.program.name) not in done and _is_event(entry, exit_, objects):
+            if (
+                objects
+                and (entry.program.name, exit_.program.name) not in done
+                and _is_event(obj, entry, exit_, objects, returns)
+            ):
                 done.add((entry.program.name, exit_.program.name))
                 yield entry, exit_, PairKind.EVENT, objects, ()
 
@@ -190,15 +201,22 @@ def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator
         yield PairKind.BEGIN_END, ("its targets are chosen by the loader",)
 
 
+def _same_function(a: Hook, b: Hook) -> bool:
+    return a.mechanism == b.mechanism and a.target == b.target and bool(a.target)
+
+
 def _event(where: Hook) -> str:
     return where.target.rpartition("/")[2]
 
 
-def _is_event(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> bool:
-    """One program makes an object's entry, another one, at another hook, uses it up: issue and complete."""
-    if entry.hook.target == exit_.hook.target and entry.hook.target:
+def _is_event(obj: Object, entry: Half, exit_: Half, maps: Mapping[str, KeyClass], returns: list[Half]) -> bool:
+    """One program makes an object's entry, another one, at another hook, uses it up: issue and complete. `returns` are programs
+    where the function of the second returns, which may do that for it."""
+    twice = entry.hook.kind is PairKind.EVENT and entry.hook.mechanism == exit_.hook.mechanism
+    if entry.hook.target == exit_.hook.target and entry.hook.target and not twice:
         return False
-    consumed = any(Touch.DELETE in exit_.touches(name) for name in maps)
+    consumed = any(Touch.DELETE in half.touches(name) for name in maps for half in (exit_, *returns))
+    consumed |= any(obj.map(name).type in _STORAGE and Touch.WRITE in exit_.touches(name) for name in maps)  # disarmed
     return consumed and not any(Touch.UPDATE in exit_.touches(name) and Touch.LOOKUP in entry.touches(name) for name in maps)
 
 
@@ -258,6 +276,8 @@ def _same_parts(ours: tuple[Value, ...], theirs: tuple[Value, ...]) -> bool:
         return False
     pointers = (Source.ARGUMENT, Source.STATE, Source.FIELD)
     alike = all(a.source is b.source or {a.source, b.source} <= set(pointers) for a, b in zip(ours, theirs, strict=True))
+    if ours == theirs and all(part.source is Source.FIELD for part in ours):  # such as device and sector, of two tracepoints
+        return True
     return alike and any(a.source in (Source.TID, Source.PID_TGID, Source.ARGUMENT, Source.TASK) for a in ours)
 
 
@@ -281,9 +301,13 @@ def classified(key: tuple[Value, ...]) -> KeyClass:
             return KeyClass.CONSTANT
         case Source.ARGUMENT:
             return KeyClass.POINTER
+        case Source.CPU:
+            return KeyClass.CPU
         case Source.FIELD if value.name.endswith(("task_struct.pid", ".tid")):
             return KeyClass.PID
-        case Source.FIELD if value.name.endswith((".dentry", ".sk", ".rq", ".bio", ".inode")):
+        case Source.FIELD if value.name.startswith("trace_event_raw_") and value.name.endswith((".pid", "_pid")):
+            return KeyClass.PID
+        case Source.FIELD if value.name.endswith((".dentry", ".sk", ".rq", ".bio", ".inode", ".skaddr", ".skbaddr")):
             return KeyClass.POINTER
         case _:
             return KeyClass.OTHER

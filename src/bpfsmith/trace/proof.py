@@ -15,29 +15,40 @@ has nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bpfsmith.gate.budget import TimeUp, at_most
-from bpfsmith.isa.insn import Insn
-from bpfsmith.isa.program import MapSpec, Program
-from bpfsmith.kernel.vmlinux import running_btf
+from bpfsmith.isa.program import MapSpec
 from bpfsmith.objfile.core_relo import Ambiguous
-from bpfsmith.objfile.object import Object
 from bpfsmith.semantics import maps as mapmodel
-from bpfsmith.semantics.behaviour import Behaviour, of_program
+from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.equiv import Setting, equiv
-from bpfsmith.semantics.evaluate import evaluate
-from bpfsmith.semantics.kfuncs import session_is_return
 from bpfsmith.semantics.memory import Bytes, HashMap
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
-from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.relation import (
+    CONFIGURED,
+    OWN_STATE,
+    RODATA,
+    Entry,
+    Side,
+    State,
+    as_memory,
+    before_and_after,
+    behaviour,
+    chunks,
+    entry_of,
+    holding,
+    only_touches,
+    renamed,
+    with_state,
+)
 from bpfsmith.trace.rewriting import Storage
 
-OWN_STATE, LEFT_BEHIND, ARMED = "state of the thread", "state that the exit leaves behind", "armed word"
+LEFT_BEHIND, ARMED = "state that the exit leaves behind", "armed word"
 _HARMLESS = (
     "bpf_ktime_get", "bpf_probe_read", "bpf_get_prandom_u32", "bpf_jiffies64", "bpf_get_current_comm",
     "bpf_current_task_under_cgroup",
@@ -56,12 +67,23 @@ STALE = (
     "where a call is passed over by the entry, its exit finds nothing: the original's exit leaves the entry of an earlier call "
     "behind, and then counts the later call with the earlier one's state"
 )
-CONFIGURED = "what the loader puts into .rodata is any constant"
 EXITS = "every call that returns runs its return probe"
 RESULT_UNUSED = "nobody looks at what a probe returns, as is so for programs attached by a link"
 SESSION = (ROOM, OWN_KEY, NO_RECURSION, EXITS, RESULT_UNUSED)
-_SMALL = 16
-RODATA = ".rodata"
+NOT_ZERO = "what the entry keeps is never 0: a cookie of 0 stands for a call that it has passed over"
+OBJECTS = (
+    "the map has room for every object, and there is memory for every object's storage",
+    "arguments that lead to objects are not NULL",
+    "an object that goes away takes its state along: the original keeps its entry, for a later object at the same address",
+)
+REREAD = (
+    ROOM,
+    NO_RECURSION,
+    "every call that is entered returns, and runs its return probe; one that had begun before the program was attached is "
+    "counted when it returns, which the original does not do",
+    "a thread keeps its ids, and a call its arguments as they were passed, until it returns",
+    RESULT_UNUSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,59 +94,32 @@ class Step:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A program and the object it comes from."""
-
-    program: Program
-    obj: Object
-
-    def relocated(self) -> Program:
-        """The program as this machine's kernel would see it, for any configuration: the loader may change .rodata before it is
-        frozen. Unmodelled where there are no types to relocate by."""
-        program = self.program
-        if self.obj.core_relos(program):
-            types = running_btf()
-            if types is None:
-                raise Unmodelled("no-kernel-types", "the program is relocated by a kernel's types (CO-RE): there are none here")
-            program = self.obj.relocated(program, types)
-        return replace(program, maps=tuple(replace(m, frozen=False) if m.name == RODATA else m for m in program.maps))
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The map of the original that carries the pair's state, and how its keys are made."""
-
-    spec: MapSpec
-    key_class: KeyClass
-
-    def key(self, t: Terms) -> Term:
-        """The key of the running thread, as the original makes it. Unmodelled for keys that are not the thread's own."""
-        both, width = t.app("bpf_get_current_pid_tgid", 64), 8 * self.spec.key_size
-        match self.key_class:
-            case KeyClass.TID if width == 32:
-                return t.extract(both, 64, 31, 0)
-            case KeyClass.TID if width == 64:
-                return t.zext(t.extract(both, 64, 31, 0), 32, 64)
-            case KeyClass.PID_TGID if width == 64:
-                return both
-            case KeyClass.TASK if width == 64:
-                return t.app("bpf_get_current_task", 64)
-            case _:
-                raise Unmodelled("pair-key", f"keys of {self.spec.name} are not the running thread's")
-
-
-def task_storage(reference: Side, candidate: Side, state: State, storage: Storage, limits: Limits | None = None) -> Step:
-    """One program of a pair whose state moved from a hash to task storage."""
+def task_storage(
+    reference: Side, candidate: Side, state: State, storage: Storage, limits: Limits | None = None, also: Moved = ()
+) -> Step:
+    """One program of a pair whose state moved from a hash to storage of the running task, or of the object that is its key;
+    `also` are other maps of the program that moved."""
     name = f"{candidate.program.name}: each run"
-    return Step(name, _guarded(lambda: _task_storage(reference, candidate, state, storage, None, limits)))
+    return Step(name, _guarded(lambda: _task_storage(reference, candidate, state, storage, None, limits, also=also)))
 
 
 def session(
-    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, limits: Limits | None = None
-) -> tuple[Step, ...]:
-    """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie."""
+    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, limits: Limits | None = None,
+    *, early_out: bool = True,
+) -> tuple[Step, ...]:  # fmt: skip
+    """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie. Without
+    `early_out` the exit runs for every call, and a cookie of 0 says that the entry has left nothing."""
     name = fused.program.name
+    if not early_out:
+        if storage is not None:
+            return (
+                Step(f"{name}: on the way in", _guarded(lambda: _both_run(entry, fused, state, storage, False, limits))),
+                Step(f"{name}: on the way out", _guarded(lambda: _both_run(exit_, fused, state, storage, True, limits))),
+            )
+        return (
+            Step(f"{name}: on the way in", _guarded(lambda: _cookie_in(entry, fused, state, limits))),
+            Step(f"{name}: on the way out", _guarded(lambda: _cookie_out(exit_, fused, state, limits))),
+        )
     try:
         with at_most(BUDGET):
             lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
@@ -155,6 +150,13 @@ def _session_steps(
         Step(f"{name}: on the way in", _guarded(lambda: _way_in(entry, fused, state, storage, lingers, limits))),
         Step(f"{name}: on the way out", _guarded(lambda: _way_out(exit_, fused, state, storage, must_go, limits))),
         Step(f"{name}: a way out that is left out", _guarded(lambda: _left_out(exit_, state, limits))),
+    )
+
+
+def reread(entry: Side, exit_: Side, both: Side, state: State, limits: Limits | None = None) -> tuple[Step, ...]:
+    """An entry and an exit against the one program at the way out that does what both did."""
+    return (
+        Step(f"{both.program.name}: entry and exit in one run", _guarded(lambda: _reread(entry, exit_, both, state, limits))),
     )
 
 
@@ -192,167 +194,109 @@ def _guarded(work: Callable[[], Verdict]) -> Verdict:
         return Unknown("ambiguous-core-relocation", str(reason))
 
 
-# --- one run ----------------------------------------------------------------------------------------------------------
-def _behaviour(
-    t: Terms, side: Side, label: str, roomy: str, on_return: bool | None = None, start: HashMap | None = None
-) -> Behaviour:
-    """What a program does, from `start` as the pair's map; of a session, on the way that `on_return` says."""
-    way = session_is_return(t)
-
-    def settle(value: Term) -> Term:
-        if on_return is None or value.is_const:
-            return value
-        nodes = postorder(value)
-        if len(nodes) > _SMALL or {node for node in nodes if node.op == "app"} != {way}:
-            return value
-        return t.const(value.width, evaluate([value], lambda name, width, args: int(on_return))[0])
-
-    initial = {roomy: start} if start is not None else {}
-    return of_program(t, side.relocated(), label, never_full=frozenset({roomy}), settle=settle, initial=initial)
-
-
-def _renamed(side: Side, old: str, new: str) -> Side:
-    """The program with a map under another name: what two maps hold in the beginning must not be one input."""
-
-    def insns(code: tuple[Insn, ...]) -> tuple[Insn, ...]:
-        return tuple(replace(insn, symbol=new) if insn.is_wide and insn.symbol == old else insn for insn in code)
-
-    program = side.relocated()
-    program = replace(
-        program,
-        insns=insns(program.insns),
-        subprograms=tuple(replace(sub, insns=insns(sub.insns)) for sub in program.subprograms),
-        maps=tuple(replace(spec, name=new) if spec.name == old else spec for spec in program.maps),
-    )
-    return Side(program, replace(side.obj, functions={}))
+# --- task storage -----------------------------------------------------------------------------------------------------
+def _storage_spec(state: State, storage: Storage) -> MapSpec:
+    return MapSpec(f"{state.spec.name} of the {storage.of}", storage.map_type, mapmodel.ADDRESS_BYTES, storage.total_bytes, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a map holds for one key: is there something, and the bytes if so."""
+class _Move:
+    """A map whose entries became storage of their owners, and what both hold before a run: the same, where it is armed."""
 
-    present: Term
-    value: tuple[Term, ...]
+    state: State
+    storage: Storage
+    spec: MapSpec
+    key: Term
+    owner: Term
+    start: HashMap
+    start_there: HashMap
 
-
-def _entry(t: Terms, contents: HashMap, key: Term, size: int, armed_at: int | None = None) -> _Entry:
-    present = contents.present(t, key)
-    if armed_at is not None:
-        armed = contents.load(t, key, t.const(64, armed_at), 4)
-        present = t.all_of(present, t.negate(t.eq(32, armed, t.const(32, 0))))
-    return _Entry(present, tuple(contents.load(t, key, t.const(64, at), n) for at, n in _chunks(size)))
-
-
-def _chunks(size: int) -> list[tuple[int, int]]:
-    return [(at, min(8, size - at)) for at in range(0, size, 8)]
+    @property
+    def name(self) -> str:
+        return self.state.spec.name
 
 
-def _as_memory(t: Terms, entry: _Entry) -> Bytes:
-    """An entry as bytes that are compared: present or not, then the value, zeros where there is none."""
-    memory = Bytes(lambda offset: t.const(8, 0))
-    memory = memory.store(t, t.const(64, 0), 8, t.ite(64, entry.present, t.const(64, 1), t.const(64, 0)))
-    for index, value in enumerate(entry.value):
-        shown = t.ite(value.width, entry.present, value, t.const(value.width, 0))
-        memory = memory.store(t, t.const(64, 8 + 8 * index), 8, t.zext(shown, value.width, 64) if value.width < 64 else shown)
-    return memory
+def _move(t: Terms, state: State, storage: Storage) -> _Move:
+    spec, owner, key = _storage_spec(state, storage), state.owner(t), state.key(t)
+    there, armed = t.app(f"map:{spec.name}.present", 0, owner), t.app(f"map:{spec.name}.armed", 0, owner)
+
+    def value(at: Term) -> Term:
+        return t.app(f"map:{spec.name}.value", 8, owner, at)
+
+    word = {storage.armed_at: (4, t.ite(32, armed, t.const(32, 1), t.const(32, 0)))}
+    start = holding(t, state.spec, key, t.all_of(there, armed), Bytes(value))
+    return _Move(state, storage, spec, key, owner, start, holding(t, spec, owner, there, Bytes(value, dict(word))))
 
 
-def _holding(t: Terms, spec: MapSpec, key: Term, present: Term, value: Bytes) -> HashMap:
-    """A map that holds these bytes under the key where `present`, nothing there where not, and anything under other keys."""
-    full = mapmodel.initial(t, spec).insert(t.true, key, value, t.const(32, 0))
-    return full if present is t.true else full.delete(t.negate(present), key)
-
-
-def _only(contents: HashMap, key: Term, what: str) -> None:
-    """Nothing but this key's entry is touched."""
-    touched = contents.keys()
-    if any(known is not key for known in touched):
-        raise Unmodelled("pair-key", f"{what} changes entries that are not the running thread's")
-
-
-def _without(
-    behaviour: Behaviour, map_name: str, state: Bytes, result: Term, given: list[Term], said: tuple[str, ...]
-) -> Behaviour:
-    """The behaviour with the pair's state as something that is compared of its own, in the place of the map."""
-    return replace(
-        behaviour,
-        return_value=result,
-        hashes={name: contents for name, contents in behaviour.hashes.items() if name != map_name},
-        data={**behaviour.data, OWN_STATE: state},
-        cookie=None,
-        accesses=tuple(access for access in behaviour.accesses if access.place != map_name),
-        preconditions=(*behaviour.preconditions, *given),
-        assumptions=(*behaviour.assumptions, *said, *((CONFIGURED,) if said else ())),
-    )
-
-
-def _final(t: Terms, behaviour: Behaviour, spec: MapSpec, start: HashMap | None = None) -> tuple[HashMap, HashMap]:
-    """A map before and after the run."""
-    start = start or mapmodel.initial(t, spec)
-    return start, behaviour.hashes.get(spec.name, start)
-
-
-# --- task storage -----------------------------------------------------------------------------------------------------
-def _storage_spec(state: State, storage: Storage) -> MapSpec:
-    return MapSpec(
-        f"{state.spec.name} of the task", "BPF_MAP_TYPE_TASK_STORAGE", mapmodel.ADDRESS_BYTES, storage.total_bytes, 0
-    )
+Moved = Sequence[tuple[State, Storage]]
 
 
 def _task_storage(
     reference: Side, candidate: Side, state: State, storage: Storage, on_return: bool | None, limits: Limits | None,
-    more: Callable[[Terms, _Entry, _Entry], tuple[list[Term], Term | None]] | None = None, must_go: bool = False,
+    more: Callable[[Terms, Entry, Entry], tuple[list[Term], Term | None]] | None = None, must_go: bool = False,
+    also: Moved = (),
 ) -> Verdict:  # fmt: skip
     """One run against one run; `more` gives further preconditions and the result that is wanted of the candidate, from what the
-    original's entry was before and after. `must_go`: the original's entry has to be gone afterwards."""
+    original's entry was before and after. `must_go`: the original's entry has to be gone afterwards. `also` are other maps that
+    became storage."""
     t = Terms()
-    moved = _storage_spec(state, storage)
-    key, task, size = state.key(t), t.app("bpf_get_current_task_btf", 64), state.spec.value_size
-    there, armed = t.app(f"map:{moved.name}.present", 0, task), t.app(f"map:{moved.name}.armed", 0, task)
-
-    def value(at: Term) -> Term:
-        return t.app(f"map:{moved.name}.value", 8, task, at)
-
-    word = {storage.armed_at: (4, t.ite(32, armed, t.const(32, 1), t.const(32, 0)))}
-    start = _holding(t, state.spec, key, t.all_of(there, armed), Bytes(value))
-    start_there = _holding(t, moved, task, there, Bytes(value, dict(word)))
-    renamed = _renamed(candidate, state.spec.name, moved.name)
-    first = _behaviour(t, reference, "reference", state.spec.name, None, start)
-    second = _behaviour(t, renamed, "candidate", moved.name, on_return, start_there)
-    ours, theirs = _final(t, first, state.spec, start), _final(t, second, moved, start_there)
-    _only(ours[1], key, reference.program.name)
-    _only(theirs[1], task, candidate.program.name)
-    before, after = (_entry(t, contents, key, size) for contents in ours)
-    after_there = _entry(t, theirs[1], task, size, storage.armed_at)
-    given: list[Term] = []
+    moves = [_move(t, *item) for item in ((state, storage), *also)]
+    first_move, moved_side = moves[0], candidate
+    for move in moves:
+        moved_side = renamed(moved_side, move.name, move.spec.name)
+    others = [{move.name: move.start for move in moves[1:]}, {move.spec.name: move.start_there for move in moves[1:]}]
+    first = behaviour(t, reference, "reference", state.spec.name, None, first_move.start, others[0])
+    second = behaviour(t, moved_side, "candidate", first_move.spec.name, on_return, first_move.start_there, others[1])
+    of_object = state.argument is not None
+    given: list[Term] = [t.negate(t.eq(64, first_move.owner, t.const(64, 0)))] if of_object else []
     wanted: Term | None = first.return_value
-    said: tuple[str, ...] = (ROOM, OWN_KEY)
+    said: tuple[str, ...] = OBJECTS if of_object else (ROOM, OWN_KEY)
+    before, after = (
+        entry_of(t, contents, first_move.key, state.spec.value_size)
+        for contents in before_and_after(t, first, state.spec, first_move.start)
+    )
     if more is not None:
         extra, wanted = more(t, before, after)
         given += extra
         said = SESSION
     nothing = t.const(32, 0)
-    left = _without(first, state.spec.name, _as_memory(t, after), wanted if wanted is not None else nothing, given, said)
-    right = _without(
-        second, moved.name, _as_memory(t, after_there), second.return_value if wanted is not None else nothing, [], ()
-    )
-    # The armed word is 0 or 1 before, which has to be so afterwards.
-    last = theirs[1].load(t, task, t.const(64, storage.armed_at), 4)
-    strange = t.all_of(theirs[1].present(t, task), t.ult(32, t.const(32, 1), last))
-    left = replace(left, data={**left.data, ARMED: _as_memory(t, _Entry(t.false, ()))})
-    right = replace(right, data={**right.data, ARMED: _as_memory(t, _Entry(strange, ()))})
+    results = (wanted, second.return_value) if wanted is not None else (nothing, nothing)
+    left, right = replace(first, return_value=results[0]), replace(second, return_value=results[1])
+    for move in moves:
+        left, right = _moved(t, move, left, right, (reference, candidate))
+    left = replace(left, preconditions=(*left.preconditions, *given), assumptions=(*left.assumptions, *said, CONFIGURED))
     if must_go:
         gone = Bytes(lambda offset: t.const(8, 0))
-        left = replace(left, data={**left.data, LEFT_BEHIND: _as_memory(t, replace(after, value=()))})
+        left = replace(left, data={**left.data, LEFT_BEHIND: as_memory(t, replace(after, value=()))})
         right = replace(right, data={**right.data, LEFT_BEHIND: gone})
     return equiv(t, left, right, Setting(limits))
+
+
+def _moved(t: Terms, move: _Move, left: Behaviour, right: Behaviour, sides: tuple[Side, Side]) -> tuple[Behaviour, Behaviour]:
+    """Both with the owner's entry as something that is compared of its own, in the place of the map and of the storage."""
+    ours = before_and_after(t, left, move.state.spec, move.start)[1]
+    theirs = before_and_after(t, right, move.spec, move.start_there)[1]
+    only_touches(ours, move.key, sides[0].program.name)
+    only_touches(theirs, move.owner, sides[1].program.name)
+    size = move.state.spec.value_size
+    after, there = entry_of(t, ours, move.key, size), entry_of(t, theirs, move.owner, size, move.storage.armed_at)
+    # The armed word is 0 or 1 before, which has to be so afterwards.
+    last = theirs.load(t, move.owner, t.const(64, move.storage.armed_at), 4)
+    strange = t.all_of(theirs.present(t, move.owner), t.ult(32, t.const(32, 1), last))
+    armed, kept = f"{ARMED} of {move.name}", f"{OWN_STATE} in {move.name}"
+    left = with_state(left, move.name, as_memory(t, after), left.return_value, [], (), kept)
+    right = with_state(right, move.spec.name, as_memory(t, there), right.return_value, [], (), kept)
+    return (
+        replace(left, data={**left.data, armed: as_memory(t, Entry(t.false, ()))}),
+        replace(right, data={**right.data, armed: as_memory(t, Entry(strange, ()))}),
+    )
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
 def _stores(t: Terms, entry: Side, state: State) -> Term:
     """When a run of the entry leaves something, whatever was there before: never, where that cannot be told."""
-    first = _behaviour(t, entry, "stores", state.spec.name)
-    start, end = _final(t, first, state.spec)
+    first = behaviour(t, entry, "stores", state.spec.name)
+    start, end = before_and_after(t, first, state.spec)
     before, after = (contents.present(t, state.key(t)) for contents in (start, end))
     if after.op == "disj" and before in after.args:
         after = t.any_of(*(item for item in after.args if item is not before))
@@ -372,41 +316,41 @@ def _may_linger(entry: Side, state: State) -> bool:
 def _leaves(exit_: Side, state: State) -> bool:
     """May the exit leave the entry that it found?"""
     t = Terms()
-    start = _holding(t, state.spec, state.key(t), t.true, Bytes(lambda at: t.app("cookie", 8, at)))
-    end = _final(t, _behaviour(t, exit_, "reference", state.spec.name, None, start), state.spec, start)[1]
+    start = holding(t, state.spec, state.key(t), t.true, Bytes(lambda at: t.app("cookie", 8, at)))
+    end = before_and_after(t, behaviour(t, exit_, "reference", state.spec.name, None, start), state.spec, start)[1]
     return end.present(t, state.key(t)) is not t.false
 
 
-def _before_entry(t: Terms, entry: Side, state: State, before: _Entry, lingers: bool) -> Term:
+def _before_entry(t: Terms, entry: Side, state: State, before: Entry, lingers: bool) -> Term:
     """What is known of a thread's entry when the function is called: it is gone, or it is one that is overwritten."""
     absent = t.negate(before.present)
     return t.any_of(absent, _stores(t, entry, state)) if lingers else absent
 
 
 def _way_in(entry: Side, fused: Side, state: State, storage: Storage | None, lingers: bool, limits: Limits | None) -> Verdict:
-    def more(t: Terms, before: _Entry, after: _Entry) -> tuple[list[Term], Term]:
+    def more(t: Terms, before: Entry, after: Entry) -> tuple[list[Term], Term]:
         return [_before_entry(t, entry, state, before, lingers)], t.ite(32, after.present, t.const(32, 0), t.const(32, 1))
 
     if storage is not None:
         return _task_storage(entry, fused, state, storage, False, limits, more)
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = None if lingers else _holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
-    first = _behaviour(t, entry, "reference", state.spec.name, None, start)
-    second = _behaviour(t, fused, "candidate", "", False)
-    contents = _final(t, first, state.spec, start)
-    _only(contents[1], key, entry.program.name)
-    before, after = (_entry(t, item, key, size) for item in contents)
+    start = None if lingers else holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
+    first = behaviour(t, entry, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", False)
+    contents = before_and_after(t, first, state.spec, start)
+    only_touches(contents[1], key, entry.program.name)
+    before, after = (entry_of(t, item, key, size) for item in contents)
     given, wanted = more(t, before, after)
     runs = t.eq(32, second.return_value, t.const(32, 0))
-    there = _Entry(runs, _cookie(t, second.cookie, size))
-    left = _without(first, state.spec.name, _as_memory(t, after), wanted, given, SESSION)
-    return equiv(t, left, _without(second, "", _as_memory(t, there), second.return_value, [], ()), Setting(limits))
+    there = Entry(runs, _cookie(t, second.cookie, size))
+    left = with_state(first, state.spec.name, as_memory(t, after), wanted, given, SESSION)
+    return equiv(t, left, with_state(second, "", as_memory(t, there), second.return_value, [], ()), Setting(limits))
 
 
 def _cookie(t: Terms, memory: Bytes | None, size: int) -> tuple[Term, ...]:
     known = memory or Bytes(lambda offset: t.app("cookie", 8, offset))
-    loaded = [known.load(t, t.const(64, at), n) for at, n in _chunks(size)]
+    loaded = [known.load(t, t.const(64, at), n) for at, n in chunks(size)]
     if not all(isinstance(item, Term) for item in loaded):
         raise Unmodelled("leaked-pointer", "a pointer is kept in the session's cookie")
     return tuple(item for item in loaded if isinstance(item, Term))
@@ -419,34 +363,112 @@ def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, mu
         )
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = _holding(t, state.spec, key, t.true, Bytes(lambda at: t.app("cookie", 8, at)))
-    first = _behaviour(t, exit_, "reference", state.spec.name, None, start)
-    second = _behaviour(t, fused, "candidate", "", True)
-    end = _final(t, first, state.spec, start)[1]
-    _only(end, key, exit_.program.name)
-    after = _entry(t, end, key, size)
+    start = holding(t, state.spec, key, t.true, Bytes(lambda at: t.app("cookie", 8, at)))
+    first = behaviour(t, exit_, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", True)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, exit_.program.name)
+    after = entry_of(t, end, key, size)
     nothing, gone = t.const(32, 0), Bytes(lambda offset: t.const(8, 0))
-    kept = gone if not must_go else _as_memory(t, replace(after, value=()))
-    left = _without(first, state.spec.name, kept, nothing, [], SESSION)
-    return equiv(t, left, _without(second, "", gone, nothing, [], ()), Setting(limits))
+    kept = gone if not must_go else as_memory(t, replace(after, value=()))
+    left = with_state(first, state.spec.name, kept, nothing, [], SESSION)
+    return equiv(t, left, with_state(second, "", gone, nothing, [], ()), Setting(limits))
 
 
 def _left_out(exit_: Side, state: State, limits: Limits | None) -> Verdict:
     """The exit of a call whose entry left nothing, against a program that does nothing."""
     t = Terms()
     key, size = state.key(t), state.spec.value_size
-    start = _holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
-    first = _behaviour(t, exit_, "reference", state.spec.name, None, start)
-    end = _final(t, first, state.spec, start)[1]
-    _only(end, key, exit_.program.name)
-    after = _entry(t, end, key, size)
+    start = holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
+    first = behaviour(t, exit_, "reference", state.spec.name, None, start)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, exit_.program.name)
+    after = entry_of(t, end, key, size)
     nothing = t.const(32, 0)
     first = replace(
         first,
         calls={name: count for name, count in first.calls.items() if not name.startswith(_HARMLESS)},
         recorded={name: given for name, given in first.recorded.items() if not name.startswith(_HARMLESS)},
     )
-    left = _without(first, state.spec.name, _as_memory(t, after), nothing, [], (RESULT_UNUSED,))
+    left = with_state(first, state.spec.name, as_memory(t, after), nothing, [], (RESULT_UNUSED,))
     idle = Behaviour("nothing", nothing, {}, {}, None, {}, first.maps)
-    right = _without(idle, state.spec.name, _as_memory(t, _Entry(t.false, after.value)), nothing, [], ())
+    right = with_state(idle, state.spec.name, as_memory(t, Entry(t.false, after.value)), nothing, [], ())
     return equiv(t, left, right, Setting(limits))
+
+
+# --- sessions without an early-out ------------------------------------------------------------------------------------
+def _both_run(side: Side, fused: Side, state: State, storage: Storage, on_return: bool, limits: Limits | None) -> Verdict:
+    """Either way of a session in storage, from any related states."""
+
+    def more(t: Terms, before: Entry, after: Entry) -> tuple[list[Term], Term | None]:
+        return [], t.const(32, 0)
+
+    return _task_storage(side, fused, state, storage, on_return, limits, more)
+
+
+def _cookie_in(entry: Side, fused: Side, state: State, limits: Limits | None) -> Verdict:
+    """From no entry and a cookie of 0: it is then what the entry leaves, which is not 0, or still 0 where that is nothing."""
+    t = Terms()
+    key, size = state.key(t), state.spec.value_size
+    start = holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
+    first = behaviour(t, entry, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", False)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, entry.program.name)
+    after, (kept,) = entry_of(t, end, key, size), _cookie(t, second.cookie, size)
+    (fresh,), zero = _cookie(t, None, size), t.const(8 * size, 0)
+    given = [t.eq(8 * size, fresh, zero), t.any_of(t.negate(after.present), t.negate(t.eq(8 * size, after.value[0], zero)))]
+    there = Entry(t.negate(t.eq(8 * size, kept, zero)), (kept,))
+    left = with_state(first, state.spec.name, as_memory(t, after), t.const(32, 0), given, (*SESSION, NOT_ZERO))
+    return equiv(t, left, with_state(second, "", as_memory(t, there), second.return_value, [], ()), Setting(limits))
+
+
+def _cookie_out(exit_: Side, fused: Side, state: State, limits: Limits | None) -> Verdict:
+    """From an entry that is there where the cookie is not 0; nothing may be left of it."""
+    t = Terms()
+    key, size = state.key(t), state.spec.value_size
+    (kept,) = _cookie(t, None, size)
+    there = t.negate(t.eq(8 * size, kept, t.const(8 * size, 0)))
+    start = holding(t, state.spec, key, there, Bytes(lambda at: t.app("cookie", 8, at)))
+    first = behaviour(t, exit_, "reference", state.spec.name, None, start)
+    second = behaviour(t, fused, "candidate", "", True)
+    end = before_and_after(t, first, state.spec, start)[1]
+    only_touches(end, key, exit_.program.name)
+    left_behind = as_memory(t, replace(entry_of(t, end, key, size), value=()))
+    gone = Bytes(lambda offset: t.const(8, 0))
+    left = with_state(first, state.spec.name, left_behind, t.const(32, 0), [], (*SESSION, NOT_ZERO))
+    return equiv(t, left, with_state(second, "", gone, second.return_value, [], ()), Setting(limits))
+
+
+# --- arguments that are read again ------------------------------------------------------------------------------------
+_KEPT = _THREAD_CONSTANT | {"ctx"}
+"""What is the same when a call returns as when it was entered: its arguments, its thread, and what was configured."""
+
+
+def _reread(entry: Side, exit_: Side, both: Side, state: State, limits: Limits | None) -> Verdict:
+    """The entry's run ends in a state that is a function of what is kept; from there the exit's has to be the candidate's."""
+    t = Terms()
+    key, size = state.key(t), state.spec.value_size
+    empty = holding(t, state.spec, key, t.false, Bytes(lambda at: t.const(8, 0)))
+    way_in = behaviour(t, entry, "entry", state.spec.name, None, empty)
+    left = before_and_after(t, way_in, state.spec, empty)[1]
+    only_touches(left, key, entry.program.name)
+    written = any(memory.written() != set() for memory in way_in.data.values())
+    if written or way_in.recorded or way_in.calls or set(way_in.hashes) - {state.spec.name}:
+        raise Unmodelled("entry-effects", f"{entry.program.name} does more than to leave state for the exit")
+    found = entry_of(t, left, key, size)
+    for node in postorder(found.present, *found.value):
+        if node.op == "app" and node.name not in _KEPT:
+            raise Unmodelled("entry-effects", f"what {entry.program.name} leaves depends on {node.name}, which changes")
+    value = Bytes(lambda at: t.const(8, 0))
+    for (at, length), part in zip(chunks(size), found.value, strict=True):
+        value = value.store(t, t.const(64, at), length, part)
+    start = holding(t, state.spec, key, found.present, value)
+    first = behaviour(t, exit_, "reference", state.spec.name, None, start)
+    second = behaviour(t, both, "candidate", "", None)
+    after = before_and_after(t, first, state.spec, start)[1]
+    only_touches(after, key, exit_.program.name)
+    nothing, gone = t.const(32, 0), Bytes(lambda at: t.const(8, 0))
+    there = as_memory(t, replace(entry_of(t, after, key, size), value=()))
+    reference = with_state(first, state.spec.name, there, nothing, [], REREAD)
+    return equiv(t, reference, with_state(second, "", gone, nothing, [], ()), Setting(limits))

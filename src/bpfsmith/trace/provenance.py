@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import reduce
 from typing import NamedTuple
 
 from bpfsmith.ir import ops
@@ -52,7 +53,8 @@ class Source(StrEnum):
 
 
 class Value(NamedTuple):
-    """`name` says of what (a map, a field), `number` which (a constant, an offset, the index of an argument)."""
+    """`name` says of what (a map, a field), `number` which (a constant, an offset, the index of an argument). A pointer to one
+    of several places of a stack has their offsets as its name."""
 
     source: Source
     name: str = ""
@@ -135,9 +137,17 @@ def _join(a: Value, b: Value) -> Value:
     zero = Value(Source.CONST)
     if Source.ENTRY in (a.source, b.source) and zero in (a, b):  # NULL beside a pointer
         return a if b == zero else b
+    if a.source is b.source is Source.FRAME and a.depth == b.depth:
+        places = sorted({*_offsets(a), *_offsets(b)})
+        return Value(Source.FRAME, ",".join(map(str, places)), places[0], a.depth)
     if a.source is b.source is Source.ARGUMENT:  # one argument or another: still something that the hook was given
         return Value(Source.ARGUMENT, "", ANY_ARGUMENT)
     return UNKNOWN
+
+
+def _offsets(pointer: Value) -> tuple[int, ...]:
+    """The places of the stack that a pointer may lead to."""
+    return tuple(map(int, pointer.name.split(","))) if pointer.name else (pointer.number,)
 
 
 @dataclass(slots=True)
@@ -238,7 +248,8 @@ class _Walk:
     def _load(self, state: _State, base: Value, offset: int, size: int, name: str, index: int) -> Value:
         match base.source:
             case Source.FRAME:
-                return _cell(state, base.depth, base.number + offset, size)
+                found = [_cell(state, base.depth, at + offset, size) for at in _offsets(base)]
+                return found[0] if all(value == found[0] for value in found) else UNKNOWN
             case Source.ENTRY:
                 at = base.number + offset
                 if not any((base.name, at + i) not in state.written for i in range(size)):
@@ -263,7 +274,10 @@ class _Walk:
         return Value(Source.ARGUMENT, "", at // 8) if at % 8 == 0 else UNKNOWN
 
     def _store(self, state: _State, base: Value, offset: int, size: int, value: Value, name: str, index: int) -> None:
-        if base.source is Source.FRAME:
+        if base.source is Source.FRAME and base.name:
+            for at in _offsets(base):
+                _forget(state, base.depth, at + offset, size)
+        elif base.source is Source.FRAME:
             _put(state, base.depth, base.number + offset, size, value)
         elif base.source is Source.ENTRY:
             at = base.number + offset
@@ -279,6 +293,8 @@ class _Walk:
             registers[:6] = [UNKNOWN] * 6
             return
         result = _RESULTS.get(helper.name, UNKNOWN)
+        if helper.name == "bpf_get_socket_cookie" and registers[1].source is Source.ARGUMENT:
+            result = registers[1]._replace(name="cookie")  # as good a name for the socket as its address
         named = registers[1].name if registers[1].source is Source.MAP else None
         match helper.name:
             case "bpf_map_lookup_elem" | "bpf_map_lookup_percpu_elem" if named:
@@ -317,8 +333,9 @@ class _Walk:
             elif value.source is Source.FRAME and writes:
                 known = following.source is Source.CONST and 0 < following.number <= 512
                 size = _NUMBERS.get(kind, following.number if known else 512)
-                _forget(state, value.depth, value.number, size)
-                if known and position == 1 and copied is not UNKNOWN:
+                for at in _offsets(value):
+                    _forget(state, value.depth, at, size)
+                if known and not value.name and position == 1 and copied is not UNKNOWN:
                     state.cells[value.depth, value.number] = (following.number, copied)
 
     def _key(self, state: _State, map_name: str) -> tuple[Value, ...]:
@@ -331,12 +348,19 @@ class _Walk:
             )
         if pointer.source is not Source.FRAME:
             return ()
+        keys = [self._key_at(state, pointer.depth, at, size) for at in _offsets(pointer)]
+        if any(len(key) != len(keys[0]) for key in keys):
+            return ()
+        return tuple(reduce(_join, parts) for parts in zip(*keys, strict=True))
+
+    @staticmethod
+    def _key_at(state: _State, depth: int, start: int, size: int) -> tuple[Value, ...]:
         parts: list[Value] = []
-        at, end = pointer.number, pointer.number + size
+        at, end = start, start + size
         while at < end:
-            place = state.cells.get((pointer.depth, at))
+            place = state.cells.get((depth, at))
             length = place[0] if place is not None else 1
-            parts.append(_cell(state, pointer.depth, at, min(length, end - at)))
+            parts.append(_cell(state, depth, at, min(length, end - at)))
             at += length
         while len(parts) > 1 and parts[-1] in (Value(Source.CONST), UNKNOWN):  # padding
             parts.pop()
@@ -385,6 +409,8 @@ def _alu(op: ops.Alu, old: Value, src: Value) -> Value:
 def _with_constant(op: ops.Alu, old: Value, constant: Value) -> Value:
     number = constant.number
     match op.kind:
+        case AluKind.ADD if old.source is Source.FRAME and old.name:
+            return old._replace(name=",".join(str(at + number) for at in _offsets(old)), number=old.number + number)
         case AluKind.ADD if old.source in (Source.FRAME, Source.ENTRY, Source.CONTEXT, Source.CONST):
             return old._replace(number=old.number + number)
         case AluKind.ADD if old.source in (Source.ARGUMENT, Source.FIELD, Source.TASK):

@@ -3,8 +3,8 @@
 Each conversion replaces calls on the map that carries the pair's state by something cheaper that means the same for a pair, and
 leaves everything else as it is. None of them is trusted: `trace.proof` compares the outcome with the original.
 
-    task storage   lookup -> bpf_task_storage_get and a test of the armed word     update -> get with CREATE, copy, arm
-                   delete -> disarm, through the pointer of the lookup before it
+    storage        lookup -> bpf_task_storage_get and a test of the armed word     update -> get with CREATE, copy, arm
+                   delete -> disarm, through the pointer of the lookup before it; the same with bpf_sk_storage_get
     session        update -> store into the cookie, and the way on returns 0; ways without an update return 1
                    lookup -> the cookie                                            delete -> nothing
 """
@@ -40,10 +40,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The value of a map as task storage: `armed_at` is where the armed word (4 bytes) stands behind the `value_bytes`."""
+    """The value of a map as storage of a task or a socket (`of` "task" or "sk"): `armed_at` is where the armed word (4 bytes)
+    stands behind the `value_bytes`."""
 
     map: str
     value_bytes: int
+    of: str = "task"
+
+    @property
+    def map_type(self) -> str:
+        return {"task": "BPF_MAP_TYPE_TASK_STORAGE", "sk": "BPF_MAP_TYPE_SK_STORAGE"}[self.of]
 
     @property
     def armed_at(self) -> int:
@@ -163,11 +169,32 @@ def frame_bytes(graph: Graph) -> int:
     return (-lowest + 7) // 8 * 8
 
 
-# --- task storage -----------------------------------------------------------------------------------------------------
-def to_task_storage(graph: Graph, marks: Marked, storage: Storage) -> Graph:
-    """The function with every marked call replaced by one on task storage of the same name."""
+# --- storage ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whose storage: the running task's, or (`argument`) that of what the hook is given; the context is at `context` then."""
+
+    storage: Storage
+    argument: int | None = None
+    context: int = 0
+
+    def get(self, flags: int, span: Span | None) -> list[Node]:
+        """r0 = the value, or NULL."""
+        owner = [call("bpf_get_current_task_btf", span), Node(move(2, 0, span))]
+        if self.argument is not None:
+            owner = [Node(load(2, FP, self.context, 8, span)), Node(load(2, 2, 8 * self.argument, 8, span))]
+        return [
+            *owner, the_map(1, self.storage.map, span), number(3, 0, span), number(4, flags, span),
+            call(f"bpf_{self.storage.of}_storage_get", span),
+        ]  # fmt: skip
+
+
+def to_storage(graph: Graph, marks: Marked, storage: Storage, argument: int | None = None) -> Graph:
+    """The function with every marked call replaced by one on storage of the same name: that of the running task, or of the
+    object that the hook's `argument` (from 0) leads to."""
     graph = graph.copy()
-    frame = frame_bytes(graph)
+    frame = frame_bytes(graph) + (8 if argument is not None else 0)
+    place = _Place(storage, argument, -frame)
     found = sites(graph, marks)
     saved = -(frame + 8)
     deletes = [site for site in found if site.use.touch is Touch.DELETE]
@@ -178,45 +205,42 @@ def to_task_storage(graph: Graph, marks: Marked, storage: Storage) -> Graph:
         span = graph.blocks[site.block].nodes[site.position].insn.span
         match site.use.touch:
             case Touch.LOOKUP:
-                _lookup(graph, site, storage, saved if keeps else None, span)
+                _lookup(graph, site, place, saved if keeps else None, span)
             case Touch.UPDATE:
-                _update(graph, site, storage, used - 8, span)
+                _update(graph, site, place, used - 8, span)
             case _:
-                _delete(graph, site, storage, saved if (site.block, site.position) in known_at else None, span)
+                _delete(graph, site, place, saved if (site.block, site.position) in known_at else None, span)
     if -used + 8 > STACK_BYTES:
         raise Refused(f"{graph.name} leaves no room on the stack")
+    if argument is not None:
+        head = graph.fresh()
+        graph.blocks[head] = Block([Node(store(FP, place.context, 8, 1, None))], None, graph.entry)
+        graph.entry = head
     return graph
 
 
 def in_own_frame(use: MapUse) -> bool:
     """Does the value that an update is given lie at a known place of the stack of the program itself?"""
-    return use.value is not None and use.value.source is Source.FRAME and use.value.depth == 0
+    return use.value is not None and use.value.source is Source.FRAME and use.value.depth == 0 and not use.value.name
 
 
-def _get(storage: Storage, flags: int, span: Span | None) -> list[Node]:
-    return [
-        call("bpf_get_current_task_btf", span), Node(move(2, 0, span)), the_map(1, storage.map, span), number(3, 0, span),
-        number(4, flags, span), call("bpf_task_storage_get", span),
-    ]  # fmt: skip
-
-
-def _lookup(graph: Graph, site: Site, storage: Storage, saved: int | None, span: Span | None) -> None:
+def _lookup(graph: Graph, site: Site, place: _Place, saved: int | None, span: Span | None) -> None:
     """r0 = the value where it is armed, else NULL."""
     rest = split_at(graph, site.block, site.position)
     armed, unarmed = graph.fresh(), graph.fresh()
     if saved is not None:
         graph.blocks[rest].nodes.insert(0, Node(store(FP, saved, 8, 0, span)))
     block = graph.blocks[site.block]
-    block.nodes += _get(storage, 0, span)
+    block.nodes += place.get(0, span)
     block.end, block.next, block.taken = if_zero(0, span), armed, rest
     test = Insn(isa.BPF_JMP | isa.BPF_JEQ | isa.BPF_K, 1, imm=0, span=span)
-    graph.blocks[armed] = Block([Node(load(1, 0, storage.armed_at, 4, span))], Node(test), rest, unarmed)
+    graph.blocks[armed] = Block([Node(load(1, 0, place.storage.armed_at, 4, span))], Node(test), rest, unarmed)
     graph.blocks[unarmed] = Block([number(0, 0, span)], None, rest)
 
 
-def _update(graph: Graph, site: Site, storage: Storage, spill: int, span: Span | None) -> None:
+def _update(graph: Graph, site: Site, place: _Place, spill: int, span: Span | None) -> None:
     """r0 = 0 after the value was copied and armed; -ENOMEM without memory for it, -EEXIST where BPF_NOEXIST finds one."""
-    value, flags = site.use.value, site.use.flags
+    value, flags, storage = site.use.value, site.use.flags, place.storage
     if flags not in (BPF_ANY, BPF_NOEXIST):
         raise Refused(f"an update of {storage.map} has flags other than BPF_ANY and BPF_NOEXIST")
     if storage.value_bytes > _MAX_COPY:
@@ -227,7 +251,7 @@ def _update(graph: Graph, site: Site, storage: Storage, spill: int, span: Span |
     on_stack = in_own_frame(site.use)
     if not on_stack:
         block.nodes.append(Node(store(FP, spill, 8, 3, span)))
-    block.nodes += _get(storage, _CREATE, span)
+    block.nodes += place.get(_CREATE, span)
     block.end, block.next, block.taken = if_zero(0, span), copy, failed
     nodes = [] if on_stack else [Node(load(1, FP, spill, 8, span))]
     source, at = (FP, value.number) if on_stack and value is not None else (1, 0)
@@ -242,14 +266,14 @@ def _update(graph: Graph, site: Site, storage: Storage, spill: int, span: Span |
         graph.blocks[there] = Block([number(0, -EEXIST, span)], None, rest)
 
 
-def _delete(graph: Graph, site: Site, storage: Storage, saved: int | None, span: Span | None) -> None:
+def _delete(graph: Graph, site: Site, place: _Place, saved: int | None, span: Span | None) -> None:
     """r0 = 0 after the value was disarmed; -ENOENT where there is none."""
     rest = split_at(graph, site.block, site.position)
     disarm, missing = graph.fresh(), graph.fresh()
     block = graph.blocks[site.block]
-    block.nodes += [Node(load(0, FP, saved, 8, span))] if saved is not None else _get(storage, 0, span)
+    block.nodes += [Node(load(0, FP, saved, 8, span))] if saved is not None else place.get(0, span)
     block.end, block.next, block.taken = if_zero(0, span), disarm, missing
-    graph.blocks[disarm] = Block([store_number(0, storage.armed_at, 4, 0, span), number(0, 0, span)], None, rest)
+    graph.blocks[disarm] = Block([store_number(0, place.storage.armed_at, 4, 0, span), number(0, 0, span)], None, rest)
     graph.blocks[missing] = Block([number(0, -ENOENT, span)], None, rest)
 
 
@@ -282,9 +306,11 @@ def _after_lookup(graph: Graph, found: Sequence[Site]) -> frozenset[tuple[int, i
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
-def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool, ctx: int) -> Graph:
+def to_cookie(
+    graph: Graph, marks: Marked, value_bytes: int, takes_context: bool, ctx: int, zero_is_none: bool = False
+) -> Graph:
     """The function with the session's cookie in the place of the map. `ctx` is where on the stack the context is kept; the 8
-    bytes below it are free."""
+    bytes below it are free. `zero_is_none`: a lookup finds nothing where the cookie is 0."""
     graph = graph.copy()
     for site in sites(graph, marks):
         nodes = graph.blocks[site.block].nodes
@@ -292,6 +318,9 @@ def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool
         span = old.insn.span
         cookie = [*([Node(load(1, FP, ctx, 8, span))] if takes_context else []), kfunc(COOKIE, span)]
         match site.use.touch:
+            case Touch.LOOKUP if zero_is_none:
+                _cookie_or_none(graph, site, cookie, value_bytes, span)
+                continue
             case Touch.LOOKUP:
                 new = cookie
             case Touch.DELETE:
@@ -310,12 +339,32 @@ def to_cookie(graph: Graph, marks: Marked, value_bytes: int, takes_context: bool
     return graph
 
 
+def _cookie_or_none(graph: Graph, site: Site, cookie: list[Node], value_bytes: int, span: Span | None) -> None:
+    if value_bytes not in SIZES:
+        raise Refused(f"{value_bytes} bytes are not compared with 0 at once")
+    rest = split_at(graph, site.block, site.position)
+    none, block = graph.fresh(), graph.blocks[site.block]
+    block.nodes += [*cookie, Node(load(1, 0, 0, value_bytes, span))]
+    block.end, block.next, block.taken = if_zero(1, span), rest, none
+    graph.blocks[none] = Block([number(0, 0, span)], None, rest)
+
+
 def with_early_out(graph: Graph, marks: Marked) -> Graph:
-    """The entry with r0 = 0 at exits behind an update and 1 at all others: every block twice, in one copy for runs that have
-    updated the map and in another for those that have not. Before the calls are replaced."""
+    """The entry with r0 = 0 at exits behind an update and 1 at all others."""
+    out, behind = doubled(graph, marks)
+    for number_, block in out.blocks.items():
+        if block.is_exit:
+            block.nodes.append(number(0, 0 if number_ in behind else 1, block.end.insn.span if block.end else None))
+    return out
+
+
+def doubled(graph: Graph, marks: Marked) -> tuple[Graph, frozenset[int]]:
+    """The entry with every block twice, one for runs that have updated the map and one for those that have not; the numbers of
+    those at whose end a run has updated it. Before the calls are replaced."""
     updates = {site.block for site in sites(graph, marks) if site.use.touch is Touch.UPDATE}
     out = Graph(graph.name, {}, graph.entry, graph.spare)
     shift = {number_: out.fresh() for number_ in graph.blocks}
+    behind = set()
     for number_, block in graph.blocks.items():
         for passed in (False, True):
             here = shift[number_] if passed else number_
@@ -324,12 +373,11 @@ def with_early_out(graph: Graph, marks: Marked) -> Graph:
             def way(target: int | None, stores: bool = stores) -> int | None:
                 return target if target is None or not stores else shift[target]
 
-            nodes = list(block.nodes)
-            if block.is_exit:
-                nodes.append(number(0, 0 if stores else 1, block.end.insn.span if block.end else None))
-            out.blocks[here] = Block(nodes, block.end, way(block.next), way(block.taken))
+            out.blocks[here] = Block(list(block.nodes), block.end, way(block.next), way(block.taken))
+            if stores:
+                behind.add(here)
     out.prune()
-    return out
+    return out, frozenset(behind)
 
 
 def always_returning(graph: Graph, value: int) -> Graph:

@@ -1,7 +1,8 @@
 """Programs attached to a process that was started for them, and to nothing else.
 
 The process waits at a gate until everything is attached. uprobes are attached for it alone; programs at tracepoints, which the
-kernel runs for every process, get a test of the process's id in front, so that they do nothing for others.
+kernel runs for every process, get a test of the process's id in front, so that they do nothing for others; those that complete
+what such a program saw begin look that up first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -31,10 +33,12 @@ from bpfsmith.kernel.tracefs import tracepoint_id
 from bpfsmith.kernel.vmlinux import running_btf
 from bpfsmith.objfile.executable import function_offset
 from bpfsmith.objfile.object import Object
+from bpfsmith.trace.hooks import PairKind
+from bpfsmith.trace.pairs import find_pairs
 
 _UPROBES = {  # section stem: as what it is attached, and loaded
-    "uprobe": ("uprobe.multi", "BPF_TRACE_UPROBE_MULTI", False),
-    "uretprobe": ("uretprobe.multi", "BPF_TRACE_UPROBE_MULTI", True),
+    "uprobe": ("uprobe", "", False),  # by a perf event, as libbpf attaches it
+    "uretprobe": ("uretprobe", "", True),
     "uprobe.multi": ("uprobe.multi", "BPF_TRACE_UPROBE_MULTI", False),
     "uretprobe.multi": ("uretprobe.multi", "BPF_TRACE_UPROBE_MULTI", True),
     "uprobe.session": ("uprobe.session", "BPF_TRACE_UPROBE_SESSION", False),
@@ -126,12 +130,16 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where programs go whose sections do not say: functions by program name, and `function` for all others; `path` is the file
-    that holds them, by default the command's. `constants` are put into .rodata, PID standing for the process's id."""
+    that holds them, by default the command's. `constants` are put into .rodata, PID standing for the process's id.
+    `everywhere` are programs that do something only for what another program of the object has seen on the process. `multi`:
+    uprobes are attached as uprobe.multi (6.6), which costs less than libbpf's perf events."""
 
     function: str | None = None
     functions: Mapping[str, str] | None = None
     path: str | None = None
     constants: Mapping[str, str] | None = None
+    everywhere: frozenset[str] = frozenset()
+    multi: bool = False
 
 
 @contextmanager
@@ -143,16 +151,28 @@ def attached(obj: Object, process: Waiting, places: Places) -> Iterator[MapSet]:
     obj = configured(obj, places.constants or {}, process.pid)
     with ExitStack() as stack:
         maps = stack.enter_context(open_maps(obj))
-        for program in obj.programs:
-            stack.enter_context(_attached(_loaded(program, obj, maps, process.pid, stack), program, process, places))
+        anywhere = places.everywhere | _completions(obj)
+        for program in map(_multi, obj.programs) if places.multi else obj.programs:
+            pid = None if program.name in anywhere else process.pid
+            stack.enter_context(_attached(_loaded(program, obj, maps, pid, stack), program, process, places))
         yield maps
 
 
-def _loaded(program: Program, obj: Object, maps: MapSet, pid: int, stack: ExitStack) -> int:
+def _multi(program: Program) -> Program:
+    stem, slash, target = program.section.removeprefix("?").partition("/")
+    return replace(program, section=f"{stem}.multi{slash}{target}") if stem in ("uprobe", "uretprobe") else program
+
+
+def _completions(obj: Object) -> frozenset[str]:
+    """The programs that complete what another one saw begin: an answer arrives on whatever thread is running then."""
+    return frozenset(pair.exit.program.name for pair in find_pairs(obj).pairs if pair.kind is PairKind.EVENT)
+
+
+def _loaded(program: Program, obj: Object, maps: MapSet, pid: int | None, stack: ExitStack) -> int:
     stem, _, target = program.section.removeprefix("?").partition("/")
     if stem in _UPROBES:
         program = replace(program, section="/".join((_UPROBES[stem][0], *([target] if target else []))))
-    elif stem in _EVERYWHERE:
+    elif stem in _EVERYWHERE and pid is not None:
         program = for_process(program, obj, pid)
     outcome = load(program, maps)
     if isinstance(outcome, Rejected):
@@ -175,7 +195,9 @@ def _attached(fd: int, program: Program, process: Waiting, places: Places) -> It
         if stem in _UPROBES:
             _, kind, on_return = _UPROBES[stem]
             path, function = _function(program, target, process, places)
-            with links.uprobe(fd, path, function_offset(path, function), process.pid, kind, on_return=on_return) as link:
+            offset = function_offset(path, function)
+            way = links.uprobe_event if not kind else partial(links.uprobe, attach_type=kind)
+            with way(fd, path, offset, process.pid, on_return=on_return) as link:
                 yield link
         elif stem == "tp_btf":
             with links.raw_tracepoint(fd) as link:

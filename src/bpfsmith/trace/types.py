@@ -56,8 +56,8 @@ class _Types:
         return replace(self.btf, types=tuple(self.items))
 
 
-def with_task_storage(btf: Btf, spec: MapSpec, storage: Storage) -> Btf:
-    """The types with the map's definition that of task storage: the value, then the armed word."""
+def with_storage(btf: Btf, spec: MapSpec, storage: Storage) -> Btf:
+    """The types with the map's definition that of storage: the value, then the armed word."""
     types = _Types(btf)
     where = next((number for number, item in enumerate(types.items) if isinstance(item, Var) and item.name == spec.name), None)
     section = btf.get(DataSec, ".maps")
@@ -67,9 +67,9 @@ def with_task_storage(btf: Btf, spec: MapSpec, storage: Storage) -> Btf:
     word, byte = types.integer("unsigned int", 4), types.integer("unsigned char", 1)
     value = spec.value_btf_id or types.add(Array(byte, types.integer("int", 4, INT_SIGNED), spec.value_size))
     members = (Member("value", value, 0), Member("armed", word, 8 * storage.armed_at))
-    struct = types.add(Struct(f"{spec.name}_of_task", storage.total_bytes, members))
+    struct = types.add(Struct(f"{spec.name}_of_{storage.of}", storage.total_bytes, members))
     fields = [
-        ("type", types.number(MAP_TYPES["BPF_MAP_TYPE_TASK_STORAGE"])),
+        ("type", types.number(MAP_TYPES[storage.map_type])),
         ("map_flags", types.number(_NO_PREALLOC)),
         ("key", types.add(Ptr(types.integer("int", 4, INT_SIGNED)))),
         ("value", types.add(Ptr(struct))),

@@ -4,16 +4,18 @@ lines."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, Severity
+from bpfsmith.kernel.confine import missing
 from bpfsmith.propose.examples import Example, chosen, library
 from bpfsmith.propose.loop import Asking, Attempt, Budget, Proposed, propose
 from bpfsmith.propose.model import Endpoint, Remote
 from bpfsmith.propose.prompt import opening, shown
 from bpfsmith.propose.task import Failure, Judge, Model, Reply, Stage, T, Task
 from bpfsmith.propose.transcript import Recording, Replay
+from bpfsmith.render import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,10 @@ def asked(
 ) -> Proposed[T]:
     """Asks until there is a candidate that the gate lets through, or no more is to be expected."""
     asking = Asking(options.budget, prompt.examples, options.temperature, options.seed, options.feedback)
-    return propose(prompt.task, model, judge, asking, progress)
+    found = propose(prompt.task, model, judge, asking, progress)
+    if isinstance(model, Replay) and model.changed:
+        return replace(found, ended=f"{found.ended} (replayed; {model.changed} prompts were others when these answers came)")
+    return found
 
 
 def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[Diagnostic, ...]:
@@ -81,6 +86,11 @@ def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[D
         Diagnostic(item.id, item.message, severity=Severity.WARNING, help=item.help)
         for item in {failure.message: failure for failure in found.failures}.values()
     ]
+    unconfined = missing()
+    if unconfined:
+        message = "candidates were compiled without part of their confinement"
+        help = "the screen refuses headers outside a list all the same; a kernel from 5.13 on with Landlock does the rest"
+        out.append(Diagnostic("not-confined", message, severity=Severity.WARNING, notes=(unconfined,), help=help))
     accepted = any(item.stage is Stage.ACCEPTED for item in found.attempts)
     if not accepted:
         best = max(found.attempts, key=lambda item: item.stage, default=None)
@@ -93,6 +103,14 @@ def warnings(found: Proposed[T], options: ModelOptions, instead: str) -> tuple[D
 
 
 _ADVICE = "ask for more with --rounds and --candidates, or another model; `--save-transcripts DIR` keeps what was said"
+
+NOT_ASKED = Diagnostic(
+    "no-candidate",
+    "the model was not asked: the rule-based result is not proved here, and its guarantees are what candidates are held to",
+    severity=Severity.WARNING,
+    help="look at why it is not, or at the verifier's words",
+)
+"""For a program whose rule-based form does not stand."""
 
 _STAGES = {
     Stage.ANSWER: "answer",
@@ -155,10 +173,10 @@ def asked_lines(found: Proposed[T], options: ModelOptions, concise: bool = False
     for item in found.attempts:
         label = f"round {item.round}" if item.round != number else ""
         if label and number and number <= len(found.learnt):
-            yield f"{'':<12}told back: {found.learnt[number - 1]}"
+            yield f"{'':<12}told back: {visible(found.learnt[number - 1])}"
         number = item.round
         stage = "no answer" if item.judged is None else _stage(item.stage)
-        yield f"{label:<12}{item.index}  {stage:<12} {item.words}"
+        yield f"{label:<12}{item.index}  {stage:<12} {visible(item.words)}"
 
 
 def table(rows: Sequence[Sequence[object]], titles: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from bpfsmith.isa.progtype import for_section
 from bpfsmith.objfile.object import Object, Variable
 from bpfsmith.packet.decode import hexdump
 from bpfsmith.semantics.equiv import NULL_ACCESS
+from bpfsmith.source import SourceText
 from bpfsmith.workflow.calls import record_lines, records_json, world_json, world_lines
 from bpfsmith.workflow.parting import Parting, parting, parting_json, parting_lines
 from bpfsmith.workflow.values import typed_text
@@ -33,6 +34,7 @@ class Vocabulary:
     layout: Layout | None = None
     obj: Object | None = None
     reference: tuple[Program, Object | None] | None = None  # None where the reference is a meaning, which runs no lines
+    source: SourceText | None = None  # the program's own, where it is in no file
 
 
 def counterexample_json(example: Counterexample, words: Vocabulary) -> dict[str, object]:
@@ -72,7 +74,7 @@ def parted_runs(example: Counterexample, words: Vocabulary) -> Parting | None:
     """Both runs line by line; None where there are no two programs, or the interpreter does not do what was seen."""
     if words.reference is None or example.observable == NULL_ACCESS:
         return None
-    found = parting(words.reference, (words.program, words.obj), example.input)
+    found = parting(words.reference, (words.program, words.obj), example.input, words.source)
     for side, told in ((found.reference, example.expected), (found.candidate, example.actual)):
         if side.output is not None and side.output.return_value != told.return_value:
             return None

@@ -18,13 +18,14 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.optimize.admit import Optimized, Settings, optimize
 from bpfsmith.propose.screen import screened
 from bpfsmith.propose.task import Passed, Refused, Stage
+from bpfsmith.repair.diagnose import diagnose, diagnostic
 from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.equiv import CLOCK, PACKET
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
+from bpfsmith.source import SourceText
 from bpfsmith.workflow.compiling import Compiled, finished, proved
 from bpfsmith.workflow.describe import FLAT_KEY, Vocabulary, counterexample_text
-from bpfsmith.workflow.explaining import explain_rejection
 from bpfsmith.workflow.inputs import AppnetInput, can_bpf_here
 from bpfsmith.workflow.parting import Trace, trace
 from bpfsmith.workflow.sandbox import Sandbox
@@ -45,17 +46,19 @@ class Expected:
     license: str
     maps: Mapping[str, MapSpec]
     externs: frozenset[str]
-    variables: Mapping[str, tuple[str, int]] | None  # name: section and size; None where they may change
+    variables: Mapping[str, tuple[str, int]]  # name: section ("": any) and size
+    optional: bool = False  # may variables be missing?
 
     @classmethod
     def of(cls, obj: Object, variables: bool) -> Expected:
-        """That of an object; with `variables`, whoever reads its variables must find them as they were."""
+        """That of an object; with `variables` they have to be where they were, else only as large, where they are at all."""
         return cls(
             {program.name: program.section for program in obj.programs},
             obj.license,
             {spec.name: spec for spec in obj.maps if spec.initial is None},
             frozenset(obj.externs),
-            {item.name: (item.section, item.size) for item in obj.variables} if variables else None,
+            {item.name: (item.section if variables else "", item.size) for item in obj.variables},
+            not variables,
         )
 
 
@@ -65,11 +68,16 @@ class Bytecode:
 
     data: bytes
     obj: Object
+    source: SourceText
+
+
+FILE = "candidate.bpf.c"
+"""What messages call a candidate: no name that a file of the user could have, whose lines would be taken for the
+candidate's."""
 
 
 def compiled(
     text: str,
-    name: str,
     box: Sandbox,
     expected: Expected,
     headers: frozenset[str] = frozenset(),
@@ -83,7 +91,7 @@ def compiled(
         told = "\n".join(str(item) for item in found[:SHOWN_ERRORS])
         return Refused(Stage.SCREEN, str(found[0]), f"Your C holds what is not allowed:\n{told}")
     try:
-        data = box.compile(text, name)
+        data = box.compile(text, FILE)
     except InputError as error:
         return _not_compiled(text, error.diagnostics)
     try:
@@ -91,7 +99,7 @@ def compiled(
     except ToolError as error:
         return _malformed(error.diagnostics[0].message)
     wrong = _wrong_start(obj) if open_ended else _wrong_object(obj, expected)
-    return _malformed(wrong) if wrong else Bytecode(data, obj)
+    return _malformed(wrong) if wrong else Bytecode(data, obj, SourceText(FILE, text))
 
 
 def _not_compiled(text: str, diagnostics: Sequence[Diagnostic]) -> Refused:
@@ -138,9 +146,13 @@ def _wrong_object(obj: Object, expected: Expected) -> str:
         if name not in expected.maps:
             return f"the map {name} was not asked for"
     variables = {item.name: (item.section, item.size) for item in obj.variables}
-    for variable, place in (expected.variables or {}).items():
-        if variables.get(variable) != place:
-            return f"the variable {variable} is not where it was ({place[0]}, {place[1]} bytes)"
+    for variable, (section, size) in expected.variables.items():
+        if expected.optional and variable not in variables:
+            continue
+        found_in, found_size = variables.get(variable, ("", 0))
+        if found_size != size or (section and section != found_in):
+            where = f" in {section}" if section else ""
+            return f"the variable {variable} is not as it was: {size} bytes{where}"
     return ""
 
 
@@ -176,7 +188,7 @@ def loaded(code: Bytecode, names: Sequence[str], before: str | None = None) -> t
         except ToolError as error:
             return _malformed(error.diagnostics[0].message)
         if rejected is not None:
-            said = explain_rejection(program, rejected, code.obj)
+            said = diagnostic(diagnose(program, rejected, code.obj, code.source.text))
             return Refused(Stage.VERIFIER, _line_words(said), _rejection(said))
         reports.append(report)
     return tuple(reports)
@@ -270,7 +282,7 @@ class AppnetGate:
 
     def plain(self, text: str) -> Bytecode | Refused:
         """What clang makes of the text, if that is proved."""
-        code = compiled(text, f"{self.opened.element.name}.bpf.c", self.box, Expected.of(self.rules.obj, variables=False))
+        code = compiled(text, self.box, Expected.of(self.rules.obj, variables=False))
         if isinstance(code, Refused):
             return code
         generated = replace(self.rules.generated, c_text=text)
@@ -296,10 +308,10 @@ class AppnetGate:
         words = Vocabulary(program, element, None if isinstance(layout, str) else layout)
         traces: list[str] = []
         if isinstance(verdict, Different) and isinstance(layout, Layout):
-            traces = self._traces(program, code.obj, layout, body, verdict.counterexample)
+            traces = self._traces(program, code, layout, body, verdict.counterexample)
         return _unequal(verdict, _assumptions(self.rules.verdicts), words, traces)
 
-    def _traces(self, program: Program, obj: Object, layout: Layout, body: str, example: Counterexample) -> list[str]:
+    def _traces(self, program: Program, code: Bytecode, layout: Layout, body: str, example: Counterexample) -> list[str]:
         """The lines of the AppNet program that the input takes, and those of the candidate."""
         element, rules = self.opened.element, self.rules
         reference = with_state(rules.obj.program(rules.generated.functions[body]), rules.obj, element)
@@ -308,7 +320,7 @@ class AppnetGate:
             return []
         given = replace(example.input, maps=_moved(example.input.maps, layout, places, self.opened))
         first = trace(reference, rules.obj, given, "reference")
-        second = trace(program, obj, example.input, "candidate")
+        second = trace(program, code.obj, example.input, "candidate", code.source)
         return [*_ran("the AppNet program runs", first), *_ran("your C runs", second)]
 
 
@@ -393,7 +405,7 @@ class CodeGate:
     def plain(self, text: str) -> tuple[Bytecode, Mapping[str, Verdict]] | Refused:
         """What clang makes of the text, and the proof of each program by its name, if all are proved."""
         original = read_object(self.data)
-        code = compiled(text, self.name, self.box, Expected.of(original, variables=True), self.headers)
+        code = compiled(text, self.box, Expected.of(original, variables=True), self.headers)
         if isinstance(code, Refused):
             return code
         names = [program.name for program in original.programs]
@@ -417,7 +429,7 @@ class CodeGate:
         same = prove_equal(first, original, first, original, replay=False)
         allowed = same.assumptions if isinstance(same, Equal) else ()
         verdicts[name] = verdict
-        return _unequal(verdict, allowed, Vocabulary(second, obj=code.obj, reference=(first, original)), ())
+        return _unequal(verdict, allowed, Vocabulary(second, obj=code.obj, reference=(first, original), source=code.source), ())
 
 
 def optimized_insns(done: Optimized, names: Sequence[str]) -> int:

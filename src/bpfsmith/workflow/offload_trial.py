@@ -7,6 +7,7 @@ import re
 import statistics
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,20 +17,26 @@ from bpfsmith.cost.advice import Advice, Costs, Verdict, advise
 from bpfsmith.cost.profile import Profile, load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.kernel import syscall
+from bpfsmith.kernel.netns import Namespace
 from bpfsmith.objfile.object import read_object
 from bpfsmith.offload.half import FIRST_REASON
 from bpfsmith.offload.hazards import ASSUMPTIONS
 from bpfsmith.offload.paths import ways
+from bpfsmith.offload.prove import Proof
 from bpfsmith.offload.requests import read_workload, requests, texts
 from bpfsmith.offload.shared import Counters, Layout
 from bpfsmith.offload.trial import SERVER, Difference, Side, Trial, compare, compare_odd
 from bpfsmith.report import Outcome, Report
+from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.offloading import RUNTIME, Request, Split, build
 
-UNPROVED = "arena-memory: the equivalence engine has no model of arenas; `--measure` compares with the original by running both"
+COMPARED = 300  # requests, where nobody says how many
 ROUNDS, ROUND = 7, 1_500  # of latency: so many times, with so many requests
 CLASSIFIED = 400
-WINDOW, SPELL, SPELLS = 32, 30, 20  # of throughput: requests at a time, milliseconds, so many times
+WINDOW, SPELL, SPELLS = 32, 30, 20  # of throughput beside the client: requests at a time, milliseconds, so many times
+FLOODS, SPELL_FLOOD = 5, 150  # of throughput of the server's CPU: so many times, milliseconds of each rate
+RATES = (100_000, 150_000, 200_000, 300_000, 450_000, 700_000, 0)  # requests in a second; 0: as many as can be sent
+IDLE = 0.10  # of a CPU that is not the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,24 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """Replies in a second, original and split. `of_server`: the most that one CPU with the server and its side of the network
+    gave, over rates of requests that come from another one; else of a CPU that the client shares, in a second of CPU time.
+    `spread` is the distance between the quartiles of the rounds' ratios. `sender_is_limit`: the split server's CPU was idle at
+    times."""
+
+    original: int
+    split: int
+    spread: float
+    of_server: bool
+    sender_is_limit: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return self.split / max(self.original, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Trialled:
     """What a trial showed."""
 
@@ -60,7 +85,7 @@ class Trialled:
     counters: Counters
     advice: Advice | None
     timings: tuple[Timing, ...]
-    throughput: tuple[int, int] | None  # replies in a second of CPU time, original and split, with the client's
+    throughput: Throughput | None
     lost: int
 
     @property
@@ -78,10 +103,12 @@ def trial(
     arguments: Sequence[str],
     profile: str | None,
     timed: bool,
+    advised: bool = True,
     progress: Callable[[str], None],
 ) -> Trialled:
-    """Runs both servers on `count` requests, and times them where `timed`. InputError `server-does-not-start`,
-    `offload-not-attached`, `malformed-workload`."""
+    """Runs both servers on `count` requests. With `advised` it says whether the split
+    pays, with `timed` how long requests take. InputError `server-does-not-start`, `offload-not-attached`,
+    `malformed-workload`."""
     words = texts(done.read.server)
     seeds = read_workload(workload) if workload is not None else ()
     layout = Layout.of(read_object(done.object))
@@ -105,8 +132,9 @@ def trial(
             differences += found
         advice: Advice | None = None
         timings: tuple[Timing, ...] = ()
-        throughput, lost = None, 0
-        if not differences:
+        throughput: Throughput | None = None
+        lost = 0
+        if not differences and advised:
             asked = list(seeds) or list(requests(CLASSIFIED, seeds, words, seed=2))
             bench = _Bench(done, rig, layout, original, split, arguments, asked, progress)
             advice = bench.advice(load_profile(profile))
@@ -205,7 +233,7 @@ class _Bench:
         runs = after[1] - before[1]
         return max((after[0] - before[0]) / runs - 70, 0.0) if runs else 0.0
 
-    def timings(self) -> tuple[tuple[Timing, ...], tuple[int, int] | None, int]:
+    def timings(self) -> tuple[tuple[Timing, ...], Throughput | None, int]:
         found = []
         lost = 0
         for name, kind in (("answered in the kernel", self.fast), ("handed over", self.slow)):
@@ -217,11 +245,49 @@ class _Bench:
         if self.fast:
             self.progress("measuring throughput")
             file = self._file(self.fast)
-            # By CPU time, of client and server together: other work of the machine takes time, but not this.
-            rates = [[self._replies(side, file) for side in self.sides] for _ in range(SPELLS)]
-            first, second = (int(statistics.median(item)) for item in zip(*rates, strict=True))
-            throughput = (first, second) if first and second else None
+            throughput = self._of_server(file) if (os.cpu_count() or 1) > 1 else self._shared(file)
         return tuple(found), throughput, lost
+
+    def _of_server(self, file: Path) -> Throughput | None:
+        """Requests are sent from CPU 1, and CPU 0 has the server and what the kernel does for it."""
+        for side in self.sides:
+            _steer(side.server, "far", 0)
+            _steer(side.client, "near", 1)
+        rounds, idle = [], 0.0
+        for _ in range(FLOODS):
+            best = [0.0, 0.0]
+            for rate in RATES:
+                for index, side in enumerate(self.sides):
+                    replies, idle_share = self._flood(side, file, rate)
+                    if replies > best[index]:
+                        best[index] = replies
+                        idle = idle_share if index else idle
+            rounds.append(best)
+        if not all(a and b for a, b in rounds):
+            return None
+        first, second = (int(statistics.median(item)) for item in zip(*rounds, strict=True))
+        return Throughput(first, second, _spread([b / a for a, b in rounds]), True, idle > IDLE)
+
+    def _flood(self, side: Side, file: Path, rate: int) -> tuple[float, float]:
+        """Replies in a second to so many requests in a second (0: as many as can be sent), and how idle CPU 0 was."""
+        before, idle = _received(side), _idle_ticks()
+        with side.client.entered():
+            done = subprocess.run(
+                [str(self.client), SERVER, str(side.port), str(file), "1", "flood", str(SPELL_FLOOD), str(rate)],
+                capture_output=True, text=True, check=True, timeout=60,
+            )  # fmt: skip
+        after, idle = _received(side), _idle_ticks() - idle
+        _, took = (int(item) for item in done.stdout.split())
+        until = time.monotonic() + 2
+        while not side.idle() and time.monotonic() < until:  # what waits in the socket is not the next round's
+            time.sleep(0.01)
+        return (after - before) * 1e9 / took, idle * 1e9 / os.sysconf("SC_CLK_TCK") / took
+
+    def _shared(self, file: Path) -> Throughput | None:
+        """By CPU time, of client and server together: other work of the machine takes time, but not this."""
+        rates = [[self._replies(side, file) for side in self.sides] for _ in range(SPELLS)]
+        first, second = (int(statistics.median(item)) for item in zip(*rates, strict=True))
+        return Throughput(first, second, _spread([b / a for a, b in rates if a]), False) if first and second else None
 
     def _replies(self, side: Side, file: Path) -> float:
         """Replies in a second of CPU time."""
@@ -242,8 +308,7 @@ class _Bench:
                 rounds.append((pair[0][0], pair[1][0]))
         if len(rounds) < 3:
             return None, lost
-        ratios = sorted(b / a for a, b in rounds if a)
-        spread = ratios[len(ratios) * 3 // 4] - ratios[len(ratios) // 4]
+        spread = _spread([b / a for a, b in rounds if a])
         original, split = (statistics.median(item) for item in zip(*rounds, strict=True))
         return Timing(name, len(kind), original, split, spread), lost
 
@@ -259,6 +324,34 @@ class _Bench:
                 capture_output=True, text=True, check=True, timeout=60,
             )  # fmt: skip
         return [float(item) for item in done.stdout.split()]
+
+
+def _spread(values: Sequence[float]) -> float:
+    """The distance between the quartiles."""
+    ordered = sorted(values)
+    return ordered[len(ordered) * 3 // 4] - ordered[len(ordered) // 4] if ordered else 0.0
+
+
+def _steer(namespace: Namespace, device: str, cpu: int) -> None:
+    """What comes in on a device is handled by a CPU (Documentation/networking/scaling.rst: RPS). A mount of sysfs shows the
+    devices of the namespace that it was made in."""
+    command = f"mount -t sysfs none /sys && echo {1 << cpu:x} > /sys/class/net/{device}/queues/rx-0/rps_cpus"
+    with namespace.entered():
+        subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, check=True)
+
+
+def _received(side: Side) -> int:
+    """Packets that the client's device has received: those of the stack's control traffic are few beside replies."""
+    with side.client.entered():
+        lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
+    line = next(item for item in lines if item.split(":")[0].strip() == "near")
+    return int(line.split(":")[1].split()[1])
+
+
+def _idle_ticks() -> int:
+    """CPU 0's idle time since the machine began: the fourth number of its line in /proc/stat."""
+    line = next(item for item in Path("/proc/stat").read_text().splitlines() if item.startswith("cpu0 "))
+    return int(line.split()[4])
 
 
 class _stats:
@@ -284,6 +377,24 @@ def _runs(side: Side) -> tuple[int, int]:
 def _cpu_ns(side: Side) -> int:
     """CPU time of the server's process: the first number of schedstat, in ns."""
     return int(Path(f"/proc/{side.process.pid}/schedstat").read_text().split()[0])
+
+
+def proof_lines(proof: Proof) -> Iterator[str]:
+    """What was proved, and what that rests on."""
+    match proof.verdict:
+        case Equal(assumptions=assumptions):
+            yield (
+                f"proof       equal: requests of up to {proof.longest} bytes are answered as the server's own code does, byte "
+                "for byte, or handed over;"
+            )
+            yield f"            longer ones and all other packets are handed over; {proof.cases} cases in {proof.seconds:.0f} s"
+        case Unknown(gap=gap, detail=detail):
+            assumptions = ()
+            yield f"proof       unknown ({gap}: {detail})"
+            if proof.example:
+                yield f"            a request to look at: {proof.example[:60]!r}"
+    for number, text in enumerate((*assumptions, *ASSUMPTIONS)):
+        yield f"{'assuming' if not number else '':11} {text}"
 
 
 def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
@@ -322,10 +433,11 @@ def trial_lines(found: Trialled, done: Split) -> Iterator[str]:
             f"(x{timing.ratio:.2f}, spread {timing.spread:.2f}), {timing.requests} requests in turn"
         )
     if found.throughput is not None:
-        before, after = found.throughput
-        ratio = after / max(before, 1)
-        how = f"{WINDOW} at a time, client included"
-        yield f"            throughput {before:,} -> {after:,} replies a CPU second (x{ratio:.1f}), {how}"
+        it = found.throughput
+        per = "a second of the server's CPU" if it.of_server else f"a CPU second, {WINDOW} at a time, client included"
+        limit = "; the sender is the limit: at least" if it.sender_is_limit else ""
+        how = f"x{it.ratio:.1f}, spread {it.spread:.2f}{limit}"
+        yield f"            throughput {it.original:,} -> {it.split:,} replies {per} ({how})"
 
 
 _OWN_REASONS = {
@@ -349,10 +461,11 @@ def _shown(reply: object) -> str:
     return "no reply" if reply is None else repr(reply)[:100]
 
 
-def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Report:
-    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs; else `pays` to
-    somebody who asks for advice alone, and `unknown` of a split: trials are no proof."""
-    outcome = Outcome.UNKNOWN
+def offload_report(done: Split, found: Trialled | None, proof: Proof | None, *, advises: bool) -> Report:
+    """The envelope. `do-not-offload` where the advice says so, `different` where a reply or a variable differs; `pays` to
+    somebody who asks for advice alone. Else what the proof says: trials are none."""
+    proved = proof is not None and isinstance(proof.verdict, Equal)
+    outcome = Outcome.EQUAL if proved else Outcome.UNKNOWN
     details: dict[str, object] = {
         "states": [{"name": item.name, "bytes": item.type.size, "written": item.written, "line": item.span.line}
                    for item in done.half.states],
@@ -373,13 +486,30 @@ def offload_report(done: Split, found: Trialled | None, *, advises: bool) -> Rep
             "requests": found.sent, "answered": found.answered, "odd_packets": found.odd, "states_same": dict(found.states),
             "counters": asdict(found.counters), "advice": asdict(found.advice) if found.advice is not None else None,
             "timings": [asdict(item) for item in found.timings],
-            "throughput": found.throughput,
+            "throughput": asdict(found.throughput) if found.throughput is not None else None,
             "differences": [
                 {"request": item.request.hex(), "expected": _shown(item.expected), "actual": _shown(item.actual)}
                 for item in found.differences
             ],
         }  # fmt: skip
+    unknown: str | None = None
+    evidence: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ASSUMPTIONS
+    if proof is not None:
+        details["proof"] = {"longest": proof.longest, "cases": proof.cases, "seconds": round(proof.seconds, 1)}
+        match proof.verdict:
+            case Equal() as equal:
+                assumptions = (*equal.assumptions, *ASSUMPTIONS)
+                evidence = (f"{proof.cases} lengths of requests, each proved",)
+            case Unknown(gap=gap, detail=detail):
+                unknown = f"{gap}: {detail}"
     return Report(
-        "offload", outcome, assumptions=ASSUMPTIONS, unknown=UNPROVED, programs=(done.program,), diagnostics=done.diagnostics,
+        "offload",
+        outcome,
+        assumptions=assumptions,
+        evidence=evidence,
+        unknown=unknown,
+        programs=(done.program,),
+        diagnostics=done.diagnostics,
         details=details,
-    )  # fmt: skip
+    )

@@ -28,6 +28,7 @@ from bpfsmith.offload.paths import Way, ways
 from bpfsmith.offload.program import Server
 from bpfsmith.offload.refusal import DoNotOffload
 from bpfsmith.offload.region import kernel_half
+from bpfsmith.offload.requests import LONGEST
 from bpfsmith.offload.shared import Layout
 from bpfsmith.offload.user_half import user_half, uses_heap
 from bpfsmith.report import ProgramReport
@@ -43,13 +44,14 @@ BREAK_EVEN = 0.10  # of requests: what the examples come to with the shipped pro
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for. `hook` is "tc" or "xdp"."""
+    """What the user asks for. `hook` is "tc" or "xdp". What has more than `longest` bytes is the user half's."""
 
     files: tuple[str, ...]
     flags: tuple[str, ...] = ()
     compile_commands: str | None = None
     entry: str | None = None
     hook: str = "tc"
+    longest: int = LONGEST
     cpus: int = field(default_factory=lambda: max(os.cpu_count() or 1, 8))
 
 
@@ -132,9 +134,9 @@ def split(read: Read, request: Request, toolchain: Toolchain, progress: Callable
         raise tcp(read.findings)
     hazards.check(read.server, read.findings)
     progress("writing the kernel half")
-    draft = kernel_half(read.server, read.findings, cpus=request.cpus, pages=1)
+    draft = kernel_half(read.server, read.findings, cpus=request.cpus, pages=1, longest=request.longest)
     pages = _pages(draft, request.cpus)
-    half = kernel_half(read.server, read.findings, cpus=request.cpus, pages=pages)
+    half = kernel_half(read.server, read.findings, cpus=request.cpus, pages=pages, longest=request.longest)
     with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch:
         place = Path(scratch) / "server.bpf.c"
         place.write_text(half.source, encoding="latin-1")
@@ -327,7 +329,6 @@ def summary(done: Split) -> list[str]:
         size = f"{state.type.size} bytes"
         lines.append(f"state       {state.name} ({state.span}, {size}): {kind}{', was local' if state.promoted else ''}")
     lines += _way_lines(ways(read.server, findings, half.reasons))
-    lines.append(f"hook        {done.hook}: {_HOOKS[done.hook]}")
     program = done.program
     counted = f"{program.insns} insns"
     if program.verdict == "accepted":
@@ -336,12 +337,6 @@ def summary(done: Split) -> list[str]:
         counted += "; not loaded: bpf(2) is not permitted here"
     lines.append(f"kernel half {counted}")
     return lines
-
-
-_HOOKS = {
-    "tc": "UDP, a reply in place of its request: before the stack, on every device, no work for what is passed on but ours",
-    "xdp": "UDP, a reply in place of its request: before packets get an sk_buff; a veth needs a program on its peer too",
-}
 
 
 def _way_lines(found: tuple[Way, ...]) -> list[str]:

@@ -106,13 +106,19 @@ def _learn_from(
     return Report("optimize", Outcome.DONE, diagnostics=tuple(skipped), details=details)
 
 
+ENTRIES = "arrays have at least the entries that the object declares: what was done without one is gone"
 REFINED = "updates that were a load and a store are atomic: what other CPUs do can no longer come between (a refinement)"
+
+
+_ASSUMED = {"atomic": REFINED, "missing-entry": ENTRIES}
+"""What steps of a rule take for granted."""
 
 
 def optimize_report(done: Optimized, settings: Settings) -> Report:
     """The envelope; each program has its counts before and after, its verdict, and its steps."""
     equal = [item.verdict for item in done.programs if isinstance(item.verdict, Equal)]
-    refined = (REFINED,) if any(step.rule == "atomic" for item in done.programs for step in item.steps) else ()
+    taken = {step.rule for item in done.programs for step in item.steps}
+    refined = [text for rule, text in _ASSUMED.items() if rule in taken]
     return Report(
         "optimize",
         Outcome.EQUAL,
@@ -166,8 +172,7 @@ def optimize_lines(done: Optimized, concise: bool = False) -> Iterator[str]:
     counts = Counter(step.rule for item in done.programs for step in item.steps)
     if counts:
         yield f"steps       {', '.join(f'{rule} {count}' for rule, count in counts.most_common())}"
-    if counts["atomic"]:
-        yield f"assuming    {REFINED}"
+    yield from (f"assuming    {text}" for rule, text in _ASSUMED.items() if counts[rule])
     for item in done.programs:
         yield from _remarks(item)
 

@@ -12,6 +12,7 @@ from bpfsmith.kernel.images import VERSION
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
+from bpfsmith.trace import against
 from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, nearest, running_kernel
 from bpfsmith.trace.loader import loader_header
@@ -190,7 +191,7 @@ def _outcome_json(path: str, outcome: fusing.Outcome) -> dict[str, object]:
 # --- comparing --------------------------------------------------------------------------------------------------------
 def against_report(reference: str, other: str) -> Report:
     """Whether the sessions of another object are the pairs of this one."""
-    found = list(fusing.compared(_opened(Path(reference)), _opened(Path(other))))
+    found = list(against.compared(_opened(Path(reference)), _opened(Path(other))))
     verdicts = [verdict for _, verdict in found]
     outcome = Outcome.UNKNOWN if not found else Outcome.EQUAL
     if any(isinstance(verdict, Unknown) for verdict in verdicts):

@@ -21,6 +21,7 @@ from bpfsmith.semantics import concrete
 from bpfsmith.semantics.concrete import Machine
 from bpfsmith.semantics.concrete_memory import Pointer
 from bpfsmith.semantics.state import Unmodelled
+from bpfsmith.source import SourceText
 from bpfsmith.workflow.watching import Code, Place
 
 TRACE_INSNS = 20_000
@@ -60,8 +61,9 @@ class Parting:
         return max(len(self.reference.lines), len(self.candidate.lines)) > self.common
 
 
-def trace(program: Program, obj: Object | None, given: RunInput, side: str = "") -> Trace:
-    """A run on the interpreter, line by line; `side` is what the input calls the program's own stack."""
+def trace(program: Program, obj: Object | None, given: RunInput, side: str = "", source: SourceText | None = None) -> Trace:
+    """A run on the interpreter, line by line; `side` is what the input calls the program's own stack, `source` the program's
+    own text where that is in no file."""
     code, texts = Code(program), _line_texts(obj)
     lines: list[Line] = []
     seen: list[Place] = []
@@ -71,7 +73,7 @@ def trace(program: Program, obj: Object | None, given: RunInput, side: str = "")
         place = code.at(machine)
         if place is None:
             return
-        line = _line(place, texts)
+        line = _line(place, texts, source)
         if not seen or line != lines[-1] or place.function != seen[-1].function:
             lines.append(line)
         seen.append(place)
@@ -85,9 +87,14 @@ def trace(program: Program, obj: Object | None, given: RunInput, side: str = "")
     return Trace(tuple(lines), output, bool(packet))
 
 
-def parting(reference: tuple[Program, Object | None], candidate: tuple[Program, Object | None], given: RunInput) -> Parting:
-    """Both runs, and how long they go the same way."""
-    first, second = trace(*reference, given, "reference"), trace(*candidate, given, "candidate")
+def parting(
+    reference: tuple[Program, Object | None],
+    candidate: tuple[Program, Object | None],
+    given: RunInput,
+    source: SourceText | None = None,
+) -> Parting:
+    """Both runs, and how long they go the same way. `source` is the candidate's text where that is in no file."""
+    first, second = trace(*reference, given, "reference"), trace(*candidate, given, "candidate", source)
     texts = [
         [re.sub(rf"\b{re.escape(program.name)}(?=\()", "", line.text) for line in side.lines]
         for side, (program, _) in ((first, reference), (second, candidate))
@@ -131,9 +138,10 @@ def parting_json(found: Parting) -> dict[str, object]:
     }
 
 
-def _line(place: Place, texts: dict[tuple[str, int], str]) -> Line:
+def _line(place: Place, texts: dict[tuple[str, int], str], source: SourceText | None) -> Line:
     path, number = place.line or ("", 0)
-    text = (_text(path, number) or texts.get((path, number), "")).strip()
+    own = source.line(number) if source is not None and Path(path).name == source.path else None
+    text = (own or _text(path, number) or texts.get((path, number), "")).strip()
     return Line(f"{Path(path).name}:{number}", text) if text else Line(f"insn {place.slot}", disassemble(place.insn))
 
 

@@ -4,7 +4,7 @@ none is proved, or none is better."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -160,12 +160,17 @@ def _rows(found: ModelCompiled) -> list[list[object]]:
 
 def _row(label: str, item: Compiled, programs: tuple[ProgramReport, ...]) -> list[object]:
     steps = [program for program in programs if program.name in item.generated.steps.values()]
+    return [label, item.generated.line_count, *_totals(steps)]
+
+
+def _totals(programs: Sequence[ProgramReport]) -> list[int | None]:
+    """What several programs have together, in the order of the columns."""
 
     def total(name: str) -> int | None:
-        values = [getattr(program, name) for program in steps]
+        values = [getattr(program, name) for program in programs]
         return None if None in values else round(sum(values))
 
-    return [label, item.generated.line_count, *(total(name) for name in ("insns", "jited_insns", "run_ns", "floor_ns"))]
+    return [total(name) for name in ("insns", "jited_insns", "run_ns", "floor_ns")]
 
 
 def model_compile_lines(found: ModelCompiled, options: ModelOptions, concise: bool = False) -> Iterator[str]:
@@ -188,6 +193,7 @@ class ModelOptimized:
 
     rules: Optimized
     proposed: Proposed[Better]
+    source: str = ""
 
     @property
     def candidate(self) -> Better | None:
@@ -234,7 +240,7 @@ def optimize_with_model(
     flags = ("-fno-builtin",) if path.endswith(".appnet") else (f"-iquote{beside}",)
     with sandbox(toolchain, flags, (beside,) if path.endswith(".c") else ()) as box:
         gate = CodeGate(name, data, rules, box, settings, headers=includes(prompt.task.source))
-        return ModelOptimized(rules, asked(prompt, model, gate, options, progress))
+        return ModelOptimized(rules, asked(prompt, model, gate, options, progress), prompt.task.source)
 
 
 def model_optimize_report(found: ModelOptimized, settings: Settings, options: ModelOptions) -> Report:
@@ -256,6 +262,27 @@ def model_optimize_lines(found: ModelOptimized, options: ModelOptions, concise: 
     before = optimized_insns(found.rules, names)
     if found.candidate is not None:
         after = optimized_insns(found.candidate.done, names)
+        if not concise:
+            yield from (f"{'':<12}{line}" for line in table(_optimized_rows(found), _COLUMNS))
         yield f"chosen      the model: {after} insns, {before} without it; proved equal to the program as it was"
     else:
         yield f"chosen      what optimizing made without the model: {before} insns"
+
+
+def _optimized_rows(found: ModelOptimized) -> list[list[object]]:
+    """The program as it was and the candidate, each as clang makes it and optimized."""
+    assert found.candidate is not None
+    rows: list[list[object]] = []
+    for label, lines, done in (
+        ("as it was", code_lines(found.source), found.rules),
+        ("model", code_lines(found.candidate.text), found.candidate.done),
+    ):
+        before, after = [item.before for item in done.programs], [item.after for item in done.programs]
+        rows.append([f"{label}, as clang makes it", lines, *_totals(before)])
+        rows.append([f"{label}, optimized", lines, *_totals(after)])
+    return rows
+
+
+def code_lines(text: str) -> int:
+    """Lines of C that are neither blank nor a comment of their own."""
+    return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith(("//", "#line")))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from bpfsmith.diagnostic import Diagnostic, Severity, ToolError
+from bpfsmith.diagnostic import Diagnostic, InternalError, Severity, ToolError
+from bpfsmith.execution import Counterexample
+from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.gate.prove import prove_equal
 from bpfsmith.isa.program import Program
 from bpfsmith.kernel.load import Rejected, load
@@ -16,7 +15,7 @@ from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.repair.diagnose import diagnose
 from bpfsmith.repair.patch import unified
-from bpfsmith.repair.search import Repair, Tried, repair
+from bpfsmith.repair.search import Repair, Tried, repairs
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.workflow.inputs import Toolchain
@@ -25,13 +24,15 @@ from bpfsmith.workflow.loadable import Choices, loadable
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A change that the verifier accepts. `behaviour` says what is known of the paths that the program had before."""
+    """A change that the verifier accepts. `behaviour` says what is known of the inputs that the program could handle before:
+    `unchanged` is None where that was not decided."""
 
     file: str
     program: str
     diff: str
     titles: tuple[str, ...]
     cpu: str | None
+    unchanged: bool | None
     behaviour: str
     attempts: int
 
@@ -56,16 +57,29 @@ def suggest(
         except ToolError:
             return None
 
-    found = repair(diagnose(program, rejected, obj), text, attempt)
-    if found is None:
-        return None
+    best: Suggestion | None = None
+    for count, found in enumerate(repairs(diagnose(program, rejected, obj), text, attempt), 1):
+        unchanged, words = _behaviour(program, obj, found)
+        if best is None or (unchanged is not False and best.unchanged is False):
+            best = _suggestion(path, program, text, found, unchanged, words)
+        if unchanged is not False or all(patch.usual for patch in found.patches) or count == MOST_COMPARED:
+            break
+    return best
+
+
+MOST_COMPARED = 4
+"""Accepted changes to compare with the program as it was, until one leaves alone what that could handle."""
+
+
+def _suggestion(path: str, program: Program, text: str, found: Repair, unchanged: bool | None, behaviour: str) -> Suggestion:
     return Suggestion(
         path,
         program.name,
         unified(text, found.text, Path(path).name),
         tuple(patch.title for patch in found.patches),
         next((patch.cpu for patch in reversed(found.patches) if patch.cpu), None),
-        _behaviour(program, obj, found),
+        unchanged,
+        behaviour,
         found.attempts,
     )
 
@@ -74,48 +88,84 @@ PROOF_SECONDS = 10
 """That the comparison of a program with its changed form may take."""
 
 
-class _TimeUp(Exception):
-    pass
+def added_maps(first: Object, second: Object) -> frozenset[str]:
+    """The maps that only a changed object has. What the program was made to keep there, nobody looked at before; a map that the
+    change took away is another matter, and is compared."""
+    return frozenset(spec.name for spec in second.maps) - frozenset(spec.name for spec in first.maps)
 
 
-def compared(reference: Program, first: Object, candidate: Program, second: Object, seconds: int = PROOF_SECONDS) -> Verdict:
-    """Does a changed program what another does, but for maps that only one of them has? Unknown `time` where `seconds` are not
-    enough to decide it."""
-    own = frozenset(spec.name for spec in first.maps) ^ frozenset(spec.name for spec in second.maps)
-    ask = partial(prove_equal, reference, first, candidate, second, limits=Limits(), replay=False, ignored=own)
-    if threading.current_thread() is not threading.main_thread():  # signals reach only that
-        return ask()
-
-    def stop(number: int, frame: object) -> None:
-        raise _TimeUp
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+def compared(
+    reference: Program,
+    first: Object,
+    candidate: Program,
+    second: Object,
+    *,
+    accepted: bool,
+    ignored: frozenset[str],
+    seconds: int = PROOF_SECONDS,
+) -> Verdict:
+    """Does a changed program what another does, but for what it leaves in maps that are `ignored`? Where the verifier has not
+    `accepted` the reference, on the inputs on which that does nothing forbidden. Unknown `time` where `seconds` are not enough.
+    """
     try:
-        return ask()
-    except _TimeUp:
+        with at_most(seconds):
+            return prove_equal(
+                reference, first, candidate, second, limits=Limits(), ignored=ignored, accepted=accepted, replay=not accepted
+            )
+    except TimeUp:
         return Unknown("time", f"{seconds} seconds were not enough")
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+    except InternalError as error:  # what a refused program does is not what interpreter and prover were held together on
+        return Unknown("not-reproduced", error.diagnostics[0].message)
+    except (LookupError, AssertionError, ValueError) as error:
+        if accepted:
+            raise
+        return Unknown("not-reproduced", f"the program as it was leaves what has a meaning ({error})")
 
 
-def _behaviour(program: Program, obj: Object, found: Repair) -> str:
-    """Does the changed program do what the other did on the inputs where that did something?"""
-    verdict = compared(program, obj, found.tried.program, found.tried.obj)
+def _behaviour(program: Program, obj: Object, found: Repair) -> tuple[bool | None, str]:
+    """Does the changed program do what the other did, on the inputs that this could handle? In words, too."""
+    own = added_maps(obj, found.tried.obj)
+    verdict = compared(program, obj, found.tried.program, found.tried.obj, accepted=False, ignored=own)
+    beside = f"; {', '.join(sorted(own))} is the change's own" if own else ""
     match verdict:
         case Equal(assumptions=assumptions):
-            where = f"assumed: {'; '.join(assumptions)}" if assumptions else "on every input"
-            return f"proved equal to the program as it was, {where}"
+            assumed = f"; assumed: {'; '.join(assumptions)}" if assumptions else ""
+            return (
+                True,
+                f"unchanged: proved on every input on which the program as it was did nothing forbidden{beside}{assumed}",
+            )
         case Different(counterexample=example):
-            where = "on inputs such as those that the change is about"
-            return f"differs from the program as it was in the {example.observable}, {where}"
+            inputs = _shown(example)
+            return (
+                False,
+                f"changed: it differs in the {example.observable} also where the program as it was did nothing {inputs}",
+            )
+        case Unknown(gap="contradictory-state"):
+            return None, "not compared: on every input the program as it was does something forbidden"
         case Unknown(gap=gap, detail=detail):
-            return f"not proved to be unchanged elsewhere ({gap}: {detail})"
+            return None, f"not proved to be unchanged where the program as it was did nothing forbidden ({gap}: {detail})"
 
 
-def suggestion_note(found: Suggestion | None, file: str, program: str) -> Diagnostic:
+def _shown(example: Counterexample) -> str:
+    """An input on which they differ, and what was seen."""
+    sides = [f"{output.return_value}" for output in (example.expected, example.actual)]
+    told = f": it returned {sides[0]}, and now {sides[1]}" if sides[0] != sides[1] else ""
+    return (
+        f"forbidden, as with a packet of {len(example.input.packet)} bytes{told}"
+        if example.input.packet
+        else f"forbidden{told}"
+    )
+
+
+def suggestion_note(found: Suggestion | None, file: str, program: str, *, is_c: bool = True) -> Diagnostic:
     """The suggestion as a note; the diff itself goes to standard output."""
+    if not is_c:
+        return Diagnostic(
+            "no-repair-found",
+            f"{file}: no change was searched for {program}, as this is not C",
+            severity=Severity.NOTE,
+            help="give the C file that it was compiled from",
+        )
     if found is None:
         return Diagnostic(
             "no-repair-found",
@@ -128,6 +178,6 @@ def suggestion_note(found: Suggestion | None, file: str, program: str) -> Diagno
         "repair-suggested",
         f"{file}: the verifier accepts {program} with this change: {', then '.join(found.titles)}{compiled}",
         severity=Severity.NOTE,
-        notes=(f"behaviour: {found.behaviour}", f"{found.attempts} changes were tried"),
+        notes=(f"behaviour {found.behaviour}", f"{found.attempts} change{'s' * (found.attempts != 1)} tried"),
         help="look at the change, and apply it with `patch -p1`",
     )

@@ -23,7 +23,8 @@ from bpfsmith.semantics.verdict import Equal, Unknown, Verdict
 from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.language import reading
-from bpfsmith.trace.language.lower import EVENTS, STACKS, TARGET, Lowered, lower
+from bpfsmith.trace.language.body import EVENTS, STACKS, TARGET
+from bpfsmith.trace.language.lower import Lowered, event_programs, lower
 from bpfsmith.trace.language.meaning import BUDGET, proved
 from bpfsmith.trace.language.parse import parse
 from bpfsmith.trace.language.tables import Column, Table
@@ -127,9 +128,11 @@ def trace(
     """Runs the command with the probes on it; `shown` is called with what is new every second or so, and at the end."""
     obj, seen = read_object(program.data), Seen()
     constants = {TARGET: PID} if any(item.name == TARGET for item in obj.variables) else {}
+    multi = running_kernel(platform.release()).uprobe_session
+    places = Places(path=file, constants=constants, everywhere=event_programs(program.lowered.file), multi=multi)
     with ExitStack() as stack:
         process = stack.enter_context(Waiting(command, quiet=quiet))
-        maps = stack.enter_context(attached(obj, process, Places(path=file, constants=constants)))
+        maps = stack.enter_context(attached(obj, process, places))
         ring = stack.enter_context(RingBuffer(maps.fd(EVENTS), maps.spec(EVENTS).max_entries)) if EVENTS in maps else None
         process.go()
         started = last = time.monotonic()

@@ -10,7 +10,7 @@ from bpfsmith.gate.load import bare_report, load_report
 from bpfsmith.kernel.load import Rejected
 from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.report import Outcome, ProgramReport, Report
-from bpfsmith.workflow.explaining import explain_rejection
+from bpfsmith.workflow.explaining import explain_rejection, placed
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.kernels import HOST, gathered, on_guests
 from bpfsmith.workflow.loadable import Choices
@@ -79,10 +79,11 @@ def verify(
         by_kernel += ((HOST, told) for told in said)
         if len(kernels) == 1:
             diagnostics += said
-        if repair and rejected is not None and item.opened.obj is not None and item.file.endswith(".c"):
-            found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen)
+        if repair and rejected is not None:
+            obj = item.opened.obj if item.file.endswith(".c") else None
+            found = suggest(item.file, item.program, rejected, obj, toolchain, chosen) if obj is not None else None
             suggestions += (found,) if found else ()
-            diagnostics.append(suggestion_note(found, item.file, item.program.name))
+            diagnostics.append(suggestion_note(found, item.file, item.program.name, is_c=obj is not None))
     diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
     if others and ready:
@@ -131,7 +132,10 @@ def _verdict(subject: Subject, timed: bool) -> tuple[ProgramReport, tuple[Diagno
     except ToolError as error:
         bare = bare_report(program)
         unloadable = replace(bare, verdict="unloadable", reason=error.diagnostics[0].message, file=subject.file)
-        told = (replace(item, message=f"{subject.file}: {program.name}: {item.message}") for item in error.diagnostics)
+        told = (
+            replace(placed(item, program, obj), message=f"{subject.file}: {program.name}: {item.message}")
+            for item in error.diagnostics
+        )
         return unloadable, tuple(told), None
     report = replace(report, file=subject.file)
     return report, () if rejected is None else (explain_rejection(program, rejected, obj),), rejected

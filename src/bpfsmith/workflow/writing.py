@@ -148,8 +148,8 @@ class _CodeWriter:
     level: int
 
     def __call__(self, text: str) -> Refused | Passed[Written]:
-        wanted = Expected({item: item for item in HOOKS}, "GPL", {}, frozenset(), None)
-        code = compiled(text, f"{self.task.name}.bpf.c", self.box, wanted, open_ended=True)
+        wanted = Expected({item: item for item in HOOKS}, "GPL", {}, frozenset(), {})
+        code = compiled(text, self.box, wanted, open_ended=True)
         if isinstance(code, Refused):
             return code
         reports = loaded(code, [program.name for program in code.obj.programs])

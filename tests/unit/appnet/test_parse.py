@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfsmith.appnet import syntax
+from bpfsmith.appnet import grammar, syntax
 from bpfsmith.appnet.parse import LARGEST_TEXT, decode, line_count, parse, read_source
 from bpfsmith.diagnostic import Diagnostic, InputError, ToolError
 from bpfsmith.source import SourceText
@@ -289,3 +289,13 @@ def test_size_limit_is_exact() -> None:
 def test_checking_types_does_not_import_lark_before_it_parses() -> None:
     code = "import sys, bpfsmith.appnet.typecheck; sys.exit('lark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "src"}, check=False).returncode == 0
+
+
+def test_a_damaged_table_of_the_parser_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "bpfsmith" / "appnet.lark"
+    first = grammar._parser.__wrapped__()
+    assert kept.is_file()
+    kept.write_bytes(b"no table")
+    assert grammar._parser.__wrapped__().terminals == first.terminals
+    assert kept.stat().st_size > 100

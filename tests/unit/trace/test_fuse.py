@@ -11,15 +11,21 @@ from bpfsmith.codegen.clang import Compiler
 from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.semantics.verdict import Different, Equal
 from bpfsmith.trace import proof
+from bpfsmith.trace.against import compared
 from bpfsmith.trace.forms import Form, kernel_of
-from bpfsmith.trace.fuse import FusedObject, compared, fuse
+from bpfsmith.trace.fuse import FusedObject, fuse
 from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.relation import Side, State
 from bpfsmith.trace.rewriting import Storage
 from tests.unit.trace.probes import STORE, TAKE, pair
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pairs"
 KERNEL = kernel_of("6.18")
 FILTER = "if (bpf_get_current_pid_tgid() >> 32 != 42) return 0;"
+
+
+SPEC = read_object(pair(STORE, TAKE)).map("start")
+STATE = State(SPEC, KeyClass.TID)
 
 
 def fused(data: bytes, form: Form) -> FusedObject:
@@ -35,6 +41,97 @@ def test_every_form_of_a_latency_pair_is_proved(form: Form, entry: str) -> None:
     assert isinstance(outcome.verdict, Equal)
     sections = [program.section for program in made.obj.programs]
     assert sections == (["uprobe", "uretprobe"] if form is Form.TASK_STORAGE else ["uprobe.session"])
+
+
+SOCKET = ("tp_btf/inet_sock_set_state", "tp_btf/inet_sock_set_state")
+BY_SOCKET = "HASH(start, u64, u64);"
+
+
+def by_socket(code: str, argument: int = 0) -> str:
+    return f"if (ctx[2] == tid) return 0; u64 sk = ctx[{argument}]; " + code.replace("&tid", "&sk")
+
+
+def test_the_state_of_a_socket_can_be_kept_on_it() -> None:
+    (outcome,) = fused(pair(by_socket(STORE), by_socket(TAKE), BY_SOCKET, SOCKET), Form.OBJECT_STORAGE).outcomes
+    assert isinstance(outcome.verdict, Equal)
+    assert set(proof.OBJECTS) <= set(outcome.verdict.assumptions)
+    for other in (by_socket(STORE, 1), by_socket(STORE.replace("&start, &tid", "&start, &now"))):
+        assert all(
+            item.form is None for item in fused(pair(other, by_socket(TAKE), BY_SOCKET, SOCKET), Form.OBJECT_STORAGE).outcomes
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("way_in", by_socket(STORE.replace("&now, 0", "&total, 0"))),
+        ("way_out", by_socket(TAKE.replace("total +=", "total -="))),
+    ],
+)
+def test_storage_on_the_object_of_another_pair_is_never_equal(name: str, broken: str) -> None:
+    entry, exit_ = (broken, by_socket(TAKE)) if name == "way_in" else (by_socket(STORE), broken)
+    original = read_object(pair(by_socket(STORE), by_socket(TAKE), BY_SOCKET, SOCKET))
+    made = fused(pair(entry, exit_, BY_SOCKET, SOCKET), Form.OBJECT_STORAGE).obj
+    state, storage = State(original.map("start"), KeyClass.POINTER, 0), Storage("start", 8, "sk")
+    step = proof.task_storage(Side(original.program(name), original), Side(made.program(name), made), state, storage)
+    assert not isinstance(step.verdict, Equal)
+
+
+FUNCTION = ("fentry/do_unlinkat", "fexit/do_unlinkat")
+
+
+@pytest.mark.parametrize("form", [Form.SESSION, Form.SESSION_STORAGE])
+def test_a_session_of_a_function_runs_its_exit_for_calls_that_are_passed_over_too(form: Form) -> None:
+    """fsession has to return 0: what the entry passes over, the exit has to see."""
+    made = fuse(pair(FILTER + STORE, TAKE, hooks=FUNCTION), "test.o", kernel_of("7.2"), here=False, only=frozenset({form}))
+    (outcome,) = made.outcomes
+    assert outcome.form is form
+    assert isinstance(outcome.verdict, Equal)
+    assert (proof.NOT_ZERO in outcome.verdict.assumptions) is (form is Form.SESSION)
+    early = fused(pair(FILTER + STORE, TAKE), form).obj  # the same of a uprobe's, which returns 1
+    state, storage = STATE, Storage("start", 8) if form is Form.SESSION_STORAGE else None
+    original = read_object(pair(FILTER + STORE, TAKE, hooks=FUNCTION))
+    halves = (Side(original.program("way_in"), original), Side(original.program("way_out"), original))
+    steps = proof.session(*halves, Side(early.program("way_in"), early), state, storage, early_out=False)
+    assert not isinstance(proof.summary(steps), Equal)
+
+
+KEEP = "u64 now = ctx[1]; if (now == 7) return 0; bpf_map_update_elem(&start, &tid, &now, 0);"
+
+
+def test_state_that_is_only_an_argument_is_read_again_at_the_exit() -> None:
+    made = fused(pair(FILTER + KEEP, TAKE, hooks=FUNCTION), Form.REREAD)
+    (outcome,) = made.outcomes
+    assert outcome.form is Form.REREAD
+    assert isinstance(outcome.verdict, Equal)
+    assert [program.section for program in made.obj.programs] == ["fexit/do_unlinkat"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "exit_"),
+    [
+        (STORE, TAKE),
+        (KEEP + "total += 1;", TAKE),
+        (KEEP.replace("ctx[1]", "*(u64 *)ctx[1]"), TAKE),
+        (KEEP, TAKE.replace("bpf_map_delete_elem(&start, &tid);", "")),
+    ],
+)
+def test_state_that_may_have_changed_is_not_read_again(entry: str, exit_: str) -> None:
+    (outcome,) = fused(pair(entry, exit_, hooks=FUNCTION), Form.REREAD).outcomes
+    assert outcome.form is None
+
+
+def test_arguments_read_again_for_another_pair_are_never_equal() -> None:
+    original = read_object(pair(KEEP, TAKE, hooks=FUNCTION))
+    way_in, way_out = (Side(original.program(name), original) for name in ("way_in", "way_out"))
+    for entry, exit_ in (
+        (KEEP.replace("== 7", "== 8"), TAKE),
+        (KEEP.replace("ctx[1]", "ctx[0]"), TAKE),
+        (KEEP, TAKE.replace("+=", "-=")),
+    ):
+        made = fused(pair(entry, exit_, hooks=FUNCTION), Form.REREAD).obj
+        steps = proof.reread(way_in, way_out, Side(made.program("way_out"), made), STATE)
+        assert not isinstance(proof.summary(steps), Equal)
 
 
 def test_what_the_object_holds_beside_the_pair_stays_as_it_is() -> None:
@@ -74,10 +171,6 @@ def test_a_session_written_by_hand_is_equal_and_one_with_the_difference_wrong_is
     assert isinstance(wrong, Different)
 
 
-SPEC = read_object(pair(STORE, TAKE)).map("start")
-STATE = proof.State(SPEC, KeyClass.TID)
-
-
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
@@ -94,7 +187,7 @@ def test_task_storage_of_another_pair_is_never_equal(name: str, broken: str) -> 
     entry, exit_ = (broken, TAKE) if name == "way_in" else (STORE, broken)
     original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.TASK_STORAGE)
     step = proof.task_storage(
-        proof.Side(original.program(name), original), proof.Side(made.obj.program(name), made.obj), STATE, Storage("start", 8)
+        Side(original.program(name), original), Side(made.obj.program(name), made.obj), STATE, Storage("start", 8)
     )
     assert not isinstance(step.verdict, Equal)
 
@@ -112,8 +205,8 @@ def test_a_session_of_another_pair_is_never_equal(entry: str, exit_: str) -> Non
     original, made = read_object(pair(STORE, TAKE)), fused(pair(entry, exit_), Form.SESSION)
     program = made.obj.program("way_in")
     assert program.section == "uprobe.session"
-    first, second = (proof.Side(original.program(name), original) for name in ("way_in", "way_out"))
-    steps = proof.session(first, second, proof.Side(program, made.obj), STATE, None)
+    first, second = (Side(original.program(name), original) for name in ("way_in", "way_out"))
+    steps = proof.session(first, second, Side(program, made.obj), STATE, None)
     assert not isinstance(proof.summary(steps), Equal)
 
 

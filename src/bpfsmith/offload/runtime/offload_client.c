@@ -3,13 +3,16 @@
  *
  *   offload_client ADDRESS PORT FILE CPU latency COUNT
  *   offload_client ADDRESS PORT FILE CPU throughput MILLISECONDS WINDOW
+ *   offload_client ADDRESS PORT FILE CPU flood MILLISECONDS RATE
  *
  * The file holds a 16-bit length (little endian) and so many bytes for each request. Answers one line of numbers: p50, p99 and mean
- * in ns, replies, lost; or CPU time of this process in ns, replies, lost.
+ * in ns, replies, lost; or CPU time of this process in ns, replies, lost; or requests that were sent in a flood of so many a
+ * second, and the ns that took: their replies are dropped where they come in, and counted by the device.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdint.h>
@@ -91,6 +94,7 @@ static void latency(int fd, unsigned rounds)
 }
 
 #define MOST 256
+#define BURST 16
 
 /* Sends and receives many at a time, so that the client costs little beside the server. */
 static void throughput(int fd, unsigned milliseconds, unsigned window)
@@ -135,6 +139,36 @@ static void throughput(int fd, unsigned milliseconds, unsigned window)
 	       (unsigned long long)lost);
 }
 
+static void flood(int fd, unsigned milliseconds, unsigned rate)
+{
+	struct sock_filter nothing = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog filter = { 1, &nothing };
+	struct mmsghdr out[BURST];
+	struct iovec from[BURST];
+	uint64_t start, end, sent = 0;
+	unsigned next = 0, i;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter))
+		give_up("SO_ATTACH_FILTER");
+	memset(out, 0, sizeof out);
+	for (i = 0; i < BURST; i++)
+		out[i].msg_hdr = (struct msghdr){ .msg_iov = &from[i], .msg_iovlen = 1 };
+	start = now();
+	end = start + milliseconds * 1000000ull;
+	while (now() < end) {
+		int some;
+
+		if (rate && (now() - start) * rate < sent * 1000000000ull)
+			continue;
+		for (i = 0; i < BURST; i++, next++)
+			from[i] = (struct iovec){ (void *)requests[next % count].at, requests[next % count].bytes };
+		some = sendmmsg(fd, out, BURST, 0);
+		if (some > 0)
+			sent += some;
+	}
+	printf("%llu %llu\n", (unsigned long long)sent, (unsigned long long)(now() - start));
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in server = { .sin_family = AF_INET };
@@ -155,6 +189,8 @@ int main(int argc, char **argv)
 		give_up("connect");
 	if (!strcmp(argv[5], "latency"))
 		latency(fd, atoi(argv[6]));
+	else if (!strcmp(argv[5], "flood"))
+		flood(fd, atoi(argv[6]), argc > 7 ? atoi(argv[7]) : 0);
 	else
 		throughput(fd, atoi(argv[6]), argc > 7 ? atoi(argv[7]) : 16);
 	return 0;

@@ -279,7 +279,7 @@ struct bs_headers {
 	__u16 check;
 	__u32 saddr_be, daddr_be;
 	__u16 sport_be, dport_be, udp_bytes_be, udp_check;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
 BS_INLINE __u32 bs_folded(__u64 sum)
 {
@@ -485,7 +485,7 @@ BS_INLINE int bs_written(bs_packet *ctx, bs_t run, __u32 bytes)
 	__u8 __arena *from = (__u8 __arena *)run->reply;
 	__u64 sum = 0, pseudo;
 	__u32 at = 0, address;
-	__u16 port;
+	__u16 port, check;
 	__u8 mac[6];
 
 	if (data + BS_HEADERS > end)
@@ -544,9 +544,8 @@ BS_INLINE int bs_written(bs_packet *ctx, bs_t run, __u32 bytes)
 	}
 #endif
 	sum += pseudo + h->sport_be + h->dport_be + h->udp_bytes_be;
-	h->udp_check = ~bs_folded(sum);
-	if (!h->udp_check)
-		h->udp_check = 0xffff; /* RFC 768: 0 says that there is none */
+	check = ~bs_folded(sum);
+	h->udp_check = check ? check : 0xffff; /* RFC 768: 0 says that there is none */
 	return 1;
 spent:
 	return 0;

@@ -47,9 +47,7 @@ def unmissed(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> 
         end = graph.blocks[number].end
         span = end.insn.span if end is not None else None
         for slots, _, trial in sorted(trials, key=lambda item: item[:2])[:MAX_TARGETS]:
-            if slots <= graph.slots() and ledger.allows(
-                "missing-entry", span, "the array has this entry: nothing is done without"
-            ):
+            if slots <= graph.slots() and ledger.allows("missing-entry", span, "the array always has this entry"):
                 yield trial
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import AluKind
@@ -17,6 +18,10 @@ from bpfsmith.optimize.ledger import Ledger
 from bpfsmith.optimize.state import Event, State, TooHard
 from bpfsmith.semantics.terms import Term
 from bpfsmith.source import Span
+
+MAX_IMMEDIATES = 4
+"""How many stores of one register in a block are made stores of its number: each is four bytes longer in machine code, and one
+instruction is saved for all."""
 
 
 def simplify(graph: Graph, flow: Flow, around: Surroundings, ledger: Ledger) -> bool:
@@ -51,9 +56,13 @@ class _Walk:
     state: State
     facts: frozenset[Term]
     relocated: dict[Term, Node]
+    stored: Counter[ops.Reg] = field(default_factory=Counter)  # how often the block stores a register
 
     def block(self, number: int) -> bool:
         block = self.graph.blocks[number]
+        self.stored = Counter(
+            node.op.src for node in block.nodes if isinstance(node.op, ops.Store) and not isinstance(node.op.src, ops.Imm)
+        )
         changed = False
         age = [-1] * 11
         out: list[Node] = []
@@ -188,7 +197,8 @@ class _Walk:
                     value = self.state.regs[src]
                     t = self.flow.values.t
                     stored = None if value is None else t.extract(value, 64, 8 * size - 1, 0)
-                    short = make.store_immediate(new, stored.number, size) if stored is not None and stored.is_const else None
+                    is_number = stored is not None and stored.is_const and self.stored[src] <= MAX_IMMEDIATES
+                    short = make.store_immediate(new, stored.number, size) if stored is not None and is_number else None
                     new = short or replace(new, src_reg=self._older(src, age))
             case ops.Atomic(base=base, src=src, fetch=False):
                 new = replace(insn, src_reg=self._older(src, age))

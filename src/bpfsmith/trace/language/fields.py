@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bpfsmith.kernel.vmlinux import running_btf, type_id
-from bpfsmith.objfile.btf import Array, Btf, Enum, Func, FuncProto, Int, Ptr, Struct, Typedef
-from bpfsmith.objfile.btf_codec import Kind
+from bpfsmith.kernel.vmlinux import running_btf
+from bpfsmith.objfile.btf import Array, Btf, Enum, Int, Member, Ptr, Struct
+from bpfsmith.trace import objects
 from bpfsmith.trace.language.syntax import ProbeKind
 
 
@@ -16,10 +16,12 @@ class NoField(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A C expression and the BTF type of its value."""
+    """A C expression and the BTF type of its value. `kept`: a pointer that waited in a map, or that a kprobe found in a
+    register, which the verifier takes for a number: what it leads to is copied."""
 
     text: str
     type_id: int
+    kept: bool = False
 
 
 @dataclass(slots=True)
@@ -38,30 +40,38 @@ class Structs:
 
 
 def parameters(kind: ProbeKind, target: str) -> tuple[tuple[str, int], ...] | None:
-    """Names and types of what a hook of the kernel's is given; None where its types are not known."""
-    types = running_btf()
-    if types is None or kind not in (ProbeKind.TP_BTF, ProbeKind.KPROBE, ProbeKind.FENTRY):
+    """Names and types of what a hook of the kernel's is given; None where its types are not known. Raises NoField."""
+    if running_btf() is None or kind not in (ProbeKind.TP_BTF, ProbeKind.KPROBE, ProbeKind.FENTRY):
         return None
-    if kind is ProbeKind.TP_BTF:
-        number = type_id(Kind.TYPEDEF, f"btf_trace_{target}")
-        pointer = types.resolved(number) if number is not None else None
-        prototype = types.resolved(pointer.target) if isinstance(pointer, Ptr) else None
-        first = 1  # the probe's private data comes first
-    else:
-        number = type_id(Kind.FUNC, target)
-        function = types[number] if number is not None else None
-        prototype = types.resolved(function.proto) if isinstance(function, Func) else None
-        first = 0
-    if not isinstance(prototype, FuncProto):
+    found = objects.parameters(kind, target)
+    if found is None:
         raise NoField(f"this kernel has no {'tracepoint' if kind is ProbeKind.TP_BTF else 'function'} {target}")
-    return tuple((item.name, item.type_id) for item in prototype.params[first:])
+    return found
 
 
-def member(base: Typed, name: str, structs: Structs) -> Typed:
-    """The field `name` of what `base` points to, as an address to be read by CO-RE."""
+def result_type(kind: ProbeKind, target: str) -> int | None:
+    """The type of what a function of the kernel's returns; None where it is not known."""
+    found = objects.prototype(kind, target) if kind in (ProbeKind.KPROBE, ProbeKind.FENTRY) else None
+    return found.returns if found is not None else None
+
+
+def narrow(type_id: int | None) -> tuple[int, bool] | None:
+    """Bytes and sign of a number that does not fill its register: what stands above it there is anything."""
+    types = running_btf()
+    match types.resolved(type_id) if types is not None and type_id is not None else None:
+        case Int(size=size, signed=signed) if size < 8:
+            return size, signed
+        case Enum(size=size) if size < 8:
+            return size, False
+        case _:
+            return None
+
+
+def located(base: int, name: str) -> tuple[str, Member]:
+    """The struct that a pointer of type `base` leads to, and where its field `name` stands. Raises NoField."""
     types = running_btf()
     assert types is not None
-    pointer = types.resolved(base.type_id)
+    pointer = types.resolved(base)
     target = types.resolve(pointer.target) if isinstance(pointer, Ptr) else -1
     struct = types[target] if target >= 0 else None
     if not isinstance(struct, Struct):
@@ -72,8 +82,21 @@ def member(base: Typed, name: str, structs: Structs) -> Typed:
         raise NoField(f"struct {struct.name} has no field {name}" + (f"; it has {', '.join(names)}" if names else ""))
     if found.bit_size:
         raise NoField(f"{name} is a bit field")
-    structs.known.setdefault(struct.name, {})[name] = _declaration(types, found.type_id, name, structs)
-    return Typed(f"((struct {struct.name} *)({base.text}))->{name}", found.type_id)
+    return struct.name, found
+
+
+def size_and_sign(type_id: int) -> tuple[int, bool]:
+    """Bytes and sign of a field that is a number or a pointer."""
+    return narrow(type_id) or (8, False)
+
+
+def member(base: Typed, name: str, structs: Structs) -> Typed:
+    """The field `name` of what `base` points to, as an address to be read by CO-RE."""
+    types = running_btf()
+    assert types is not None
+    struct, found = located(base.type_id, name)
+    structs.known.setdefault(struct, {})[name] = _declaration(types, found.type_id, name, structs)
+    return Typed(f"((struct {struct} *)({base.text}))->{name}", found.type_id, base.kept)
 
 
 def _declaration(types: Btf, type_id: int, name: str, structs: Structs) -> str:
@@ -104,6 +127,3 @@ def string_bytes(type_id: int) -> int | None:
 def _is_char(types: Btf, type_id: int) -> bool:
     item = types.resolved(type_id)
     return isinstance(item, Int) and item.size == 1
-
-
-__all__ = ["NoField", "Structs", "Typed", "Typedef", "member", "parameters", "string_bytes"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError, Label
 from bpfsmith.source import SourceText, Span
 from bpfsmith.trace.language.syntax import (
+    CASTS,
     Aggregate,
     Binary,
     Call,
@@ -20,6 +21,7 @@ from bpfsmith.trace.language.syntax import (
     Let,
     Name,
     Number,
+    OnEvent,
     OnReturn,
     Probe,
     ProbeFile,
@@ -41,6 +43,8 @@ _TARGET = re.compile(r"[^\s(){};]+")
 _LEVELS = (
     ("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", "<=", ">", ">="), ("<<", ">>"), ("+", "-"), ("*", "/", "%"),
 )  # fmt: skip
+_SAME = {"retval": "ret"}
+"""Names of bpftrace's that mean the same."""
 _MAX_DEPTH = 64
 _WORDS = frozenset({"probe", "filter", "let", "on", "if", "else", "emit", "by", "in", "step", *(str(kind) for kind in Kind)})
 
@@ -112,9 +116,9 @@ class _Parser:
             raise self.error(token, f"`{text}` was expected, and here is {_shown(token)}", help_text)
         return self.take()
 
-    def name(self, what: str) -> _Token:
+    def name(self, what: str, *, of_field: bool = False) -> _Token:
         token = self.peek()
-        if token.kind != "name" or token.text in _WORDS or token.text[0] in "$@":
+        if token.kind != "name" or (token.text in _WORDS and not of_field) or token.text[0] in "$@":
             raise self.error(token, f"{what} was expected, and here is {_shown(token)}", "")
         return self.take()
 
@@ -135,6 +139,17 @@ class _Parser:
     # --- probes -------------------------------------------------------------------------------------------------------
     def probe(self) -> Probe:
         start = self.want("probe", "a file is a list of `probe KIND:TARGET { .. }`")
+        place = self._place(start)
+        body = self.block()
+        outs = [item for item in body if isinstance(item, OnReturn | OnEvent)]
+        if len(outs) > 1:
+            token = _Token("bad", "on", outs[1].span, self.at)
+            what = "`on return`" if isinstance(outs[1], OnReturn) else "way out"
+            raise self.error(token, f"a probe has one {what}", "put both into one block")
+        return replace(place, body=body)
+
+    def _place(self, start: _Token) -> Probe:
+        """`KIND:TARGET(arguments)`, without statements."""
         while (match := re.compile(r"\s").match(self.text, self.at)) is not None:
             self.at = match.end()
         found = _TARGET.match(self.text, self.at)
@@ -155,12 +170,7 @@ class _Parser:
                 if not self.has(","):
                     self.want(")")
                     break
-        body = self.block()
-        returns = [item for item in body if isinstance(item, OnReturn)]
-        if len(returns) > 1:
-            token = _Token("bad", "on", returns[1].span, self.at)
-            raise self.error(token, "a probe has one `on return`", "put both into one block")
-        return Probe(start.span.to(span), ProbeKind(kind), path, target, tuple(params), body)
+        return Probe(start.span.to(span), ProbeKind(kind), path, target, tuple(params), ())
 
     def block(self) -> tuple[Statement, ...]:
         self.want("{")
@@ -188,8 +198,7 @@ class _Parser:
                     return self._ended(Let(name.span, name.text, self.expression()))
                 case "on":
                     self.take()
-                    self.want("return")
-                    return OnReturn(token.span, self.block())
+                    return self._on(token)
                 case "if":
                     return self._if()
                 case "emit":
@@ -197,10 +206,21 @@ class _Parser:
                 case text if text in list(Kind):
                     return self._ended(self._aggregate())
                 case _:
-                    known = f"filter, let, if, emit, on return, {', '.join(Kind)}"
+                    known = f"filter, let, if, emit, on, {', '.join(Kind)}"
                     raise self.error(token, f"a statement was expected, and here is {_shown(token)}", f"statements are {known}")
         finally:
             self.depth -= 1
+
+    def _on(self, token: _Token) -> OnReturn | OnEvent:
+        """What follows `on`. A place is read as text, so that only the word `return` may be looked at before it."""
+        if re.compile(r"\s*return\b(?!:)").match(self.text, self.at):
+            self.take()
+            return OnReturn(token.span, self.block())
+        place = self._place(token)
+        self.want("by", "`on tp_btf:EVENT(request) by request { .. }` says whose event it is")
+        key = self.expression()
+        entry_key = self.expression() if self.has("=") else key
+        return OnEvent(token.span, replace(place, body=self.block()), key, entry_key)
 
     def _ended(self, statement: Statement) -> Statement:
         if self.peek().text != "}":
@@ -278,9 +298,11 @@ class _Parser:
                 self.take()
                 return Unary(token.span, token.text, self._unary())
             value = self._primary()
-            while self.has("->"):
-                name = self.name("the name of a field")
-                value = Field(value.span.to(name.span), value, name.text)
+            while self.has("->") or self.has("."):
+                name = self.name("the name of a field", of_field=True)
+                span = value.span.to(name.span)
+                of_hook = isinstance(value, Name) and value.name == "args"  # bpftrace's words for what a hook is given
+                value = Name(span, name.text) if of_hook else Field(span, value, name.text)
             return value
         finally:
             self.depth -= 1
@@ -295,6 +317,10 @@ class _Parser:
             case "name" if token.text not in _WORDS:
                 return self._name(token)
             case "mark" if token.text == "(":
+                if self.peek().text in CASTS and re.compile(r"\s*\)").match(self.text, self.peek().end):
+                    cast = self.take()
+                    self.want(")")
+                    return Call(cast.span, cast.text, (self._unary(),))
                 value = self.expression()
                 self.want(")")
                 return value
@@ -303,7 +329,9 @@ class _Parser:
 
     def _name(self, token: _Token) -> Expr:
         if not self.has("("):
-            return Name(token.span, token.text)
+            if token.text == "nsecs":
+                return Call(token.span, "now", ())
+            return Name(token.span, _SAME.get(token.text, token.text))
         args: list[Expr] = []
         while not self.has(")"):
             args.append(self.expression())

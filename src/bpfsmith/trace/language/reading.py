@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bpfsmith.execution import MapContents
 from bpfsmith.trace.language.syntax import Kind
-from bpfsmith.trace.language.tables import Column, Record, Table
+from bpfsmith.trace.language.tables import Column, Record, Table, layout
 
 Cell = int | str
 
@@ -71,22 +71,17 @@ def bounds(table: Table, slot: int) -> tuple[int | None, int | None]:
 
 def fields(record: Record, raw: bytes) -> dict[str, Cell]:
     """The values of a record by their labels."""
-    return dict(zip((column.label for column in record.columns), _columns(record.columns, raw[8:]), strict=True))
+    return dict(zip((column.label for column in record.columns), _columns(record.columns, raw, 8), strict=True))
 
 
-def _columns(columns: tuple[Column, ...], raw: bytes) -> tuple[Cell, ...]:
-    """Columns as C lays them out: numbers on multiples of 8, strings where the one before ends."""
-    out: list[Cell] = []
-    at = 0
-    for column in columns:
-        if column.kind == "string":
-            out.append(raw[at : at + column.size].partition(b"\0")[0].decode("utf-8", "replace"))
-            at += column.size
-            continue
-        at = (at + 7) // 8 * 8
-        out.append(int.from_bytes(raw[at : at + 8], "little", signed=True))
-        at += 8
-    return tuple(out)
+def _columns(columns: tuple[Column, ...], raw: bytes, start: int = 0) -> tuple[Cell, ...]:
+    places, _ = layout(columns, start)
+    return tuple(
+        raw[at : at + column.size].partition(b"\0")[0].decode("utf-8", "replace")
+        if column.kind == "string"
+        else int.from_bytes(raw[at : at + 8], "little", signed=True)
+        for column, at in zip(columns, places, strict=True)
+    )
 
 
 def stack(contents: MapContents, number: int) -> tuple[int, ...]:

@@ -9,6 +9,8 @@
         }
     }
 
+What two events share by an object is written `on tp_btf:EVENT(args) by OBJECT { .. }` in the place of `on return`.
+
 Numbers are signed 64-bit and wrap; a division rounds towards zero, and by zero gives zero, as eBPF has it.
 """
 
@@ -23,6 +25,10 @@ from bpfsmith.source import Span
 class ProbeKind(StrEnum):
     UPROBE, SYSCALL, TRACEPOINT = "uprobe", "syscall", "tracepoint"
     TP_BTF, KPROBE, FENTRY = "tp_btf", "kprobe", "fentry"
+
+
+CASTS = {f"{sign}int{bits}": (bits // 8, not sign) for sign in ("", "u") for bits in (8, 16, 32)}
+"""Functions that keep the low bytes of a number: how many, and whether they are signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,18 @@ class OnReturn:
     body: tuple[Statement, ...]
 
 
-Statement = Filter | Let | Aggregate | Emit | If | OnReturn
+@dataclass(frozen=True, slots=True)
+class OnEvent:
+    """`on KIND:TARGET(..) by KEY = ENTRY_KEY { .. }`: another event, for the object that the way in was about. `place` is
+    where, with the statements there; `key` is read there, `entry_key` on the way in (the same where only one is written)."""
+
+    span: Span
+    place: Probe
+    key: Expr
+    entry_key: Expr
+
+
+Statement = Filter | Let | Aggregate | Emit | If | OnReturn | OnEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +168,15 @@ class Probe:
 
     @property
     def entry(self) -> tuple[Statement, ...]:
-        return tuple(item for item in self.body if not isinstance(item, OnReturn))
+        return tuple(item for item in self.body if not isinstance(item, OnReturn | OnEvent))
 
     @property
     def on_return(self) -> tuple[Statement, ...] | None:
         return next((item.body for item in self.body if isinstance(item, OnReturn)), None)
+
+    @property
+    def on_event(self) -> OnEvent | None:
+        return next((item for item in self.body if isinstance(item, OnEvent)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +197,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (*((value,) if value is not None else ()), *keys)
         case Emit(fields=fields):
             return tuple(value for _, value in fields)
-        case OnReturn():
+        case OnReturn() | OnEvent():
             return ()
 
 
@@ -196,10 +217,10 @@ def names_in(expr: Expr) -> set[str]:
 
 
 def all_statements(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """The statements of a body and of the branches in it, on-return blocks left out."""
+    """The statements of a body and of the branches in it, ways out left out."""
     out: list[Statement] = []
     for item in body:
-        if isinstance(item, OnReturn):
+        if isinstance(item, OnReturn | OnEvent):
             continue
         out.append(item)
         if isinstance(item, If):

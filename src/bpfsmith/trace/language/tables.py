@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bpfsmith.source import Span
 from bpfsmith.trace.language.syntax import Kind
 
 STACK_FRAMES, HIST_SLOTS = 24, 66
@@ -53,6 +54,18 @@ class Record:
     name: str
     number: int
     columns: tuple[Column, ...]
+    span: Span | None = None  # of the `emit`
+
+
+def layout(columns: tuple[Column, ...], start: int = 0) -> tuple[tuple[int, ...], int]:
+    """Where columns stand that follow `start` bytes, and the size of it all, as C lays it out: numbers on multiples of 8."""
+    places, at, numbers = [], start, start > 0
+    for column in columns:
+        if column.kind != "string":
+            at, numbers = (at + 7) // 8 * 8, True
+        places.append(at)
+        at += column.size
+    return tuple(places), (at + 7) // 8 * 8 if numbers else at
 
 
 def member_c(name: str, column: Column) -> str:

@@ -1,0 +1,23 @@
+/* Bumps a hop counter inside the packet. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_helpers.h>
+
+struct hop { struct ethhdr eth; __u16 pad; __u32 hops; };
+
+SEC("xdp")
+int bump(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct hop *h = (void *)(long)ctx->data;
+	if ((void *)(h + 1) > end)
+		return XDP_PASS;
+#ifdef FIXED
+	h->hops += 1;
+#else
+	__sync_fetch_and_add(&h->hops, 1); // <-
+#endif
+	return XDP_TX;
+}
+char _license[] SEC("license") = "GPL";
+// cause: atomic-target
