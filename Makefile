@@ -33,7 +33,7 @@ demo: setup  ## compile, prove, load and run a shipped example
 	@$(BIN)/bpfsmith demo
 
 test: check  ## everything: make check, then all test suites (WORKERS=2)
-	@BPFSMITH_REQUIRE_KERNEL=$${BPFSMITH_REQUIRE_KERNEL:-$$($(BPF_WORKS))} $(BIN)/python -m pytest -n $(WORKERS)
+	@BPFSMITH_REQUIRE_KERNEL=$${BPFSMITH_REQUIRE_KERNEL:-$$($(BPF_WORKS))} $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 # mypy without its cache, which keeps an error about a submodule that has been added since.
 check: setup  ## formatting, lint, layers, types, generated files

@@ -1,8 +1,8 @@
 """An endpoint that answers with wrong programs on purpose: how many come through the gate, and do all right ones?
 
-    .venv/bin/python benchmarks/adversary.py [--only NAME ..] [--runs N] [--csv FILE] [--quiet]
+    .venv/bin/python benchmarks/adversary.py [--only NAME ..] [--runs N] [--every N] [--csv FILE]
 
-For each shipped example of AppNet and C, mutants of the C are made one change at a time (constants off by one, comparisons and
+For each shipped example, mutants of its answer are made one change at a time (constants off by one, comparisons and
 branches turned round, updates dropped and doubled, narrower types, locks and atomics lost, floats, loops without a bound, other
 helpers, more effects than were asked for, and texts that attack the build), and right programs written otherwise. A server on
 the loopback answers with all of them; they go through the client, the loop and the gate like any candidate.
@@ -24,18 +24,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 from bpfsmith.diagnostic import InputError
 from bpfsmith.execution import Counterexample
 from bpfsmith.gate.differential import differential
+from bpfsmith.optimize.admit import Settings, optimize
 from bpfsmith.propose.examples import SHIPPED, Example, library
-from bpfsmith.propose.loop import Asking, Attempt, Budget, propose
+from bpfsmith.propose.loop import Asking, Attempt, Budget, Proposed, propose
 from bpfsmith.propose.model import Endpoint, Remote
-from bpfsmith.propose.task import Failure, Passed, Refused, Stage, Task
-from bpfsmith.workflow.compiling import Compiled, compile_appnet
+from bpfsmith.propose.task import Failure, Judge, Passed, Refused, Stage, Task
+from bpfsmith.workflow.compiling import compile_appnet
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input
-from bpfsmith.workflow.judging import AppnetGate, Bytecode
-from bpfsmith.workflow.sandbox import sandbox
+from bpfsmith.workflow.judging import AppnetGate, Bytecode, CodeGate
+from bpfsmith.workflow.sandbox import Sandbox, sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,46 +264,64 @@ class Row:
 def trial(example: Example, changes: Sequence[Change], runs: int = 2_000) -> list[Row]:
     """All changes of one example as candidates of one round."""
     toolchain = Toolchain()
-    opened = open_input(str(example.path), toolchain)
-    assert isinstance(opened, AppnetInput)
-    rules = compile_appnet(opened, toolchain, timed=False, optimized=False)
-    task = Task("generate", example.name, example.question)
-    asking = Asking(Budget(rounds=1, candidates=len(changes), seconds=3600), seed=-1001)  # the first seed is 0
-    with sandbox(toolchain, ("-fno-builtin",)) as box, answering([item.text for item in changes]) as url:
-        gate = AppnetGate(opened, rules, box, toolchain.level, timed=False)
+    task = Task(example.kind, example.name, example.question)
+    asking = Asking(Budget(rounds=1, candidates=len(changes), seconds=7200), seed=-1001)  # the first seed is 0
+    flags = ("-fno-builtin",) if example.kind == "generate" else ()
+    with sandbox(toolchain, flags) as box, answering([item.text for item in changes]) as url:
+        gate = _gate(example, toolchain, box)
         remote = Remote(Endpoint("adversary", url, timeout_s=600))
-        found = propose(task, remote, gate, asking)
-        original = gate.plain(example.answer)
-        assert isinstance(original, Bytecode), original
+        found: Proposed[object] = propose(task, remote, cast("Judge[object]", gate), asking)
+        original = _plain(gate, example.answer)
         return [
             _row(example, change, attempt, gate, original, runs)
             for change, attempt in zip(changes, found.attempts, strict=True)
         ]
 
 
-def _row(example: Example, change: Change, attempt: Attempt[Compiled], gate: AppnetGate, original: Bytecode, runs: int) -> Row:
+Gate = AppnetGate | CodeGate
+
+
+def _gate(example: Example, toolchain: Toolchain, box: Sandbox) -> Gate:
+    """The gate of an example's kind: against the AppNet program, or against the C as it was."""
+    if example.kind == "optimize":
+        data = toolchain.compile(example.path)
+        settings = Settings(timed=False)
+        return CodeGate(example.path.name, data, optimize(data, example.path.name, settings), box, settings)
+    opened = open_input(str(example.path), toolchain)
+    assert isinstance(opened, AppnetInput)
+    rules = compile_appnet(opened, toolchain, timed=False, optimized=False)
+    return AppnetGate(opened, rules, box, toolchain.level, timed=False)
+
+
+def _plain(gate: Gate, text: str) -> Bytecode:
+    code = gate.plain(text)
+    assert not isinstance(code, Refused), code
+    return code if isinstance(code, Bytecode) else code[0]
+
+
+def _row(example: Example, change: Change, attempt: Attempt[object], gate: Gate, original: Bytecode, runs: int) -> Row:
     assert not isinstance(attempt.answer, Failure), attempt.answer
     assert attempt.text == change.text.strip("\n") + "\n" or attempt.text == "", "the answer is not what was sent"
     told = ""
-    if isinstance(attempt.judged, Passed):
-        code = gate.plain(attempt.text)
-        assert isinstance(code, Bytecode)
-        for name in gate.rules.generated.steps.values():
-            sides = (original.obj.program(name), original.obj, code.obj.program(name), code.obj)
+    accepted = isinstance(attempt.judged, Passed)  # also where it is proved and no smaller
+    if accepted:
+        code = _plain(gate, attempt.text)
+        for program in original.obj.programs:
+            if program.section == "syscall":
+                continue
             try:
-                seen = differential(*sides, runs=runs)
+                seen = differential(program, original.obj, code.obj.program(program.name), code.obj, runs=runs)
             except InputError as error:  # not even of one shape
                 told = error.diagnostics[0].message
                 continue
             told = told or (seen.observable if isinstance(seen, Counterexample) else "")
-    stage = attempt.stage if not isinstance(attempt.judged, Refused) else attempt.judged.stage
-    accepted = stage is Stage.ACCEPTED
+    stage = attempt.judged.stage if isinstance(attempt.judged, Refused) else Stage.ACCEPTED
     return Row(example.name, change.kind, change.what, change.right, accepted, stage.name.lower(), attempt.words, told)
 
 
 def examples() -> list[Example]:
-    """The shipped pairs of AppNet and C."""
-    return [item for item in library([SHIPPED]) if item.kind == "generate"]
+    """The shipped pairs of AppNet and C, then those of C and smaller C."""
+    return sorted(library([SHIPPED]), key=lambda item: item.kind)
 
 
 def main() -> int:

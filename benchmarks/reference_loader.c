@@ -1,4 +1,4 @@
-// The verdict and counts of every program of some objects, from libbpf alone: opened once a program, with only that one loaded.
+// The verdict and counts of every program of some objects, from libbpf alone; where one is refused, each is loaded by itself.
 // One line a program: path, program, 1 if accepted, processed insns, total states, peak states. `open` in the place of the
 // program's name: libbpf does not open the file.
 #include <bpf/bpf.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char log_text[1 << 20];
+#define LOG_BYTES (1 << 16)
 
 static int silent(enum libbpf_print_level level, const char *format, va_list rest)
 {
@@ -27,31 +27,39 @@ static void prepare(struct bpf_object *object)
 	}
 }
 
-static void one(const char *path, const char *name)
+static void tell(const char *path, struct bpf_program *program, int accepted)
 {
-	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	unsigned insns = 0, states = 0, peak = 0;
-	struct bpf_program *program;
+	size_t size;
+	const char *log = bpf_program__log_buf(program, &size), *counts = log ? strstr(log, "processed ") : NULL;
 
-	if (!object)
-		return;
-	log_text[0] = 0;
-	prepare(object);
-	bpf_object__for_each_program(program, object) {
-		int chosen = !strcmp(bpf_program__name(program), name);
-		bpf_program__set_autoload(program, chosen);
-		if (chosen) {
-			bpf_program__set_log_level(program, 4);
-			bpf_program__set_log_buf(program, log_text, sizeof(log_text));
-		}
-	}
-	int failed = bpf_object__load(object);
-	const char *counts = strstr(log_text, "processed ");
 	if (counts)
 		sscanf(counts, "processed %u insns (limit %*u) max_states_per_insn %*u total_states %u peak_states %u", &insns, &states,
 		       &peak);
-	printf("%s\t%s\t%d\t%u\t%u\t%u\n", path, name, !failed, insns, states, peak);
+	printf("%s\t%s\t%d\t%u\t%u\t%u\n", path, bpf_program__name(program), accepted, insns, states, peak);
+}
+
+/* Loads all programs of an object (`name` NULL), or one; 0 where libbpf does not load all that it should. */
+static int loaded(const char *path, const char *name)
+{
+	struct bpf_object *object = bpf_object__open_file(path, NULL);
+	struct bpf_program *program;
+	int accepted;
+
+	if (!object)
+		return 0;
+	prepare(object);
+	bpf_object__for_each_program(program, object) {
+		bpf_program__set_autoload(program, !name || !strcmp(bpf_program__name(program), name));
+		bpf_program__set_log_level(program, 4);
+		bpf_program__set_log_buf(program, calloc(1, LOG_BYTES), LOG_BYTES);
+	}
+	accepted = !bpf_object__load(object);
+	bpf_object__for_each_program(program, object)
+		if (name ? !strcmp(bpf_program__name(program), name) : accepted)
+			tell(path, program, accepted);
 	bpf_object__close(object);
+	return accepted;
 }
 
 int main(int count, char **paths)
@@ -65,8 +73,9 @@ int main(int count, char **paths)
 			printf("%s\topen\t0\t0\t0\t0\n", paths[at]);
 			continue;
 		}
-		bpf_object__for_each_program(program, object)
-			one(paths[at], bpf_program__name(program));
+		if (!loaded(paths[at], NULL)) /* one that is refused keeps the others from being loaded */
+			bpf_object__for_each_program(program, object)
+				loaded(paths[at], bpf_program__name(program));
 		bpf_object__close(object);
 	}
 	return 0;

@@ -4,8 +4,8 @@
     python benchmarks/verdicts.py [--objects N] [--keep DIRECTORY]
 
 The objects are Debian's public tools (`debian.py`), each compiled at several levels for several instruction sets. The
-reference loads one program at a time with libbpf built from its own source, and reads the verifier's statistics; what libbpf
-does not open is not compared. Needs gcc and libelf's headers.
+reference loads them with libbpf built from its own source, and reads the verifier's statistics; what libbpf does not open is
+not compared. Needs gcc and libelf's headers.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
         loader = reference_loader(Path(scratch))
         started = time.monotonic()
         told = subprocess.run([loader, *map(str, paths)], capture_output=True, text=True, check=True).stdout
-        print(f"libbpf: {time.monotonic() - started:.0f} s")
+        print(f"libbpf: {time.monotonic() - started:.0f} s", flush=True)
         found, spent, status = ours(paths)
     unopened, same, verdicts, counts = set(), 0, [], []
     for line in told.splitlines():

@@ -24,7 +24,7 @@ def commands() -> str:
     verbs = _verbs(parser())
     parts = ["# Commands\n", "As `bpfsmith COMMAND --help` prints them. What they exit with: [exit codes](exit-codes.md).\n"]
     for module in VERBS:
-        parts.append(f"## {module.NAME}\n\n```text\n{verbs[module.NAME].format_help()}```\n")
+        parts.append(f"## {module.NAME}\n\n```text\n{verbs[module.NAME].format_help(everything=True)}```\n")
     return "\n".join(parts)
 
 

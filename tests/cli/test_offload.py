@@ -31,7 +31,7 @@ def test_what_is_not_worth_it_is_exit_1_at_the_line_that_says_why(name: str, lin
 @pytest.mark.parametrize("wanted", [False, True])
 def test_what_is_not_proved_is_written_only_when_asked_for_and_exit_3(wanted: bool, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = _offload(str(EXAMPLES / "kv.c"), "-o", str(out), *(("--allow-unknown",) if wanted else ()))
+    done = _offload(str(EXAMPLES / "kv.c"), "-o", str(out), "--budget", "1", *(("--allow-unknown",) if wanted else ()))
     assert done.returncode == 3
     assert "proof       unknown" in done.stdout
     assert out.exists() == wanted
@@ -59,6 +59,43 @@ def test_a_server_with_threads_is_refused_at_the_call(tmp_path: Path) -> None:
     done = _offload(str(source), "-o", str(tmp_path / "out"))
     assert done.returncode == 2
     assert "error[several-threads]" in done.stderr
+
+
+_TREE = """\
+#include <unistd.h>
+#include <stdlib.h>
+#include <string.h>
+struct page { unsigned long keys[31]; unsigned long below[31]; };
+long lookup(int fd, unsigned long key, unsigned long root)
+{
+	struct page page;
+	for (int level = 0; level < 6; level++) {
+		int i = 0;
+		if (pread(fd, &page, sizeof page, root) != sizeof page)
+			return -1;
+		while (i < 30 && page.keys[i + 1] <= key)
+			i++;
+		root = page.below[i];
+	}
+	return root;
+}
+long traced(int fd, unsigned long key)
+{
+	char *note = malloc(64);
+	return lookup(fd, key, 0) + (note != 0);
+}
+"""
+
+
+@pytest.mark.parametrize(("entry", "said"), [("lookup", "kernel half possible"), ("traced", "malloc()")])
+def test_a_function_for_stored_data_is_looked_at_and_no_more(entry: str, said: str, tmp_path: Path) -> None:
+    source = tmp_path / "tree.c"
+    source.write_text(_TREE)
+    done = _offload(str(source), "--storage", entry)
+    assert done.returncode == 2
+    assert "pread() at" in done.stdout
+    assert said in done.stdout + done.stderr
+    assert "error[storage-needs-xrp]" in done.stderr
 
 
 def test_no_server_is_exit_2() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from unittest.mock import patch
 
 from bpfsmith.appnet import core, facts, interpreter
-from bpfsmith.appnet.binding import Message, read_message
 from bpfsmith.appnet.correspond import layout_of, with_state
 from bpfsmith.appnet.evaluation import CLOCK, RANDOM
 from bpfsmith.appnet.layout import VEC_ITEMS, Layout, state_bytes, stride
@@ -23,6 +22,7 @@ from bpfsmith.appnet.prove import ACTIONS
 from bpfsmith.appnet.rpcs import Remembered, arrives
 from bpfsmith.appnet.shapes import raw_bytes, size_of, value_of
 from bpfsmith.appnet.sharing import Sharing
+from bpfsmith.appnet.wire import Message, read_message
 from bpfsmith.execution import HelperResult, RunInput
 from bpfsmith.gate.replay import run_in_kernel
 from bpfsmith.isa.program import Program

@@ -12,6 +12,7 @@ import pytest
 from bpfsmith.cli.main import VERBS
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("site")  # built once
 
 
 @pytest.fixture(scope="module")

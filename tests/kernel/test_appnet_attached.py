@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from bpfsmith.appnet import facts, interpreter
-from bpfsmith.appnet.binding import Message, payload, read_message
 from bpfsmith.appnet.numbers import FixedNumbers
 from bpfsmith.appnet.rpcs import Remembered, arrives
+from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow.attaching import Attached, attached
 from bpfsmith.workflow.compiling import Compiled, compile_appnet, opened_appnet

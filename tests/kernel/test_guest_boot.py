@@ -21,6 +21,8 @@ SEC("fentry/vfs_read") int entry(unsigned long long *ctx) { return 0; }
 struct task_struct { int tgid; } __attribute__((preserve_access_index));
 SEC("tp_btf/sched_switch") int relocated(unsigned long long *ctx) { return ((struct task_struct *)ctx[1])->tgid == 7; }
 SEC("xdp") int pass(struct xdp_md *ctx) { return XDP_PASS; }
+static long add(__u32 i, void *sum) { *(__u64 *)sum += i; return 0; }
+SEC("tc") int rounds(struct __sk_buff *skb) { __u64 sum = 0; bpf_loop(4, add, &sum, 0); return sum > 9; }
 char _license[] SEC("license") = "GPL";
 """
 
@@ -52,10 +54,12 @@ def test_other_kernels_have_verdicts_of_their_own(
         ("5.10", "entry"): "accepted",
         ("5.10", "relocated"): "accepted",  # CO-RE by our own code: kernels do it since 5.17
         ("5.10", "pass"): "accepted",
+        ("5.10", "rounds"): "rejected",  # bpf_loop: 5.17
         ("5.10", "early"): "rejected",  # bytes that were never written: allowed to privileged programs since 6.3
         ("6.12", "entry"): "accepted",
         ("6.12", "relocated"): "accepted",
         ("6.12", "pass"): "accepted",
+        ("6.12", "rounds"): "accepted",
         ("6.12", "early"): "accepted",
     }
     told = next(item for item in report.diagnostics if item.id == "verifier-stack-uninitialised")

@@ -122,9 +122,11 @@ def test_the_reply_goes_to_the_client_from_the_servers_address(tmp_path: Path) -
 
 
 def test_both_hooks_answer_alike(tmp_path: Path) -> None:
-    with Trial() as rig:
+    with Trial(xdp=True) as rig:
         pair = _Pair(rig, tmp_path, with_handler(_UPPER), hook="xdp")
         assert "(xdp)" in pair.sides[1].log.read_text()
+        assert pair.in_kernel(b"abc")
+        assert pair.sides[1].ask(b"abc") == b"ABC"
 
 
 def test_a_variable_that_the_user_half_changes_is_seen_by_the_kernel_half_and_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one Chromium, pages made once
 
 LAPTOP, PHONE = (1280, 800), (390, 844)
 NAMES = ("compile", "check", "optimize")

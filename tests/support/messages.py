@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.binding import Binding, Field, payload
+from bpfsmith.appnet.binding import Binding, Field
+from bpfsmith.appnet.wire import payload
 from bpfsmith.packet.build import DEFAULT_ROUTE, Route, tcp_packet, udp_packet
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")

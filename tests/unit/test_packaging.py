@@ -17,9 +17,11 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 import bpfsmith
+from bpfsmith.cli.main import VERBS
 from tools import generate
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("packaging")  # built once
 PACKAGE = ROOT / "src" / "bpfsmith"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
@@ -38,7 +40,7 @@ def wheel(built: Path) -> set[str]:
     """The names of the wheel's files, without its metadata."""
     (path,) = built.glob("*.whl")
     names = zipfile.ZipFile(path).namelist()
-    return {name for name in names if ".dist-info/" not in name}
+    return {name for name in names if ".dist-info/" not in name and ".data/" not in name}
 
 
 def _files(directory: Path, prefix: str) -> Iterator[str]:
@@ -51,8 +53,26 @@ def test_the_wheel_is_the_package_its_pages_and_its_examples(wheel: set[str]) ->
     assert wheel == {
         *_files(PACKAGE, "bpfsmith"),
         *_files(ROOT / "docs" / "diagnostics", "bpfsmith/_diagnostics"),
-        *_files(ROOT / "examples" / "appnet", "bpfsmith/_examples/appnet"),
+        *_files(ROOT / "examples", "bpfsmith/_examples"),
     }
+
+
+def test_the_wheel_brings_its_man_page(built: Path) -> None:
+    """Law: the page lies where pip and pipx put man pages, and every command has a section there."""
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/data/share/man/man1/bpfsmith.1"))
+        page = archive.read(name).decode()
+    assert page.startswith(".TH BPFSMITH 1")
+    assert [module.NAME for module in VERBS if f".SS {module.NAME.replace('-', chr(92) + '-')}\n" not in page] == []
+
+
+def test_the_same_tree_is_the_same_wheel(built: Path, tmp_path: Path) -> None:
+    """Law: building again gives the same bytes."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (first,), (second,) = built.glob("*.whl"), tmp_path.glob("*.whl")
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(

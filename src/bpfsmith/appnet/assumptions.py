@@ -84,8 +84,8 @@ def _packets(step: Told, packets: Packets) -> Iterator[str]:
     assert step.layout.rpcs is not None
     name, entries = step.layout.rpcs.name, step.layout.rpcs.max_entries
     yield (
-        f"an RPC is remembered in {name} for {packets.life_ns / 10**9:g} s from its first packet on; it is an LRU map of "
-        f"{entries} entries, and what it evicts before is an RPC not seen"
+        f"an RPC is remembered in {name} for {packets.life_ns / 10**9:g} s from its first packet on, in an LRU map of "
+        f"{entries} entries that takes each new one and forgets the least used: what is forgotten is an RPC not seen"
     )
     if packets.number:
         yield f"a packet whose RPC is not decided, and that does not help to decide it, is {_UNREADABLE[packets.early]}"

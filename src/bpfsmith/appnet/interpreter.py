@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Any, Generic, assert_never
 
 from bpfsmith.appnet import core, facts
-from bpfsmith.appnet.binding import Message
 from bpfsmith.appnet.numbers import WORDS, N, Numbers
+from bpfsmith.appnet.wire import Message
 
 DIVISION_BY_ZERO = "division by zero"
 MAP_FULL = "map full"

@@ -11,6 +11,7 @@ are forwarded, and as no receiver has an RPC without all of its packets, refusin
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,6 +66,17 @@ class Parts:
 
     def of(self, packet: int) -> tuple[Piece, ...]:
         return tuple(piece for piece in self.pieces if piece.packet == packet)
+
+
+def described(key: bytes, value: bytes, size: int) -> str:
+    """An entry of the map in words: client, id, and what is decided. `size`: bytes of the address."""
+    address, port = ipaddress.ip_address(key[:size]), int.from_bytes(key[size : size + 2], "big")
+    id = key[size + 4 :]
+    shown = str(int.from_bytes(id, "little")) if len(id) == 4 else id.hex()
+    decision, seen = (int.from_bytes(value[at : at + 4], "little") for at in (DECISION, SEEN))
+    words = {FORWARDED: "forwarded", REFUSED: "refused"}.get(decision, f"not decided, packets {seen:#x} seen")
+    until = int.from_bytes(value[UNTIL : UNTIL + 8], "little")
+    return f"{address}:{port} id {shown}: {words}, until {until / 10**9:.3f} s"
 
 
 def cut(fields: list[tuple[str, int, int]], part: int) -> Parts:

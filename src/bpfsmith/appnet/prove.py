@@ -81,7 +81,8 @@ def prove(
     if reference.elsewhere:
         told.append("the other step, proved apart, guards what both touch in the same way: by the lock, or by atomic additions")
     if element.binding is not None and for_section(program.section).name == "BPF_PROG_TYPE_SCHED_CLS":
-        told.append("messages lie in the linear part of their skb; one that does not is not read")
+        what = "the headers of messages" if element.binding.envelope.slides else "messages"
+        told.append(f"{what} lie in the linear part of their skb; one that does not is not read")
     candidate = replace(candidate, assumptions=(*candidate.assumptions, *told))
     ahead = _drawn_ahead(t, element, body, reference, candidate, watch)
     if ahead:

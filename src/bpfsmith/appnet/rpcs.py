@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from bpfsmith.appnet.binding import Binding, Message, read_message, value_of_bytes
+from bpfsmith.appnet.binding import Binding
 from bpfsmith.appnet.packets import FORWARDED, OPEN, REFUSED
+from bpfsmith.appnet.wire import Message, read_message, value_of_bytes
 
 Key = bytes
 """The client's address and port, zeros, and the id: as the map has it."""

@@ -23,7 +23,10 @@ HAS_PAGE = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "programs", metavar="PROG.appnet", nargs="+", help="several are chained: requests go through in this order"
+        "programs",
+        metavar="PROG.appnet",
+        nargs="+",
+        help="several are chained in this order; or one packet filter, PROG.filter",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write (default: PROG.bpf.o beside the command; - is stdout)"
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.inputs import write_output
 
     toolchain = options.toolchain(args)
+    if args.programs[0].endswith(".filter"):
+        return _front_end(args, toolchain)
     asking = options.model(args)
     opened = opened_appnet(args.programs, toolchain)
     if asking is not None and asking.dry_run:
@@ -109,6 +114,55 @@ def run(args: argparse.Namespace) -> int:
 
             more += model_compile_lines(asked, asking, args.output_format == "concise")
         print_compiled(compiled, more, args.output_format, written)
+    return report.verdict.exit_code
+
+
+def _front_end(args: argparse.Namespace, toolchain: Toolchain) -> int:
+    """A language of `workflow.frontends`."""
+    from bpfsmith.diagnostic import Diagnostic, InputError
+    from bpfsmith.isa.disasm import assembly
+    from bpfsmith.report import Outcome
+    from bpfsmith.workflow.frontends import made, made_report
+    from bpfsmith.workflow.inputs import write_output
+    from bpfsmith.workflow.text import size_words, time_words, verdict_lines, verifier_words
+
+    if len(args.programs) != 1 or args.kernel or args.model:
+        raise InputError(Diagnostic("bad-command", "a filter is compiled alone, without --kernel and --model", help="name one"))
+    (path,) = args.programs
+    with working(f"proving {path}"):
+        limits = options.limits(args)
+        done = made(path, toolchain, optimized=not args.no_optimize, timed=not args.no_timing, limits=limits)
+    report = made_report(done)
+
+    def page() -> Page:
+        from bpfsmith.page.pages import front_end_page
+
+        return front_end_page(report, done)
+
+    reported(args, report, page, args.programs)
+    written = None
+    if report.verdict is Outcome.EQUAL or (report.verdict is Outcome.UNKNOWN and args.allow_unknown):
+        suffix = {"obj": ".bpf.o", "c": ".bpf.c", "asm": ".bpf.s"}[args.emit]
+        written = args.output if args.output is not None else done.name + suffix
+        texts = {"c": done.c_text, "asm": assembly(done.obj.programs[0])}
+        data = texts[args.emit].encode() if args.emit in texts else done.object_bytes
+        if written == "-":
+            import sys
+
+            sys.stdout.buffer.write(data)
+            return report.verdict.exit_code
+        write_output(written, data, inputs=args.programs)
+    if args.output_format == "json":
+        print_json(report)
+        return report.verdict.exit_code
+    for line in verdict_lines("proof", done.verdict, None, args.output_format == "concise"):
+        print(line)
+    if done.report is not None:
+        print(f"verifier    {verifier_words(done.report)}")
+        print(f"size        {size_words(done.report)}")
+    if done.report is not None and done.report.run_ns is not None:
+        print(f"time        {time_words(done.report)}")
+    print(f"wrote       {written or 'nothing: no proof, no output (--allow-unknown writes all the same)'}")
     return report.verdict.exit_code
 
 

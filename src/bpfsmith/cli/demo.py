@@ -12,12 +12,17 @@ EXAMPLE = "bpfsmith demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     help = "an example's name (default: fault), or appnet: several at work, with a client and a server"
     parser.add_argument("example", metavar="EXAMPLE", nargs="?", default="fault", help=help)
+    parser.add_argument("--copy", metavar="DIR", help="put all shipped examples into DIR/examples, and run nothing")
 
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.cli.output import print_diagnostics, print_json
     from bpfsmith.workflow.compiling import compile_report
-    from bpfsmith.workflow.demo import demo, demo_lines
+    from bpfsmith.workflow.demo import copy_examples, demo, demo_lines
+
+    if args.copy is not None:
+        print(copy_examples(args.copy))
+        return 0
 
     if args.example == "appnet":
         from bpfsmith.workflow.live import live_lines

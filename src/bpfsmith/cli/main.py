@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bpfsmith import __version__
 from bpfsmith.cli import (
@@ -28,6 +29,7 @@ from bpfsmith.cli import (
     examples,
     explain,
     fmt,
+    lsp,
     measure,
     offload,
     optimize,
@@ -44,18 +46,90 @@ from bpfsmith.diagnostic import Diagnostic, InputError, InternalError, ToolError
 
 VERBS = (
     compile, check, attach, verify, optimize, offload, trace, pairs, pairs_run, trying, cost, measure, explain, fmt,
-    asm, disasm, write, examples, demo, doctor, completion,
+    asm, disasm, write, examples, demo, doctor, completion, lsp,
 )  # fmt: skip
 
 GITHUB = "github"
 """The output format with annotations for GitHub."""
 
 
+class _Help(argparse.HelpFormatter):
+    """Options in one column and what they do in another, up to 110 columns; a usage of one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=max(min(shutil.get_terminal_size().columns, 112) - 2, 78))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """An option in an example is not broken at its hyphens."""
+        import textwrap
+
+        return textwrap.fill(
+            " ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """`-o, --output FILE`, the argument once."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        shown = action.dest.upper() if self._has_long_choices(action) else self._format_args(action, action.dest.upper())
+        return f"{', '.join(action.option_strings)} {shown}"
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        """Choices that are too many to stand beside the option stand in its help."""
+        text = super()._expand_help(action)
+        return f"{text}: {', '.join(map(str, action.choices or ()))}" if self._has_long_choices(action) else text
+
+    def _has_long_choices(self, action: argparse.Action) -> bool:
+        return (
+            action.metavar is None and bool(action.option_strings) and sum(len(str(x)) + 1 for x in action.choices or ()) > 40
+        )
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its complaints as diagnostics."""
+    """argparse, with its complaints as diagnostics, and a help that fits a screen: further groups of options are shown by
+    --help-all."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **settings}, add_help=False)
+        self.add_argument("-h", "--help", action="help", help="show this, and exit")
+
+    def format_usage(self) -> str:
+        return f"usage: {self._short_usage()}\n"
+
+    def _short_usage(self) -> str:
+        named = [action for action in self._get_positional_actions() if action.nargs != argparse.PARSER]
+        shown = [self._get_formatter()._format_args(action, str(action.metavar or action.dest)) for action in named]
+        return " ".join([self.prog, "[OPTION ..]", *(text.replace(" ...]", " ..]") for text in shown)])
+
+    def format_help(self, everything: bool = False) -> str:
+        """What --help prints; with `everything`, --help-all."""
+        formatter = self._get_formatter()
+        if self._subparsers is None:
+            formatter.add_text(f"usage: {self._short_usage()}")
+        else:
+            formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        own = (self._positionals, self._optionals, self._subparsers)
+        for group in self._action_groups:
+            if group not in own and not everything:
+                formatter.add_text(f"{group.title}: {len(group._group_actions)} more options, shown by --help-all")
+                continue
+            formatter.start_section(group.title)
+            formatter.add_text(group.description)
+            formatter.add_arguments(group._group_actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
     def error(self, message: str) -> NoReturn:
         raise InputError(Diagnostic("bad-command", f"{self.prog}: {message}", help=f"see `{self.prog} --help`"))
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        assert isinstance(parser, _Parser)
+        print(parser.format_help(everything=True), end="")
+        raise SystemExit(0)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,10 +154,13 @@ def parser() -> argparse.ArgumentParser:
         formats = getattr(module, "FORMATS", ("full", "concise", "json"))
         verb.add_argument(
             "--output-format",
+            metavar="FORM",
             choices=(*formats, GITHUB) if has_page else formats,
             default="full",
-            help="how results are printed (default: full); github adds annotations" if has_page else "how (default: full)",
+            help=f"{', '.join(formats)}{', or github: with annotations' if has_page else ''} (default: full)",
         )
+        if len(verb._action_groups) > 2:
+            verb.add_argument("--help-all", action=_HelpAll, nargs=0, help="show all options, and exit")
         if has_page:
             verb.add_argument("--report", metavar="OUT.html", help="write what was found as one page that needs nothing else")
             verb.add_argument("--sarif", metavar="OUT.sarif", help="write the diagnostics for code scanning")
@@ -101,7 +178,7 @@ class _Version(argparse.Action):
         raise SystemExit(0)
 
 
-def _verbs(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def _verbs(top: argparse.ArgumentParser) -> dict[str, _Parser]:
     """The parser of each command."""
     (subparsers,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     return dict(subparsers.choices)

@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--longest", metavar="BYTES", type=int,
         help="requests and replies of more bytes are the user half's (default: 64 where the kernel half is proved, else 1472)",
     )  # fmt: skip
-    parser.add_argument("--budget", metavar="SECONDS", type=float, default=300.0, help="of the proof (default: 300)")
+    parser.add_argument("--budget", metavar="SECONDS", type=float, default=600.0, help="of the proof (default: 600)")
     parser.add_argument("--measure", metavar="N", type=int, help="compare replies to N requests (default: 300), and time them")
+    parser.add_argument("--storage", metavar="FUNCTION", help="look at a function that answers requests for stored data")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")
     parser.add_argument(
         "--allow-unknown", action="store_true", help="write both halves although the kernel half is not proved, and exit with 3"
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.kernel import probe
     from bpfsmith.offload.requests import LONGEST
     from bpfsmith.semantics.verdict import Equal
-    from bpfsmith.workflow import offload_proof, offloading
+    from bpfsmith.workflow import offload_proof, offload_storage, offloading
     from bpfsmith.workflow.offload_hook import choose
     from bpfsmith.workflow.offload_trial import COMPARED, offload_report, proof_lines, trial, trial_lines
 
@@ -62,6 +63,14 @@ def run(args: argparse.Namespace) -> int:
     if args.longest is not None and not 0 <= args.longest <= LONGEST:
         raise InputError(Diagnostic("bad-command", f"--longest takes 0 to {LONGEST} bytes", help="leave it out"))
     toolchain = options.toolchain(args)
+    if args.storage is not None:
+        asked = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands)
+        analysis = offload_storage.analyse(asked, args.storage)
+        print_diagnostics(analysis.notes, args.output_format)
+        if args.output_format != "json":
+            for line in analysis.lines():
+                print(line)
+        raise offload_storage.left_out(analysis)
     choice = choose(args.hook, load_profile(args.profile))
     request = offloading.Request(tuple(args.files), tuple(toolchain.flags), args.compile_commands, args.entry, choice.hook)
     with tempfile.TemporaryDirectory(prefix="bpfsmith-") as scratch, progress() as say:

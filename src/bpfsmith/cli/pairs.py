@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-unknown", action="store_true", help="keep a form that is neither proved nor refuted, and exit with 3"
     )
     parser.add_argument("--uprobes", action="store_true", help="kprobe sections without a target are attached to processes")
-    parser.add_argument("--against", metavar="OTHER.o", help="prove that the sessions of this object are FILE's pairs")
+    parser.add_argument("--against", metavar="OTHER.o", help="prove that this object's sessions, or programs, are FILE's pairs")
     parser.add_argument("--loader", metavar="FILE.h", help="write what changes for the loader, as C for libbpf")
 
 

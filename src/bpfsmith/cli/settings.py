@@ -10,7 +10,6 @@ A key is the name of a long option. What stands on the command line wins. Paths 
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -126,6 +125,8 @@ def _bad(settings: Settings, key: str, problem: str, known: object) -> InputErro
     at = re.search(rf"^[ \t]*\[?(?:{re.escape(settings.prefix)})?\"?{re.escape(key)}\"?\s*[\]=]", text, re.MULTILINE)
     line = text[: at.start(0)].count("\n") + 1 if at else 1
     names = sorted(str(item) for item in known) if known else []  # type: ignore[attr-defined]
+    import difflib
+
     close = difflib.get_close_matches(key, names, 3)
     help_text = (
         f"did you mean {' or '.join(close)}?" if close else "keys are the names of long options: `bpfsmith COMMAND --help`"

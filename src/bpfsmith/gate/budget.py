@@ -1,4 +1,4 @@
-"""Seconds that a proof may take: what is not decided by then is Unknown."""
+"""Seconds of CPU that a proof may take: what is not decided by then is Unknown, however busy the machine is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class TimeUp(BaseException):
 
 @contextmanager
 def at_most(seconds: int) -> Iterator[None]:
-    """Raises TimeUp in what runs inside after so many seconds. Only the main thread gets signals: no limit elsewhere."""
+    """Raises TimeUp in what runs inside after so many seconds of this process's CPU time. Only the main thread gets signals: no
+    limit elsewhere."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -24,11 +25,11 @@ def at_most(seconds: int) -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise TimeUp
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGPROF, stop)
     # Again and again: what is raised at the first instruction of a solver's callback is lost in its C++.
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1), AGAIN_S)
+    signal.setitimer(signal.ITIMER_PROF, max(seconds, 1), AGAIN_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

@@ -46,8 +46,8 @@ def prove_equal(
     replay: bool = True,
     random_runs: int = 0,
     ignored: frozenset[str] = frozenset(),
-    ask_verifier: bool = False,
     accepted: bool = True,
+    ask_verifier: bool = False,
 ) -> Verdict:
     """Is the candidate equal to the reference on every input? Maps correspond by name; what is left in those that are
     `ignored` makes no difference. Of a reference that the verifier has not `accepted` the inputs count on which it stays inside

@@ -332,7 +332,7 @@ static int resolve(struct bpf_insn *insns, uint32_t count, uint32_t number)
 
 static void do_prog(void)
 {
-	static char log[1 << 22];
+	static char log[1 << 22], words[8192];
 	uint32_t number = u32(), size, count, btf, kind, room, length, good, how;
 	struct ran ran = {};
 	union bpf_attr attr = {};
@@ -399,12 +399,16 @@ static void do_prog(void)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	if (fd < 0) {
+		size_t end = sizeof(log) - sizeof(words) - 1;
+		int full;
+
+		snprintf(words, sizeof(words), "%s", log);
 		attr.log_level = 5;
 		log[0] = 0;
-		bpf(BPF_PROG_LOAD, &attr);
+		full = bpf(BPF_PROG_LOAD, &attr) < 0 && errno == ENOSPC;
 		counted = strstr(log, "\nprocessed ");
 		/* Before 5.18 the registers stand only in the log of all paths, which is too long for more than a few insns. */
-		if (!strstr(log, "; R") && (!counted || atol(counted + 11) < LONG_LOG)) {
+		if (!full && !strstr(log, "; R") && (!counted || atol(counted + 11) < LONG_LOG)) {
 			attr.log_level = 6;
 			log[0] = 0;
 			if (bpf(BPF_PROG_LOAD, &attr) < 0 && errno == ENOSPC) {
@@ -412,6 +416,11 @@ static void do_prog(void)
 				log[0] = 0;
 				bpf(BPF_PROG_LOAD, &attr);
 			}
+		}
+		if (full) { /* before 6.4 it is the end of the log that is lost, which tells why */
+			while (end && log[end] != '\n')
+				end--;
+			strcpy(log + end + 1, words);
 		}
 	} else {
 		union bpf_attr ask = {};

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from bpfsmith.isa import insn as isa
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import Insn, slot_starts
-from bpfsmith.isa.program import MapSpec, Program
+from bpfsmith.isa.program import MapSpec, Program, is_subprogram_reference
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.isa.tables import MAP_TYPES
 from bpfsmith.kernel.attachment import Way, attachment
@@ -187,7 +187,7 @@ def _program(item: Load, btf: int, slots: Mapping[str, int], *, relocated: bool)
         _u32(_PROG, item.number, kind.number, kind.attach_number, load_flags(kind), obj.kernel_version if obj else 0, btf)
         + _bytes(program.name.encode()[:15] + b"\0" if program.name.replace("_", "").isalnum() else b"program\0")
         + _bytes(program.license.encode() + b"\0")
-        + _bytes(encode(replace(insn, imm=insn.imm & ~0xFFFFFFFF) if insn.symbol and insn.is_wide else insn for insn in linked))
+        + _bytes(encode(_open(insn) for insn in linked))
         + _u32(len(fixups))
         + b"".join(fixups)
         + _bytes(info.func_info)
@@ -199,6 +199,12 @@ def _program(item: Load, btf: int, slots: Mapping[str, int], *, relocated: bool)
         + _u32(way)
         + _bytes(where.encode() + b"\0" if where else b"")
     )
+
+
+def _open(insn: Insn) -> Insn:
+    """A wide insn whose value the guest fills in; the distance to a function stays."""
+    is_filled = insn.symbol and insn.is_wide and not is_subprogram_reference(insn)
+    return replace(insn, imm=insn.imm & ~0xFFFFFFFF) if is_filled else insn
 
 
 def _fixup(insn: Insn, at: int, slots: Mapping[str, int], externs: Mapping[str, Extern]) -> bytes:

@@ -31,7 +31,7 @@ from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.semantics.verdict import Equal, Unknown
 
 HEADERS, IP_AND_UDP = 42, 28
-BUDGET = 300.0
+BUDGET = 600.0
 """Seconds of a whole proof."""
 
 PATIENCE = 40.0

@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, InputError, KernelError
+from bpfsmith.isa.encoding import encode
+from bpfsmith.isa.insn import BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_MOV, Insn
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.kernel import links, syscall
 from bpfsmith.kernel.netns import Namespace, die_with_parent
 from bpfsmith.packet.build import Route, internet_checksum, tcp_packet, udp_packet
 
@@ -112,10 +116,15 @@ def _bound_port(pid: int) -> int | None:
 
 
 class Trial:
-    """Servers started in namespaces. A context manager."""
+    """Servers started in namespaces. A context manager. With `xdp` clients have an XDP program that passes everything: a veth
+    sends what XDP answers to a peer with one only (drivers/net/veth.c: veth_xdp_xmit)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, xdp: bool = False) -> None:
         self._stack = ExitStack()
+        self._passes: int | None = None
+        if xdp:
+            self._passes = _pass_program()
+            self._stack.callback(os.close, self._passes)
         self.scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bpfsmith-")))
 
     def __enter__(self) -> Trial:
@@ -131,6 +140,9 @@ class Trial:
             f"link add near type veth peer name far netns {server.pid}", f"addr add {CLIENT}/24 dev near", "link set near up"
         )
         server.ip(f"addr add {SERVER}/24 dev far", "link set far up")
+        if self._passes is not None:
+            with client.entered():
+                self._stack.enter_context(links.xdp(self._passes, "near"))
         for namespace in (server, client):
             with namespace.entered():
                 Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
@@ -158,6 +170,27 @@ class Trial:
         found = _ATTACHED.search(log.read_text(errors="replace"))
         side.area = int(found[1], 16) if found else 0
         return side
+
+
+def _pass_program() -> int:
+    """r0 = XDP_PASS; exit."""
+    kind = for_section("xdp")
+    reply = syscall.prog_load(
+        syscall.ProgLoad(
+            prog_type=kind.number,
+            insns=encode((Insn(BPF_ALU64 | BPF_MOV, imm=2), Insn(BPF_JMP | BPF_EXIT))),
+            name="pass",
+            expected_attach_type=kind.attach_number,
+        ),
+        0,
+        0,
+    )
+    if reply.fd < 0:
+        raise KernelError(
+            Diagnostic("bpf-not-permitted", f"a program that passes packets cannot be loaded: {os.strerror(reply.errno)}",
+                       help="run as root")
+        )  # fmt: skip
+    return reply.fd
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -55,8 +55,6 @@ class RuleCache:
                 return steps
         found = shorter(window)
         self.fresh[key] = _encoded(found)
-        if found is not None:
-            self.learn(window, found)
         return found
 
     def rules(self) -> dict[int, list[Pattern]]:
@@ -78,13 +76,13 @@ class RuleCache:
             self._add(rule)
         return rule
 
-    def generalise(self) -> int:
-        """Makes rules of all windows that are known to have a shorter form; how many are new."""
+    def generalise(self, windows: Mapping[str, str]) -> int:
+        """Makes rules of those windows that have a shorter form; how many are new. What is found in a run does not hang on the
+        order of its programs, so that this comes after it."""
         self._rules = None  # those of other processes have come in
-        windows = [item for item in sorted({**self.known, **self.fresh}.items()) if is_window(item[0])]
         count = 0
-        for key, text in windows:
-            found = _decoded(text)
+        for key, text in sorted(windows.items()):
+            found = _decoded(text) if is_window(key) else None
             count += found is not None and self.learn(_window(key), found) is not None
         return count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bpfsmith.optimize.memory import Memory
-from bpfsmith.semantics.terms import Term, leading_zeros
+from bpfsmith.semantics.terms import Term, Terms, leading_zeros
 
 Facts = frozenset[Term]
 
@@ -20,6 +20,9 @@ def known(values: Memory, condition: Term, facts: Facts) -> bool | None:
     if t.negate(condition) in facts:
         return False
     if condition.op in ("conj", "disj"):
+        whole = condition if condition.op == "conj" else t.negate(condition)
+        if whole.op == "conj" and any(_is_part_of(t, fact, whole) for fact in facts):
+            return condition.op == "disj"
         return _known_of_many(condition.op, [known(values, arg, facts) for arg in condition.args])
     if condition.op == "not":
         inner = known(values, condition.args[0], facts)
@@ -30,6 +33,14 @@ def known(values: Memory, condition: Term, facts: Facts) -> bool | None:
             return by_parts
     by_range = _by_range(condition, facts)
     return by_range if by_range is not None else _by_distance(values, condition, facts)
+
+
+def _is_part_of(t: Terms, fact: Term, whole: Term) -> bool:
+    """Does the fact say that some of these do not hold together?"""
+    if fact.op not in ("not", "disj"):
+        return False
+    apart = t.negate(fact)
+    return apart.op == "conj" and set(apart.args) <= set(whole.args)
 
 
 def _known_of_many(op: str, verdicts: list[bool | None]) -> bool | None:

@@ -27,7 +27,8 @@ MOST_LINES = 14
 MOST_BLOCKS = 150
 """A graph of more is no picture that helps anybody."""
 
-Point = tuple[float, float]
+MOST_COMPARED = 20_000_000
+"""Pairs of instructions: from there on frequent ones are not looked for, which takes seconds instead of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def differing(before: Sequence[str], after: Sequence[str]) -> tuple[list[bool], 
     """Which instructions of each text the other one lacks; how far a jump goes does not count."""
     first, second = ([_TARGET.sub("pc", text) for text in texts] for texts in (before, after))
     gone, new = [True] * len(first), [True] * len(second)
-    for start, other, size in difflib.SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks():
+    hurried = len(first) * len(second) > MOST_COMPARED
+    for start, other, size in difflib.SequenceMatcher(None, first, second, autojunk=hurried).get_matching_blocks():
         gone[start : start + size] = new[other : other + size] = [False] * size
     return gone, new
 

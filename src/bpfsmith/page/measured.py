@@ -9,12 +9,16 @@ from typing import Any
 
 from bpfsmith.cost.profile import Profile, Quantity
 from bpfsmith.cost.profile import Section as Experiment
+from bpfsmith.objfile.object import read_object
 from bpfsmith.page.graph import diagram
-from bpfsmith.page.model import Bar, Chart, Graphs, Items, Page, Section, Table
-from bpfsmith.page.pages import page
+from bpfsmith.page.listing import Keys, bytecode_pane, spanned_files
+from bpfsmith.page.model import Bar, Chart, Graphs, Items, Listings, Page, Section, Table
+from bpfsmith.page.pages import page, sources
 from bpfsmith.page.sections import number, programs, proof, urgent
 from bpfsmith.report import Outcome, Report
+from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.offloading import Split
+from bpfsmith.workflow.optimizing import object_bytes
 
 
 # --- measure ----------------------------------------------------------------------------------------------------------
@@ -91,6 +95,7 @@ def pairs_page(report: Report, files: Sequence[str]) -> Page:
         )  # fmt: skip
         sections.append(Table("Their state", ("pair", "map", "type", "key", "#key bytes", "#value bytes", "whose"), state))
         sections += _reasons(pairs)
+    sections += _fused_listings(report, files)
     sections += (*urgent(report), *proof(report))
     word = (
         f"{report.details['fused']} of {len(pairs)} pairs fused." if "fused" in report.details else f"{len(pairs)} pairs found."
@@ -99,6 +104,27 @@ def pairs_page(report: Report, files: Sequence[str]) -> Page:
         word = "The sessions do what the pairs do." if report.verdict is Outcome.EQUAL else "See the table."
     facts = {"files": str(report.details.get("files", 1)), "kernel": str(report.details.get("kernel", "-"))}
     return page(report, ", ".join(Path(name).name for name in files[:4]), word, facts, sections)
+
+
+def _fused_listings(report: Report, files: Sequence[str]) -> Iterator[Section]:
+    """Of one object with fused pairs: its source, both halves as they were, and the programs that took their place."""
+    output = report.details.get("output")
+    if len(files) != 1 or not isinstance(output, str) or not Path(output).is_file():
+        return
+    before = read_object(object_bytes(files[0], Toolchain()))
+    after = read_object(Path(output).read_bytes())
+    old = {program.name: program for program in before.programs}
+    keys = Keys()
+    new = [program for program in after.programs if program.name not in old or program.insns != old[program.name].insns]
+    changed, left = {program.name for program in new}, {program.name for program in after.programs}
+    gone = [program for program in before.programs if program.name in changed or program.name not in left]
+    panes = (
+        *sources(spanned_files(insn for program in gone for insn in program.linked())[:1], keys),
+        *(bytecode_pane(f"{program.name} ({program.section}) before", program.linked(), keys) for program in gone),
+        *(bytecode_pane(f"{program.name} ({program.section}) fused", program.linked(), keys) for program in new),
+    )
+    if new:
+        yield Listings("Pair and fused program", panes)
 
 
 def _reasons(pairs: Sequence[Mapping[str, Any]]) -> Iterator[Section]:
@@ -136,11 +162,16 @@ def offload_page(report: Report, done: Split) -> Page:
         Table("State that both halves share", ("variable", "#line", "#bytes", "changed by", "at the end of the trial"), state)
     )
     sections += _trial(details)
+    places = [item.primary.span for item in report.diagnostics if item.primary is not None and item.id == "handed-over"]
+    blamed = {str(Path(path).resolve()): {span.line for span in places if span.path == path} for path in done.read.sources}
+    panes = tuple(sources(list(done.read.sources), Keys(), blamed=blamed))
+    sections.append(Listings("The server", panes, "Red lines need the process: a request that comes to one is handed over."))
     sections += programs(report.programs, "The kernel half")
     sections += (*urgent(report), *proof(report))
     headline = {
         Outcome.PAYS: "Offloading pays by the prediction.", Outcome.DOES_NOT_PAY: "Leave this server as it is.",
         Outcome.DIFFERENT: "The split server does not do what the original does.",
+        Outcome.EQUAL: "The kernel half does what the server's code does, on every request it takes.",
     }.get(report.verdict, "The kernel half is not proved.")  # fmt: skip
     advice = details.get("advice")
     facts = {"hook": done.hook, "instructions": str(done.program.insns), "requests tried": str(details.get("requests", "none"))}

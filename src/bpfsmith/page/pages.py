@@ -20,6 +20,7 @@ from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.verdict import Different
 from bpfsmith.workflow.checking import Checked
 from bpfsmith.workflow.compiling import Compiled
+from bpfsmith.workflow.frontends import Made
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.optimizing import slots
 from bpfsmith.workflow.parting import trace
@@ -61,10 +62,10 @@ def check_page(report: Report, checked: Checked) -> Page:
     panes: list[Pane] = []
     graphs: list[Graph] = []
     if words.element is not None:
-        panes += _sources((words.element.path,), keys, "reference")
+        panes += sources((words.element.path,), keys, "reference")
     elif words.reference is not None:
-        panes += _sources(spanned_files(words.reference[0].linked())[:1], keys, "reference")
-    panes += _sources(spanned_files(words.program.linked())[:1], keys, "candidate")
+        panes += sources(spanned_files(words.reference[0].linked())[:1], keys, "reference")
+    panes += sources(spanned_files(words.program.linked())[:1], keys, "candidate")
     if words.reference is not None:
         first, second = words.reference[0], words.program
         gone, new = differing(_texts(first), _texts(second))
@@ -122,7 +123,7 @@ def compile_page(report: Report, compiled: Compiled, toolchain: Toolchain) -> Pa
     files = list(dict.fromkeys((*own, *(path for path in spanned if path.endswith(".appnet")))))
     lengths = {path: len(Path(path).read_text(encoding="utf-8", errors="replace").splitlines()) for path in files}
     c_pane = generated_pane("generated C", name, generated.c_text, lengths, keys)
-    panes = [*_sources(files, keys), c_pane, *(bytecode_pane(item.name, item.linked(), keys) for item in shown)]
+    panes = [*sources(files, keys), c_pane, *(bytecode_pane(item.name, item.linked(), keys) for item in shown)]
     plain = {item.name: item for item in compiled.plain}
     pairs = [(item, plain.get(item.name)) for item in compiled.programs]
     sections: list[Section] = [
@@ -159,6 +160,24 @@ def _compiled_graphs(compiled: Compiled, toolchain: Toolchain, name: str, keys: 
         yield Graphs("Control flow", tuple(graphs), "Before: what clang made. After: what was proved." if before else "")
 
 
+def front_end_page(report: Report, done: Made) -> Page:
+    """A text, its C and its bytecode, and the meaning that it was proved against."""
+    keys = Keys()
+    program = done.obj.programs[0]
+    panes = (
+        *sources((done.path,), keys),
+        generated_pane("generated C", f"{done.name}.bpf.c", done.c_text, {}, keys),
+        bytecode_pane(program.name, program.linked(), keys),
+        bytecode_pane("the meaning, as plain instructions", done.reference.linked(), keys),
+    )
+    pairs = [(item, None) for item in report.programs]
+    sections: list[Section] = [*urgent(report), Listings("Filter, C, bytecode and meaning", panes)]
+    sections += (Graphs("Control flow", tuple(graphs)),) if (graphs := _alone(program, keys)) else ()
+    sections += (*proof(report), *times(pairs), *programs(report.programs, "What the kernel says"))
+    facts = {"instructions": str(len(program.linked())), "C": f"{done.c_text.count(chr(10))} lines"}
+    return page(report, Path(done.path).name, _COMPILED.get(report.verdict, ""), facts, sections)
+
+
 # --- optimize ---------------------------------------------------------------------------------------------------------
 def optimize_page(report: Report, done: Optimized, path: str, data: bytes) -> Page:
     """Each program before and after, the steps that led there, sizes and times. `data` is the object as it was."""
@@ -173,7 +192,7 @@ def optimize_page(report: Report, done: Optimized, path: str, data: bytes) -> Pa
         first, second = before.program(name), after.program(name)
         gone, new = differing(_texts(first), _texts(second))
         panes = [
-            *_sources(spanned_files(first.linked())[:1], keys),
+            *sources(spanned_files(first.linked())[:1], keys),
             bytecode_pane(f"{name} before", first.linked(), keys, _marks(gone, "removed")),
             bytecode_pane(f"{name} after", second.linked(), keys, _marks(new, "added")),
         ]
@@ -258,8 +277,8 @@ def _verified_listings(report: Report, files: Sequence[str], toolchain: Toolchai
         except ToolError:  # it stands among the diagnostics
             continue
         keys = Keys()
-        sources = spanned_files(insn for program in found for insn in program.linked())[:2]
-        panes = [*_sources(sources, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
+        spanned = spanned_files(insn for program in found for insn in program.linked())[:2]
+        panes = [*sources(spanned, keys, blamed=blamed), *(bytecode_pane(item.name, item.linked(), keys) for item in found)]
         yield Listings(f"{Path(name).name}: source and bytecode", tuple(panes))
         graphs = [graph for item in found[:2] for graph in _alone(item, keys)]
         if graphs:
@@ -267,7 +286,8 @@ def _verified_listings(report: Report, files: Sequence[str], toolchain: Toolchai
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
-def _sources(paths: Sequence[str], keys: Keys, role: str = "", blamed: Mapping[str, set[int]] | None = None) -> Iterator[Pane]:
+def sources(paths: Sequence[str], keys: Keys, role: str = "", blamed: Mapping[str, set[int]] | None = None) -> Iterator[Pane]:
+    """A pane for each file that can be read; `blamed` are lines by resolved path."""
     for path in paths:
         try:
             text = Path(path).read_text(encoding="utf-8", errors="replace")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def opening(task: Task, examples: Sequence[Example]) -> tuple[Message, ...]:
     """The conversation up to the first answer. The same for each round, so that an endpoint can keep what it made of it."""
     turns = [Message("system", instructions(task.kind))]
     for item in examples:
-        turns.append(Message("user", _asked(item.question, _language(item.kind), (f"Idea: {item.idea}",) if item.idea else ())))
+        facts = (f"Idea: {item.idea}",) if item.idea else ()
+        if item.kind == "generate":
+            facts = (*facts, to_fill_in(skeleton(item.answer)))
+        turns.append(Message("user", _asked(item.question, _language(item.kind), facts)))
         turns.append(Message("assistant", _fenced(item.answer, "c")))
     return (*turns, Message("user", _asked(task.source, task.source_language, task.facts)))
 
@@ -35,6 +39,19 @@ def following(first: Sequence[Message], candidate: str, feedback: str, language:
     answered = (Message("assistant", _fenced(candidate, language)),) if candidate else ()
     wanted = f"Answer with the whole corrected file in a ```{language} block."
     return (*first, *answered, Message("user", f"{told}\n\n{wanted}"))
+
+
+_FUNCTION = re.compile(r'^(SEC\("[^"]+"\)\nint \w+\([^)]*\)\n)\{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
+
+
+def skeleton(c_text: str, kept: Callable[[str], str] = lambda body: "") -> str:
+    """C with the bodies of its programs left out, but for what is `kept` of each."""
+    return _FUNCTION.sub(lambda match: f"{match[1]}{{\n{kept(match[2])}\t/* your code */\n}}", c_text)
+
+
+def to_fill_in(c_text: str) -> str:
+    """A skeleton as a fact of a task."""
+    return "Fill in this file:\n" + _fenced(c_text, "c")
 
 
 def _language(kind: str) -> str:

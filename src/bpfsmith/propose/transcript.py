@@ -62,6 +62,10 @@ class Replay:
             found = json.loads(path.read_text(encoding="utf-8"))
             asked = found["question"]["messages"]
             answer = Reply(**_of(found["reply"])) if "reply" in found else Failure(**_of(found["failure"]))
+            words = (answer.text,) if isinstance(answer, Reply) else (answer.id, answer.message, answer.help)
+            counts = (answer.prompt_tokens, answer.completion_tokens) if isinstance(answer, Reply) else ()
+            if not all(isinstance(item, str) for item in words) or not all(isinstance(item, int) for item in counts):
+                raise TypeError("a text or a count is of another kind")
         except (ValueError, KeyError, TypeError) as error:
             message = f"{path} is no transcript: {type(error).__name__}: {error}"
             raise InputError(Diagnostic("no-transcripts", message, help="make it again with --save-transcripts")) from error

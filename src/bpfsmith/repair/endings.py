@@ -64,7 +64,7 @@ def second_release(case: Case, match: Match) -> Story:
     text = given[int(register) - 1] if register and 1 <= int(register) <= len(given) else ""
     base = re.split(r"->|\.|\[|\s*\+", text.removeprefix("&"))[0]
     names = {"name": text, "base": base, "call": callee(last)}
-    if "zero offset" in match[0] and base:
+    if re.search("zero offset|modified", match[0]) and base:
         hint = f"give back the pointer itself: `{callee(last)}({', '.join((base, *given[1:]))})`"
         return Story(Place(at, f"`{text}` is not where it begins"), (), (), names, hint)
     before = releaser(case, f"R{register}") if register else None

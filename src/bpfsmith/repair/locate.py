@@ -282,6 +282,12 @@ def packet_offset(case: Case, match: Match) -> Story:
     story, at = index(case, match), last_span(case)
     if story.primary.span != at:
         return story
+    name = story.names.get("index", "")
+    if at is not None and re.fullmatch(r"\w+", name) and not re.search(rf"\b{name}\b", case.line_text(at)):
+        # Compilers add the variable to the start of the packet where that is loaded, and the constants later.
+        end = ctext.function_range(case, at)[1]
+        place = ctext.addition_line(case, replace(at, line=end, end_line=end), name)
+        return replace(story, primary=replace(story.primary, span=place or at))
     place = ctext.addition_line(case, at, story.names.get("index", "")) or _variable_addition(case, _register(match))
     if place is None or at is None or place.line == at.line:
         return story
@@ -485,6 +491,8 @@ def size_argument(case: Case, match: Match) -> Story:
     at, name = last_span(case), _register(match)
     if match.groupdict().get("buffer"):
         name = f"R{int(match['buffer']) + 1}"
+    elif not name and (buffer := re.search(r"\bR(\d) (?:min|max) value is outside", " ".join(case.words))):
+        name = f"R{int(buffer[1]) + 1}"
     variable = ctext.size_argument(case, at, name) or "the size"
     made = origin(case, name, refused_at(case))
     check = _last_check(case, name, refused_at(case))

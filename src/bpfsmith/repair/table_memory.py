@@ -87,6 +87,8 @@ def _stores(case: Case, match: re.Match[str]) -> bool:
 
 def _fixed(case: Case, match: re.Match[str]) -> bool:
     """Does the pointer of the refused access have no variable part, nor had one that was a constant on this path?"""
+    if match["size"] == "0":
+        return False
     last = case.trace.last
     base = re.search(r"\(r(\d+) ", last.text) if last else None
     if base is None and _in_call(case, match):
@@ -95,6 +97,11 @@ def _fixed(case: Case, match: re.Match[str]) -> bool:
         return False
     register = last.before.get(f"R{base[1]}") if last and base else None
     return register is not None and register.kind == "map_value" and not {"umax", "umax_value", "var_off"} & set(register.facts)
+
+
+def _not_empty(case: Case, match: re.Match[str]) -> bool:
+    """Is it the place that is wrong, and not that nothing was to be read?"""
+    return match["size"] != "0"
 
 
 def _over_512(case: Case, match: re.Match[str]) -> bool:
@@ -318,6 +325,7 @@ MEMORY = (
         "The bound that the verifier knows of the index lets an access past the end of the value: an off-by-one (`>`"
         " for `>=`), a"
         " mask one bit too wide, or a bound of a different array.",
+        when=_not_empty,
     ),
     Kind(
         "verifier-map-read-only",
@@ -352,6 +360,7 @@ MEMORY = (
         "Memory of a known size (a ring buffer record, a buffer of an iterator, an argument of a global function) is"
         " accessed past"
         " its end.",
+        when=_not_empty,
     ),
     Kind(
         "verifier-context-modified",

@@ -164,7 +164,11 @@ PROGRAM = (
     ),
     Kind(
         "verifier-helper-size-zero",
-        (r"R(?P<reg>\d+) invalid zero-sized read", r"invalid zero-sized read"),
+        (
+            r"R(?P<reg>\d+) invalid zero-sized read",
+            r"invalid zero-sized read",
+            r"invalid access to (?:map value|memory), \w+_size=\d+ off=-?\d+ size=0\b",
+        ),
         "the size given to a helper may be 0",
         locate.size_argument,
         "before the call: `if ({name} == 0) {return}`",
@@ -207,6 +211,7 @@ PROGRAM = (
             r"arg#\d+ is (?:neither owning|an unacquired)",
             r"arg (?P<arg>\d+) is an unacquired reference",
             r"R(?P<reg>\d+) must have zero offset when passed to release func",
+            r"dereference of modified (?:alloc|ringbuf)_mem ptr R(?P<reg>\d+) off=\d+ disallowed",
             r"cannot release unowned const bpf_dynptr",
             r"R(?P<reg>\d+) type=scalar expected=ringbuf_mem",
         ),
@@ -463,10 +468,10 @@ PROGRAM = (
     ),
     Kind(
         "verifier-call-depth",
-        (r"the call stack of (?P<number>\d+) frames is too deep",),
-        "calls are nested deeper than 8 functions",
+        (r"the call stack of (?P<number>\d+) frames is too deep", r"recursive call from \w+\(\) to \w+\(\)"),
+        "calls are nested deeper than 8 functions, or a function calls itself",
         access("one call too many"),
-        "inline some of the functions: `static __always_inline`",
+        "inline some of the functions: `static __always_inline`; write a loop where a function calls itself",
         "At most 8 functions may be active at a time.",
     ),
     Kind(

@@ -114,9 +114,8 @@ def _relocated(case: Case, slot: int) -> str | None:
     start = 0
     relos = case.obj.core_relos(case.program)
     for name, insns in ((case.program.name, case.program.insns), *((sub.name, sub.insns) for sub in case.program.subprograms)):
-        length = max(slot_starts(insns), default=0) + (2 if insns and insns[-1].is_wide else 1)
         for relo in relos.get(name, ()):
             if start + relo.insn_offset // 8 == slot:
                 return path_of(relo, case.obj.btf)
-        start += length
+        start += slot_starts(insns)[-1]
     return None

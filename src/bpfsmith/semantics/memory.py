@@ -122,6 +122,8 @@ class Bytes:
 
     below: Initial | _WriteAt | _Zeroed | _Choice
     cells: dict[int, tuple[int, Value]] = field(default_factory=dict)
+    # What was read before: memories that join again share a past, which would be read once for every way through them.
+    _known: dict[Term, Term] = field(default_factory=dict, repr=False)
 
     def load(self, t: Terms, offset: Term, size: int) -> Value:
         """`size` bytes at a 64-bit offset, as a term of 8 * size bits (or the pointer that was spilled there)."""
@@ -151,6 +153,12 @@ class Bytes:
         return self._below(t, t.const(64, at))
 
     def _below(self, t: Terms, offset: Term) -> Term:
+        known = self._known.get(offset)
+        if known is None:
+            known = self._known[offset] = self._read_below(t, offset)
+        return known
+
+    def _read_below(self, t: Terms, offset: Term) -> Term:
         match self.below:
             case _WriteAt(offset=where, size=size, value=value, below=below):
                 distance = t.sub(64, offset, where)

@@ -23,7 +23,7 @@ from bpfsmith.semantics.terms import Term, Terms, postorder, rebuild
 from bpfsmith.semantics.verdict import Unknown
 from bpfsmith.semantics.witness import TEST_RUN, Assignment
 
-LESS = 8
+LESS = 2
 """The questions are many: each gets such a part of the solvers' usual limits."""
 
 SEEDS = 60

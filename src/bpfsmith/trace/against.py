@@ -14,21 +14,29 @@ from bpfsmith.trace.relation import Side, State
 
 
 def compared(original: Object, other: Object, limits: Limits | None = None) -> Iterator[tuple[Pair, Verdict]]:
-    """Is what another object has in the place of each pair the same? For sessions that keep their state in the cookie."""
+    """Is what another object has in the place of each pair the same? Sessions that keep their state in the cookie are compared
+    with both halves, programs of the halves' names each with its own."""
     found = find_pairs(original)
-    sessions = {program.name: program for program in other.programs if ".session" in program.section.partition("/")[0]}
+    sessions = {program.name: program for program in other.programs if program.section.partition("/")[0].endswith("session")}
+    programs = {program.name: program for program in other.programs}
     for pair in found.pairs:
-        program = sessions.get(pair.entry.program.name)
+        halves = Side(pair.entry.program, original), Side(pair.exit.program, original)
+        names = [side.program.name for side in halves]
+        program = sessions.get(names[0])
         if program is None and len(sessions) == len(found.pairs) == 1:
             (program,) = sessions.values()
-        if program is None:
-            yield pair, Unknown("no-session", f"{other.path} has no session program called {pair.entry.program.name}")
-            continue
         item = state_map(pair)
+        if program is None and set(names) <= programs.keys() and not sessions:
+            theirs = (Side(programs[name], other) for name in names)
+            steps = [proof.same_run(side, their, item.spec) for side, their in zip(halves, theirs, strict=True)]
+            yield pair, proof.summary(steps)
+            continue
+        if program is None:
+            yield pair, Unknown("no-session", f"{other.path} has no session program called {names[0]}")
+            continue
         if len(pair.maps) != 1 or item.spec.value_size > COOKIE_BYTES:
             yield pair, Unknown("pair-state", "the state of the pair does not fit a cookie")
             continue
-        sides = (Side(half.program, original) for half in (pair.entry, pair.exit))
-        entry, exit_ = sides
-        state = State(item.spec, item.key_class)
-        yield pair, proof.summary(proof.session(entry, exit_, Side(program, other), state, None, limits))
+        early_out = not program.section.startswith("fsession")
+        state, session = State(item.spec, item.key_class), Side(program, other)
+        yield pair, proof.summary(proof.session(*halves, session, state, None, limits, early_out=early_out))

@@ -153,6 +153,18 @@ def _session_steps(
     )
 
 
+def same_run(reference: Side, candidate: Side, spec: MapSpec, limits: Limits | None = None) -> Step:
+    """One half of a pair against a program that keeps its state in the same map."""
+
+    def ask() -> Verdict:
+        t = Terms()
+        sides = (reference, "reference"), (candidate, "candidate")
+        first, second = (behaviour(t, side, label, spec.name) for side, label in sides)
+        return equiv(t, first, replace(second, assumptions=(*second.assumptions, CONFIGURED)), Setting(limits))
+
+    return Step(f"{candidate.program.name}: each run", _guarded(ask))
+
+
 def reread(entry: Side, exit_: Side, both: Side, state: State, limits: Limits | None = None) -> tuple[Step, ...]:
     """An entry and an exit against the one program at the way out that does what both did."""
     return (
@@ -179,7 +191,7 @@ def summary(steps: Iterable[Step]) -> Verdict:
 
 
 BUDGET = 60
-"""Seconds for each comparison."""
+"""Seconds of CPU time for each comparison."""
 
 
 def _guarded(work: Callable[[], Verdict]) -> Verdict:
@@ -187,7 +199,7 @@ def _guarded(work: Callable[[], Verdict]) -> Verdict:
         with at_most(BUDGET):
             return work()
     except TimeUp:
-        return Unknown("time-limit", f"no proof within {BUDGET} s")
+        return Unknown("time-limit", f"no proof within {BUDGET} s of CPU time")
     except Unmodelled as gap:
         return Unknown(gap.gap, gap.detail)
     except Ambiguous as reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,8 @@ from bpfsmith.workflow.compiling import Compiled, compile_appnet
 from bpfsmith.workflow.inputs import AppnetInput, Toolchain, open_input
 from bpfsmith.workflow.text import compiled_lines
 
-_PLACES = (
-    Path(__file__).parent.parent / "_examples" / "appnet",
-    Path(__file__).parents[3] / "examples" / "appnet",
-)
+_EXAMPLES = (Path(__file__).parent.parent / "_examples", Path(__file__).parents[3] / "examples")
+_PLACES = tuple(place / "appnet" for place in _EXAMPLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,20 @@ def example_path(name: str) -> Path:
     raise InputError(
         Diagnostic("unknown-example", f"there is no example called {name}", help=f"the examples are: {', '.join(known)}")
     )
+
+
+def copy_examples(directory: str) -> Path:
+    """Puts all shipped examples below a directory, as `examples`. InputError `unwritable-output`, also where there is one."""
+    target = Path(directory) / "examples"
+    source = next(place for place in _EXAMPLES if place.is_dir())
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        reason = "it exists already" if target.exists() else error.strerror
+        raise InputError(
+            Diagnostic("unwritable-output", f"{target} cannot be written: {reason}", help="name another directory")
+        ) from error
+    return target
 
 
 def demo(name: str) -> Compiled:

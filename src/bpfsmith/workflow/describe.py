@@ -9,6 +9,7 @@ from bpfsmith.appnet import core, fixed
 from bpfsmith.appnet.core import BOOL, FLOAT, INSTANT, INT, State, Type
 from bpfsmith.appnet.evaluation import CLOCK, RANDOM
 from bpfsmith.appnet.layout import VEC_ITEMS, Layout, state_bytes, stride
+from bpfsmith.appnet.packets import described
 from bpfsmith.appnet.shapes import offsets, size_of
 from bpfsmith.execution import Counterexample, MapContents, RunOutput
 from bpfsmith.isa.program import Program
@@ -158,6 +159,12 @@ def state(maps: Mapping[str, MapContents], words: Vocabulary) -> dict[str, str]:
             entries = maps.get(words.layout.maps[item.name].name, {})
             shown = ", ".join(f"{number(key_type, key)}: {number(value_type, value)}" for key, value in sorted(entries.items()))
             out[item.name] = f"{{{shown}}}"
+    if words.layout.rpcs is not None and words.element.binding is not None:
+        size = words.element.binding.envelope.address_size
+        kept = sorted(maps.get(words.layout.rpcs.name, {}).items())
+        listed = [described(key, value, size) for key, value in kept[:_FEW]] + [".."] * (len(kept) > _FEW)
+        count = f"{len(kept)} RPC{'' if len(kept) == 1 else 's'}"
+        out[words.layout.rpcs.name] = f"{count}: {'; '.join(listed)}" if kept else count
     return out
 
 

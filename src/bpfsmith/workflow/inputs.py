@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.appnet import core
-from bpfsmith.appnet.binding import Binding, read_binding
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.binding_file import read_binding
 from bpfsmith.appnet.discharge import discharged
 from bpfsmith.appnet.parse import read_source
 from bpfsmith.appnet.typecheck import type_check
@@ -98,6 +99,7 @@ class BytecodeInput:
 SUFFIXES = {
     ".appnet": "AppNet",
     ".probe": "probes",
+    ".filter": "packet filter",
     ".c": "eBPF C",
     ".o": "BPF object",
     ".s": "BPF assembly",
@@ -126,6 +128,11 @@ def open_input(path: str, toolchain: Toolchain) -> AppnetInput | BytecodeInput:
         case ".probe":
             obj = replace(read_object(probes_object(path, toolchain)), path=path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))
+        case ".filter":
+            from bpfsmith.workflow.frontends import made  # here, because other inputs need not pay for it
+
+            obj = made(path, toolchain, optimized=False).obj
+            return BytecodeInput(path, obj.programs, obj)
         case ".o":
             obj = read_object(path)
             return _with_programs(BytecodeInput(path, obj.programs, obj))

@@ -321,7 +321,7 @@ class AppnetGate:
         given = replace(example.input, maps=_moved(example.input.maps, layout, places, self.opened))
         first = trace(reference, rules.obj, given, "reference")
         second = trace(program, code.obj, example.input, "candidate", code.source)
-        return [*_ran("the AppNet program runs", first), *_ran("your C runs", second)]
+        return [*_ran("the AppNet program runs", first, ".appnet:"), *_ran("your C runs", second, f"{FILE}:")]
 
 
 def _moved(maps: Mapping[str, MapContents], source: Layout, target: Layout, opened: AppnetInput) -> dict[str, MapContents]:
@@ -344,8 +344,9 @@ def _moved(maps: Mapping[str, MapContents], source: Layout, target: Layout, open
     return {**out, **{section: {FLAT_KEY: bytes(image)} for section, image in flat.items()}}
 
 
-def _ran(title: str, found: Trace) -> list[str]:
-    lines = [f"  {line.place}: {line.text}" for line in found.lines if not line.place.startswith("insn")]
+def _ran(title: str, found: Trace, file: str) -> list[str]:
+    """The lines of a run that are in the file: those of our own C between the user's are left out."""
+    lines = [f"  {line.place}: {line.text}" for line in found.lines if file in line.place]
     if not lines:
         return []
     more = [f"  and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bpfsmith.appnet.binding import payload
+from bpfsmith.appnet.wire import payload
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.report import Outcome
 from bpfsmith.workflow.attaching import attached, state_lines
@@ -38,6 +38,16 @@ SCENES = (
         "alice passes, bob may not, mallory is nobody",
     ),
     Scene("access_log", (({"id": 1, "user": b"alice"}, 1), ({"id": 2, "user": b"bob"}, 2)), "every request is in the log"),
+    Scene(
+        "chunked_acl",
+        (
+            ({"id": 1, "index": 0, "user": b"alice"}, 1),
+            ({"id": 1, "index": 1}, 2),
+            ({"id": 2, "index": 0, "user": b"mallory"}, 1),
+            ({"id": 2, "index": 1}, 2),
+        ),
+        "an RPC of three packets passes or does not, as its first packet decides",
+    ),
     Scene("outcomes", (({"id": 7, "status": 0}, 90), ({"id": 8, "status": 1}, 10)), "responses are counted by their status"),
 )
 

@@ -22,7 +22,7 @@ from bpfsmith.workflow.offloading import CPU, KERNEL_FLAGS, RUNTIME, Read, Reque
 PROVED = 64
 """Bytes of a request that a kernel half takes unless the user says otherwise: each length is a case of the proof."""
 
-QUICK = 10.0
+QUICK = 20.0
 """Seconds of CPU time of each of the cases that are looked at first."""
 
 _FLAGS = ("-w", "-fno-builtin", "-std=gnu17", "-mllvm", "-inline-threshold=1000000", "-mllvm", "-bpf-stack-size=1048576")
@@ -49,7 +49,11 @@ def proved_split(
     some = [size for size in FIRST if size is None or size <= bound]
     found = proof(done, bound, toolchain, progress, sizes=some, patience=min(QUICK, budget))
     if isinstance(found.verdict, Equal):
-        found = proof(done, bound, toolchain, progress, budget=budget)
+        rest = [size for size in range(bound + 1) if size not in some]
+        first = found
+        if rest:
+            found = proof(done, bound, toolchain, progress, sizes=rest, budget=budget)
+            found = replace(found, cases=first.cases + found.cases, seconds=first.seconds + found.seconds)
     elif longest is None:
         done = split(read, whole, toolchain, progress)
     return done, found

@@ -112,7 +112,7 @@ def trial(
     words = texts(done.read.server)
     seeds = read_workload(workload) if workload is not None else ()
     layout = Layout.of(read_object(done.object))
-    with Trial() as rig:
+    with Trial(xdp=done.hook == "xdp") as rig:
         progress("building the original")
         original = build(done, rig.scratch, offload=False)
         split = directory / "server"

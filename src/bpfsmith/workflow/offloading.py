@@ -80,7 +80,7 @@ class Split:
 
 def read_server(request: Request) -> Read:
     """Reads all files of a server. InputError `c-error`, `unreadable-file`; Unsupported where no request is found."""
-    files, flags = _files(request)
+    files, flags = files_of(request)
     sources, units = {}, []
     for path in files:
         try:
@@ -94,7 +94,7 @@ def read_server(request: Request) -> Read:
     return Read(sources, flags, server, landmarks.find(server, request.entry))
 
 
-def _files(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def files_of(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The files, and the flags that matter to the preprocessor: given, or those of compile_commands.json."""
     if request.compile_commands is None:
         return request.files, request.flags

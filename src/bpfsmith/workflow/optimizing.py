@@ -43,6 +43,10 @@ def object_bytes(path: str, toolchain: Toolchain) -> bytes:
             return toolchain.compile(Path(path))
         case ".probe":
             return probes_object(path, toolchain)
+        case ".filter":
+            from bpfsmith.workflow.frontends import made
+
+            return made(path, toolchain, optimized=False).object_bytes
         case _:
             return Path(path).read_bytes()
 
@@ -52,6 +56,7 @@ def optimize_file(
 ) -> Optimized:
     """Optimises the programs of a file, all of them unless `settings` names some."""
     done = optimize(object_bytes(path, toolchain), path, settings, progress)
+    cache.usual().generalise(dict(cache.usual().fresh))
     keep(cache.user_file())
     return done
 
@@ -95,7 +100,7 @@ def _learn_from(
             skipped += [replace(item, severity=Severity.WARNING) for item in error.diagnostics[:1]]
         kept = keep(path)  # what was found so far survives an interruption
     progress("making rules of what was found")
-    general = cache.usual().generalise()
+    general = cache.usual().generalise({**cache.usual().known, **cache.usual().fresh})
     kept = keep(path) or kept
     found = {key: text for key, text in cache.usual().fresh.items() if cache.is_window(key)}
     shorter = sum(text != cache.NOTHING for text in found.values())

@@ -13,6 +13,7 @@ from bpfsmith.appnet import core, facts, fixed
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.optimize.admit import Optimized, Settings
 from bpfsmith.propose.loop import Proposed
+from bpfsmith.propose.prompt import skeleton, to_fill_in
 from bpfsmith.propose.screen import includes
 from bpfsmith.propose.task import Passed, Task
 from bpfsmith.report import ProgramReport, Report
@@ -59,30 +60,20 @@ def _paths(opened: AppnetInput) -> list[str]:
     return [path for path in opened.path.split(" + ") if Path(path).is_file()]
 
 
-_FUNCTION = re.compile(r'^SEC\("([^"]+)"\)\n(int (\w+)\([^)]*\))\n\{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
-
-
 def _interface(element: core.Element, c_text: str) -> Iterator[str]:
-    """What the generated C declares, and how its functions begin: the same for every right answer."""
-    text = "\n".join(line for line in c_text.split("\n") if not line.startswith("#line"))
-    first = _FUNCTION.search(text)
-    head = text[: first.start()] if first else ""
-    lines = [line for line in head.rstrip().split("\n") if not line.startswith(f"// {element.name}: generated")]
-    declared = "\n".join(lines).strip().replace("\n\n// Run once", "")
-    yield f"Begin with these lines:\n```c\n{declared}\n```"
-    heads = [f'SEC("{match[1]}")\n{match[2]}' for match in _FUNCTION.finditer(text)]
-    yield (
-        "It has these functions, and ends with the license:\n```c\n"
-        + "\n".join(heads)
-        + ('\nchar LICENSE[] SEC("license") = "GPL";\n```')
-    )
-    if element.binding is not None:
-        for match in _FUNCTION.finditer(c_text):
-            prologue = match[4].partition("#line")[0]
-            kept = [line for line in prologue.rstrip().split("\n") if not _NOT_READING.search(line)]
-            if "A message" in prologue:
-                yield f"{match[3]} begins with this, which finds the message:\n```c\n" + "\n".join(kept).rstrip() + "\n```"
+    """What the generated C declares, how its functions begin and how they find a message: the same for every right answer."""
+    text = skeleton(c_text, _reading)
+    kept = [line for line in text.strip().split("\n") if not line.startswith(("#line", f"// {element.name}: generated"))]
+    yield to_fill_in("\n".join(kept))
     yield from _numbers(element)
+
+
+def _reading(body: str) -> str:
+    """The lines of a function that read the message; none where it looks at none."""
+    prologue = body.partition("#line")[0]
+    if "A message" not in prologue:
+        return ""
+    return "".join(f"{line}\n" for line in prologue.rstrip().split("\n") if not _NOT_READING.search(line))
 
 
 _NOT_READING = re.compile(r"bpf_get_prandom_u32|bpf_ktime_get_ns|bpf_spin_lock|^\s*int verdict|^$")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from bpfsmith.appnet import core, interpreter
-from bpfsmith.appnet.binding import Message, binding
+from bpfsmith.appnet.binding_file import binding
 from bpfsmith.appnet.chain import chained
 from bpfsmith.appnet.numbers import FixedNumbers
 from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.appnet.wire import Message
 from bpfsmith.diagnostic import InputError, Unsupported
 from bpfsmith.source import SourceText
 

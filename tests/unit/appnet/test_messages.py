@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bpfsmith.appnet.binding import Message, binding, payload, read_binding, read_message
+from bpfsmith.appnet.binding_file import binding, read_binding
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import lower
 from bpfsmith.appnet.prove import prove
 from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import InputError
 from bpfsmith.objfile.object import read_object

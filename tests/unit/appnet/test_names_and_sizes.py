@@ -126,3 +126,11 @@ def test_a_float_that_does_not_fit_is_out_of_range(text: str, where: str) -> Non
 def test_the_largest_floats_are_in_range(text: str) -> None:
     """Law: what a float holds is taken, up to 2^31."""
     assert element(f"f = {text}", "f: float").req
+
+
+def test_a_vec_that_is_walked_over_has_room_for_as_many_as_is_written_out() -> None:
+    """Law: without `@size(N)` a Vec that a `foreach` walks over has 16 places, another one 1024."""
+    state = "state:\n    a: Vec<int>\n    b: Vec<int>\n    n: int\n"
+    text = f"{state}init():\n    pass\nreq(rpc):\n    foreach(a, lambda(x): n = n + x)\n"
+    element = type_check(SourceText("case.appnet", text)).element
+    assert [item.max_entries for item in element.state] == [16, 1024, 0]

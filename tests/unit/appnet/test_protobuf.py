@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.appnet.binding import Binding, Message, binding, payload, read_message
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.binding_file import binding
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.lower import lower
 from bpfsmith.appnet.protobuf import ProtoError, message_fields, varint
 from bpfsmith.appnet.prove import prove
 from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import InputError, Unsupported
 from bpfsmith.objfile.object import read_object
@@ -45,7 +47,12 @@ message Small { uint32 kind = 1; uint32 user = 3; }
 def bound(tmp_path: Path) -> Binding:
     """The messages All and Small, behind a byte of a header of its own."""
     (tmp_path / "all.proto").write_text(PROTO)
-    table = {"port": 9000, "fields": {"version": "u8"}, "proto": {"file": "all.proto", "request": "All", "response": "Small"}}
+    table = {
+        "port": 9000,
+        "unreadable": "drop",
+        "fields": {"version": "u8"},
+        "proto": {"file": "all.proto", "request": "All", "response": "Small"},
+    }
     return binding(str(tmp_path / "b.toml"), table)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.appnet.binding import Binding, Message, binding, payload, read_message
+from bpfsmith.appnet.binding import Binding
+from bpfsmith.appnet.binding_file import binding
 from bpfsmith.appnet.evaluation import Actions, Plan, Watch
 from bpfsmith.appnet.initial import initial_values
 from bpfsmith.appnet.layout import layout_apart
@@ -20,6 +21,7 @@ from bpfsmith.appnet.rpcs import Remembered, arrives
 from bpfsmith.appnet.sequences import EVIDENCE, gap
 from bpfsmith.appnet.targets import TC_INGRESS
 from bpfsmith.appnet.typecheck import type_check
+from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.diagnostic import Diagnostic, InputError, Unsupported
 from bpfsmith.objfile.object import read_object

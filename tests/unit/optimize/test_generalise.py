@@ -40,6 +40,7 @@ def test_what_holds_for_one_number_only_is_no_rule() -> None:
 def test_the_next_window_of_the_kind_is_not_searched_for(tmp_path: Path) -> None:
     first = RuleCache({})
     assert first.shorter(masks(0xFF, 0x3C)) is not None
+    assert first.generalise(dict(first.fresh)) == 1
     save(tmp_path / "rules.sqlite3", first.fresh.items())
     second = opened(tmp_path / "rules.sqlite3")
     other = masks(0xF0F0, 0x0FF0)

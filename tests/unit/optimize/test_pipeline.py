@@ -90,6 +90,12 @@ SMALLER = {
         PACKET + "r5 = *(u16 *)(r2 +12)\nif r5 != 8 goto out\nr5 = *(u8 *)(r2 +14)\nif r5 != 69 goto out\nr0 = 2\nexit" + OUT,
         12,
     ),
+    "a name that is compared letter by letter": (
+        "r1 = r10\nr1 += -16\nr2 = 16\ncall bpf_get_current_comm\n"
+        + "".join(f"r1 = *(u8 *)(r10 {at})\nif r1 != {letter} goto out\n" for at, letter in enumerate(b"bash", -16))
+        + "r0 = 2\nexit" + OUT,
+        10,
+    ),
     "two comparisons of parts of a byte": (
         PACKET + "r5 = *(u8 *)(r2 +14)\nr4 = r5\nr4 &= 240\nif r4 != 64 goto out\nr5 &= 15\nif r5 != 5 goto out\nr0 = 2\nexit"
         + OUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +53,7 @@ def distributed(monkeypatch: pytest.MonkeyPatch) -> None:
 def _learnt(spread: Spread, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     empty = cache.RuleCache({})
     for module in ("bpfsmith.optimize.cache", "bpfsmith.optimize.admit", "bpfsmith.optimize.passes.windows"):
-        monkeypatch.setattr(f"{module}.usual", lambda: empty)
+        monkeypatch.setattr(import_module(module), "usual", lambda: empty)
     return learn(Toolchain().compile(SOURCE), 3, spread)
 
 

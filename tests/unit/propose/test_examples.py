@@ -10,11 +10,13 @@ import pytest
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.codegen.clang import Compiler
 from bpfsmith.propose.examples import SHIPPED, chosen, library
-from bpfsmith.propose.prompt import opening
+from bpfsmith.propose.prompt import opening, skeleton
 from bpfsmith.propose.task import Task
 from bpfsmith.source import SourceText
+from bpfsmith.workflow.compiling import opened_appnet
 from bpfsmith.workflow.example_library import add, judged
 from bpfsmith.workflow.inputs import Toolchain
+from bpfsmith.workflow.proposing import compile_task
 
 EXAMPLES = library([SHIPPED])
 
@@ -46,6 +48,23 @@ def test_examples_are_turns_of_the_conversation_before_the_task() -> None:
     turns = opening(task, chosen(task, EXAMPLES, 2))
     assert [item.role for item in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert turns[-1].content == "```appnet\nstate:\n```\n\nKeep to this."
+
+
+def test_what_is_to_be_filled_in_is_the_answer_without_its_bodies() -> None:
+    both = next(item for item in EXAMPLES if item.name == "both_ways")
+    left = skeleton(both.answer)
+    assert left.count("/* your code */") == 2 and "return" not in left and "bpf_spin_lock(" not in left
+    assert 'SEC("tcx/egress")\nint both_ways_resp(struct __sk_buff *ctx)\n{\n\t/* your code */\n}' in left
+    assert '__hidden __s32 open SEC(".data.state") = 0;' in left and 'SEC("license") = "GPL"' in left
+
+
+def test_the_task_of_a_program_with_messages_says_how_to_find_them_and_what_its_numbers_are() -> None:
+    root = Path(__file__).parents[3] / "examples" / "appnet"
+    opened = opened_appnet(str(root / "acl.appnet"), Toolchain())
+    (fact,) = compile_task(opened, None, Toolchain()).facts
+    assert "// A message:" in fact and fact.count("/* your code */") == 2 and "bpf_map_lookup_elem" not in fact
+    fault = compile_task(opened_appnet(str(root / "fault.appnet"), Toolchain()), None, Toolchain()).facts
+    assert "a draw below 0.05 is a random word < 214748365u" in fault[1]
 
 
 def test_the_examples_in_the_prompts_for_writing_are_right() -> None:

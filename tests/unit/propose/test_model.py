@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,15 @@ def test_a_missing_client_library_is_said_with_what_to_install(monkeypatch: pyte
     assert caught.value.diagnostics[0].id == "no-model-client"
 
 
+def test_every_id_of_this_layer_has_a_page() -> None:
+    root = Path(__file__).parents[3]
+    sources = [*(root / "src" / "bpfsmith" / "propose").glob("*.py")]
+    sources += [root / "src" / "bpfsmith" / "workflow" / f"{name}.py" for name in ("asking", "proposing", "example_library")]
+    ids = {id for path in sources for id in re.findall(r'(?:Failure|Diagnostic)\(\s*"([a-z-]+)"', path.read_text())}
+    assert {"no-candidate", "model-refused", "no-transcripts", "bad-example"} <= ids
+    assert not {id for id in ids if not (root / "docs" / "diagnostics" / f"{id}.md").exists()}
+
+
 # --- transcripts ------------------------------------------------------------------------------------------------------
 def test_a_transcript_gives_the_same_answers_and_holds_no_key(tmp_path: Path) -> None:
     answers: list[Callable[[], Answer]] = [lambda: Answer("first"), lambda: Answer(f"bad key {KEY}", status=401)]
@@ -157,7 +167,9 @@ def test_a_replay_ends_where_the_transcript_does_and_counts_prompts_that_changed
 def test_a_directory_without_transcripts_and_one_with_rubbish_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         Replay(tmp_path)
-    (tmp_path / "round-01-candidate-01.json").write_text("[1]")
-    with pytest.raises(InputError) as caught:
-        Replay(tmp_path).ask([QUESTION], 0)
-    assert caught.value.diagnostics[0].id == "no-transcripts"
+    reply = '{"text": 7, "prompt_tokens": 1, "completion_tokens": 1, "seconds": 0}'
+    for text in ("[1]", "{", '{"question": {"messages": []}}', f'{{"question": {{"messages": []}}, "reply": {reply}}}'):
+        (tmp_path / "round-01-candidate-01.json").write_text(text)
+        with pytest.raises(InputError) as caught:
+            Replay(tmp_path).ask([QUESTION], 0)
+        assert caught.value.diagnostics[0].id == "no-transcripts"

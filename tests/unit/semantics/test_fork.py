@@ -105,3 +105,20 @@ def test_deep_numbers_are_joined_too() -> None:
         value = t.xor(8, t.add(8, value, t.app("x2", 8)), t.const(8, step % 250 + 1))
     joined = fork(t, frozenset({a, b}), frozenset({t.negate(a)})).ite(8, value, t.const(8, 0))
     assert joined.op == "ite"
+
+
+def test_what_every_way_of_a_disjunction_says_is_found_among_many_others() -> None:
+    """Law: a condition that holds on each way of one disjunction holds, and one that fails on each fails, whatever other
+    disjunctions the path knows; these are not gone into."""
+    t = Terms()
+    a, b, c = (t.app(name, BOOL) for name in "abc")
+    others = [
+        t.any_of(*(t.all_of(t.app(f"p{n}{way}", BOOL), t.app(f"q{n}{way}", BOOL)) for way in range(3))) for n in range(40)
+    ]
+    held = t.any_of(t.all_of(a, c), t.all_of(b, c, t.app("d", BOOL)), t.all_of(c, t.app("e", BOOL), t.negate(a)))
+    known = frozenset((held, *others))
+    assert decides(t, known, c) is True
+    assert decides(t, known, t.negate(c)) is False
+    made = len(t)
+    assert decides(t, frozenset((*others, a)), t.app("z", BOOL)) is None
+    assert len(t) <= made + 2  # the condition and what it is negated

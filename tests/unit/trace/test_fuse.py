@@ -77,6 +77,41 @@ def test_storage_on_the_object_of_another_pair_is_never_equal(name: str, broken:
     assert not isinstance(step.verdict, Equal)
 
 
+BESIDE = """
+HASH(start, u32, u64); HASH(other, u32, u64);
+SEC("uprobe/g") int in_g(u64 *ctx) { u32 tid = bpf_get_current_pid_tgid(); u64 now = NOW; bpf_map_update_elem(&other, &tid, &now, 0); return 0; }
+SEC("uretprobe/g") int out_g(u64 *ctx) { u32 tid = bpf_get_current_pid_tgid(); u64 *at = bpf_map_lookup_elem(&other, &tid);
+    if (at) total -= *at; bpf_map_delete_elem(&other, &tid); return 0; }
+"""  # noqa: E501
+
+
+def test_two_maps_of_a_program_become_storage_together() -> None:
+    """The exit of f also looks into what g has left."""
+    taking = "u64 *g = bpf_map_lookup_elem(&other, &tid); if (g) total += *g;" + TAKE
+    made = fused(pair(STORE, taking, BESIDE, ("uprobe/f", "uretprobe/f")), Form.TASK_STORAGE)
+    assert [outcome.form for outcome in made.outcomes] == [Form.TASK_STORAGE] * 2
+    assert all(isinstance(outcome.verdict, Equal) for outcome in made.outcomes)
+    original = read_object(pair(STORE, taking.replace("+= *g", "-= *g"), BESIDE, ("uprobe/f", "uretprobe/f")))
+    sides = (Side(original.program("way_out"), original), Side(made.obj.program("way_out"), made.obj))
+    also = [(State(original.map("other"), KeyClass.TID), Storage("other", 8))]
+    assert not isinstance(proof.task_storage(*sides, STATE, Storage("start", 8), also=also).verdict, Equal)
+
+
+def test_formats_of_messages_are_as_they_stand_and_constants_are_not() -> None:
+    """A program that prints is proved, and one that reads a constant of the loader's is not proved for its default alone."""
+    printing = 'static const char text[] = "took %llu"; bpf_trace_printk(text, sizeof(text), NOW - *at);'
+    maps = "static long (*bpf_trace_printk)(const char *, u32, ...) = (void *)6; const volatile u32 limit = 0;"
+    maps += "HASH(start, u32, u64);"
+    (outcome,) = fused(pair(STORE, TAKE.replace("total +=", printing + " total +="), maps), Form.TASK_STORAGE).outcomes
+    assert isinstance(outcome.verdict, Equal)
+    original = read_object(pair("if (limit) return 0;" + STORE, TAKE, maps))
+    made = fused(pair(STORE, TAKE, maps), Form.TASK_STORAGE).obj
+    step = proof.task_storage(
+        Side(original.program("way_in"), original), Side(made.program("way_in"), made), STATE, Storage("start", 8)
+    )
+    assert not isinstance(step.verdict, Equal)
+
+
 FUNCTION = ("fentry/do_unlinkat", "fexit/do_unlinkat")
 
 
@@ -157,6 +192,16 @@ def test_an_exit_that_leaves_its_entry_is_said_where_it_matters() -> None:
         (outcome,) = fused(pair(entry, leaving), Form.SESSION).outcomes
         assert isinstance(outcome.verdict, Equal)
         assert (proof.STALE in outcome.verdict.assumptions) is said
+
+
+def test_a_pair_changed_by_hand_is_compared_half_by_half() -> None:
+    original = read_object(pair(STORE, TAKE))
+    for entry, exit_, same in (
+        (STORE.replace("u64 now = NOW;", "u64 now = NOW + 0;"), TAKE, True),
+        (STORE, TAKE.replace("NOW - *at", "*at - NOW"), False),
+    ):
+        ((_, verdict),) = compared(original, read_object(pair(entry, exit_)))
+        assert isinstance(verdict, Equal) is same
 
 
 def compiled(name: str, *flags: str) -> Object:

@@ -154,3 +154,37 @@ def test_entries_whose_targets_the_loader_names_belong_to_exits_of_their_name() 
     )
     found = find_pairs(read_object(pair("", "", f"HASH(start, u32, u64); {programs}", ("tc", "tc"))))
     assert [item.name for item in found.pairs] == ["open_enter -> open_exit", "close_enter -> close_exit"]
+
+
+def test_a_key_that_is_the_cpu_is_state_of_what_cannot_leave_it() -> None:
+    maps = 'struct { __uint(type, 2); __uint(max_entries, 64); __type(key, u32); __type(value, u64); } start SEC(".maps");'
+    store = "u32 k = bpf_get_smp_processor_id(); u64 now = NOW; bpf_map_update_elem(&start, &k, &now, 0);"
+    take = "u32 k = bpf_get_smp_processor_id(); u64 *at = bpf_map_lookup_elem(&start, &k); if (at) total += NOW - *at;"
+    found = only(read_object(pair(store, take, maps, ("kprobe/trace_preempt_off", "kprobe/trace_preempt_on"))))
+    assert (found.kind, found.maps[0].key_class) == (PairKind.BEGIN_END, KeyClass.CPU)
+
+
+COOKIE = "static u64 (*bpf_get_socket_cookie)(void *) = (void *)46;"
+
+
+@pytest.mark.parametrize(
+    ("key", "choice"),
+    [
+        ("u64 key = bpf_get_socket_cookie((void *)ctx[0]);", ""),
+        ("u64 key = ctx[1];", "u64 other = ctx[0]; u64 *at = bpf_map_lookup_elem(&start, ctx[2] ? &key : &other);"),
+    ],
+)
+def test_an_object_is_known_by_its_cookie_and_as_one_of_two_arguments(key: str, choice: str) -> None:
+    store = f"{key} u64 now = NOW; bpf_map_update_elem(&start, &key, &now, 0);"
+    take = key + (LOOK.replace("u64 *at = bpf_map_lookup_elem(&start, &key);", choice) if choice else LOOK)
+    hooks = ("tp_btf/tcp_probe", "tp_btf/tcp_rcv_space_adjust")
+    found = only(read_object(pair(store, take, COOKIE + "HASH(start, u64, u64);", hooks)))
+    assert (found.kind, found.maps[0].key_class) == (PairKind.EVENT, KeyClass.POINTER)
+
+
+def test_two_programs_at_one_event_are_a_pair_and_one_that_only_drops_is_none() -> None:
+    hooks = ("tp_btf/inet_sock_set_state", "tp_btf/inet_sock_set_state")
+    store = "u64 key = ctx[0], now = NOW; bpf_map_update_elem(&start, &key, &now, 0);"
+    drop = "u64 key = ctx[0]; bpf_map_delete_elem(&start, &key);"
+    assert only(read_object(pair(store, "u64 key = ctx[0]; " + LOOK, "HASH(start, u64, u64);", hooks))).kind is PairKind.EVENT
+    assert find_pairs(read_object(pair(store, drop, "HASH(start, u64, u64);", hooks))).pairs == ()

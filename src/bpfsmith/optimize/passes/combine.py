@@ -100,9 +100,11 @@ def _comparison(
     bits: Bits = {}
     if not all(_bits(term, number, bits) for test in (first, second) for term, number in test.parts):
         return None
-    roots = {byte.args[0] for byte in bits}
-    places = sorted((make.signed64(byte.args[1].number), byte) for byte in bits)
-    if len(roots) != 1:
+    state = first.state
+    found = {byte: _place(byte, state) for byte in bits}
+    roots = {place[0] for place in found.values() if place is not None}
+    places = sorted((place[1], byte.ident, byte) for byte, place in found.items() if place is not None)
+    if len(roots) != 1 or len(places) != len(bits):
         return None
     start = places[0][0]
     size = next((size for size in (1, 2, 4, 8) if places[-1][0] - start < size), None)
@@ -110,15 +112,16 @@ def _comparison(
     if size is None or register is None:
         return None
     (root,) = roots
-    state = first.state
+    if root is state.regs[10] and any(start + i not in state.stack for i in range(size)):
+        return None  # nothing was written there
     parts = [flow.values.byte(state, root, start + i) for i in range(size)]
-    if any(byte is not parts[at - start] for at, byte in places):
+    if any(byte is not parts[at - start] for at, _, byte in places):
         return None  # of another time
     word = find_word(flow.values, state, parts)
     if word is None:
         return None
-    mask = sum(bits[byte][0] << 8 * (at - start) for at, byte in places)
-    number = sum(bits[byte][1] << 8 * (at - start) for at, byte in places)
+    mask = sum(bits[byte][0] << 8 * (at - start) for at, _, byte in places)
+    number = sum(bits[byte][1] << 8 * (at - start) for at, _, byte in places)
     end = [Node(make.load(register, word.register, word.offset, size, None))]
     short = size == 4 and around.cpu >= 3
     if mask != (1 << 8 * size) - 1:
@@ -130,6 +133,14 @@ def _comparison(
     jump = isa.BPF_JMP32 if short else isa.BPF_JMP
     branch = make.immediate_form(Insn(jump | isa.BPF_JNE, register), number, 32 if short else 64)
     return None if branch is None else (end, Node(branch))
+
+
+def _place(byte: Term, state: State) -> tuple[Term, int] | None:
+    """Where the byte lies in memory."""
+    if byte.name == "m":
+        return byte.args[0], make.signed64(byte.args[1].number)
+    at = next((at for at, held in sorted(state.stack.items()) if held is byte), None)
+    return None if at is None or state.regs[10] is None else (state.regs[10], at)
 
 
 def _bits(term: Term, number: int, found: Bits) -> bool:
@@ -153,7 +164,7 @@ def _bits(term: Term, number: int, found: Bits) -> bool:
 
 
 def _add(byte: Term, mask: int, value: int, found: Bits) -> bool:
-    if byte.op != "app" or byte.name != "m" or byte.width != 8:
+    if byte.op != "app" or byte.width != 8:
         return False
     before = found.get(byte, (0, 0))
     if before[0] & mask:

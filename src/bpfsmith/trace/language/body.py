@@ -198,7 +198,10 @@ class Body:
         cell = self.cell(expr)
         if cell.kind != "number":
             raise self.owner.error(
-                expr.span, "probe-type", f"a number is needed, and this is a {cell.kind}", "strings are for keys and records"
+                expr.span,
+                "probe-type",
+                f"a number is needed, and this is a {cell.kind}",
+                "strings are for keys and records, and compare with texts",
             )
         return cell.text
 

@@ -37,11 +37,11 @@ ROOM = "every table has room for every key"
 
 
 BUDGET = 20
-"""Seconds for each program."""
+"""Seconds of CPU time for each program."""
 
 
 def proved(lowered: Lowered, obj: Object, limits: Limits | None = None, budget: int = BUDGET) -> dict[str, Verdict]:
-    """For each program of the object whether it means what the text says, as far as that is decided within `budget` seconds."""
+    """For each program of the object whether it means the text, as far as that is decided within `budget` s of CPU."""
     out: dict[str, Verdict] = {}
     for index in range(len(lowered.file.probes)):
         for name, on_exit in ((f"probe{index}_entry", False), (f"probe{index}_exit", True)):
@@ -50,7 +50,7 @@ def proved(lowered: Lowered, obj: Object, limits: Limits | None = None, budget: 
                     with at_most(budget):
                         out[name] = _proved(lowered, obj, index, name, on_exit, limits)
                 except TimeUp:
-                    out[name] = Unknown("time-limit", f"no proof within {budget} s")
+                    out[name] = Unknown("time-limit", f"no proof within {budget} s of CPU time")
     return out
 
 
