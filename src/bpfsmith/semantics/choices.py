@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from bpfsmith.semantics.fork import Path, age, decides
 from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder_until, rebuild
 
-MOST_STEPS = 48
+MOST_STEPS = 8
 """Conditions that may be asked for one number; beyond it the number stays as it is."""
 
 MOST_OPEN = 40
