@@ -11,15 +11,17 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.propose.task import Failure, Question, Reply
 
+T = TypeVar("T")
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -93,7 +95,7 @@ class Remote:
             message = f"no key for {self.endpoint.place}: the environment variable {self.endpoint.key_variable} is not set"
             lacking = Failure("model-refused", message, "set it, or name another variable with --key-env", lasting=True)
             return [lacking for _ in questions]
-        return asyncio.run(self._all(questions, key or _NO_KEY, seconds))
+        return _finished(self._all(questions, key or _NO_KEY, seconds))
 
     async def _all(self, questions: Sequence[Question], key: str, seconds: float) -> list[Reply | Failure]:
         end = self.endpoint
@@ -168,6 +170,16 @@ def _status(error: Any, place: str, endpoint: Endpoint, key: str) -> Failure:
     if status == 429 or status >= 500:
         return Failure("model-unreachable", f"{place} is busy or broken (HTTP {status}), {endpoint.retries + 1} times: {said}")
     return Failure("model-refused", f"{place} refuses the request (HTTP {status}): {said}", lasting=True)
+
+
+def _finished(work: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine gives, in a thread of its own where a loop runs in this one already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def _said(error: Any) -> str:

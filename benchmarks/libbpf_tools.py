@@ -1,6 +1,6 @@
 """Pairs of public tools: which are found, and which of their fused forms are proved and accepted. Writes CSV with --csv.
 
-    .venv/bin/python benchmarks/tools.py [--form session|storage|best] [--kernel host|7.2] [--only NAME..]
+    .venv/bin/python benchmarks/libbpf_tools.py [--form session|storage|best] [--kernel host|7.2] [--only NAME..]
         [--csv out.csv] [--keep DIR]
 
 The tools are the libbpf-tools of Debian's bpfcc source package (`debian.py` fetches it), compiled here. Each tool is fused in a
