@@ -168,6 +168,11 @@ class Body:
                 "unsupported-payload", message, call.span, notes=notes, help="leave [packets] out of the binding"
             )
             return []
+        if binding.envelope.version == 6 and not binding.envelope.slides:
+            notes = ("UDP over IPv6 wants a checksum (RFC 8200, section 8.1), and a rewritten message goes on without one",)
+            message = f"`{found.name}` is rewritten in UDP over IPv6"
+            self.findings.error("unsupported-payload", message, call.span, notes=notes, help="bind the element to IPv4")
+            return []
         fixed = binding.placed(binding.fields[self.kind]).fixed
         if found not in [item for item, _ in fixed]:
             notes = (

@@ -15,7 +15,7 @@ from bpfsmith.appnet.prove import prove
 from bpfsmith.appnet.typecheck import type_check
 from bpfsmith.appnet.wire import Message, payload, read_message
 from bpfsmith.codegen.clang import Compiler
-from bpfsmith.diagnostic import InputError
+from bpfsmith.diagnostic import InputError, Unsupported
 from bpfsmith.objfile.object import read_object
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.source import SourceText
@@ -263,3 +263,16 @@ def test_messages_read_back(count: int) -> None:
     assert read.fields == values
     assert read_message(made, "req", packet(made, "resp", b"")) is None
     assert read_message(made, "req", packet(made, "req", b"\1")) == "a"
+
+
+@pytest.mark.parametrize(("version", "refused"), [(4, []), (6, ["unsupported-payload"])])
+def test_a_message_of_udp_over_ipv6_is_not_rewritten(version: int, refused: list[str]) -> None:
+    """Law: what would go on without the checksum that IPv6 wants (RFC 8200, section 8.1) is an error."""
+    bound = binding("b", {"port": 9000, "ip": version, "fields": {"kind": "u8"}})
+    text = SourceText("p.appnet", "state:\n    n: uint\ninit():\n    pass\nreq(rpc):\n    set(rpc, 'kind', 1)\n")
+    found = []
+    try:
+        type_check(text, bound)
+    except Unsupported as error:
+        found = [item.id for item in error.diagnostics]
+    assert found == refused
