@@ -19,7 +19,7 @@ from bpfsmith.semantics.callbacks import CALLBACKS
 from bpfsmith.semantics.helpers import HELPERS
 from bpfsmith.semantics.memory import Initial, Region
 from bpfsmith.semantics.state import CTX, PACKET, State, merge
-from bpfsmith.semantics.symbolic import MAX_BLOCK_VISITS, MAX_TERMS, MAY_GOTO, Executor
+from bpfsmith.semantics.symbolic import MAX_BLOCK_VISITS, MAX_TERMS, Executor
 from bpfsmith.semantics.terms import Term
 
 ASKED_FROM = 3
@@ -122,18 +122,8 @@ class PathExecutor(Executor):
             self.insn_idx = index
             op = function.ops[index]
             match op:
-                case ops.Exit():
-                    state.registers[0] = self._narrowed(state, state.registers[0])
-                    return [(None, state)]
-                case ops.Jump():
-                    return [(info.successors[0], state)]
-                case ops.Branch():
-                    taken = state.known(self._condition(state, op))
-                    paths = ((info.successors[-1], taken), (info.successors[0], self.t.negate(taken)))
-                    return [(to, after) for to, held in paths if (after := state.assume(held)) is not None]
-                case ops.MayGoto():
-                    self.assumed[MAY_GOTO] = None
-                    return [(info.successors[0], state)]
+                case ops.Exit() | ops.Jump() | ops.Branch() | ops.MayGoto():
+                    return self._left(info, op, state)
                 case ops.AddressCast():
                     self.cast(state, op)
                 case ops.CallSubprogram(name=name) if name in self._functions:

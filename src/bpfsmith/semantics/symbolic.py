@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bpfsmith.ir import cfg, ops
-from bpfsmith.ir.cfg import Function, build
+from bpfsmith.ir.cfg import Block, Function, build
 from bpfsmith.ir.lift import lift
 from bpfsmith.ir.ops import AluKind, Condition, Imm, Operand, Reg
 from bpfsmith.semantics import eval as meaning
@@ -141,6 +141,24 @@ class Executor(Accessor):
         self._depth -= 1
         return done
 
+    def _left(
+        self, info: Block, op: ops.Exit | ops.Jump | ops.Branch | ops.MayGoto, state: State
+    ) -> list[tuple[int | None, State]]:
+        """Where an instruction that ends a block leads, None for the function's end, and the states of those paths."""
+        match op:
+            case ops.Exit():
+                state.registers[0] = self._narrowed(state, state.registers[0])
+                return [(None, state)]
+            case ops.Branch():
+                taken = state.known(self._condition(state, op))
+                paths = ((info.successors[-1], taken), (info.successors[0], self.t.negate(taken)))
+                return [(to, after) for to, held in paths if (after := state.assume(held)) is not None]
+            case ops.MayGoto():
+                self.assumed[MAY_GOTO] = None
+            case ops.Jump():
+                pass
+        return [(info.successors[0], state)]
+
     def _block(self, function: Function, block: int, state: State) -> list[tuple[int | None, State]]:
         """Executes a block; returns (next block or None for exit, state) pairs of the paths that can be taken."""
         info = function.blocks[block]
@@ -151,18 +169,8 @@ class Executor(Accessor):
                 raise self.unmodelled("size-limit", f"the meaning so far takes more than {MAX_TERMS:,} terms")
             op = function.ops[index]
             match op:
-                case ops.Exit():
-                    state.registers[0] = self._narrowed(state, state.registers[0])
-                    return [(None, state)]
-                case ops.Jump():
-                    return [(info.successors[0], state)]
-                case ops.Branch():
-                    taken = state.known(self._condition(state, op))
-                    paths = ((info.successors[-1], taken), (info.successors[0], self.t.negate(taken)))
-                    return [(to, after) for to, held in paths if (after := state.assume(held)) is not None]
-                case ops.MayGoto():
-                    self.assumed[MAY_GOTO] = None
-                    return [(info.successors[0], state)]
+                case ops.Exit() | ops.Jump() | ops.Branch() | ops.MayGoto():
+                    return self._left(info, op, state)
                 case ops.LoadSkb():
                     return self._load_skb(state, op, info.successors[0])
                 case ops.AddressCast():
