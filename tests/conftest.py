@@ -8,8 +8,18 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from bpfsmith.kernel.probe import Unavailable, can_bpf
+
 settings.register_profile("bpfsmith", deadline=None, derandomize="CI" in os.environ)  # seconds depend on the machine
 settings.load_profile("bpfsmith")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A kernel test needs bpf(2)."""
+    if item.get_closest_marker("kernel"):
+        capability = can_bpf()
+        if isinstance(capability, Unavailable):
+            pytest.skip(str(capability.obstacle))
 
 
 @pytest.hookimpl(wrapper=True)

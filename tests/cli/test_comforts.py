@@ -95,12 +95,14 @@ def test_watch_runs_again_on_a_change_and_ends_on_interrupt(there: Path) -> None
 
 def test_an_interrupted_compile_leaves_nothing(there: Path) -> None:
     """Law: Ctrl-C in the middle of work is exit code 130 with a word on stderr, no traceback, and no half-written file."""
-    before = {path.name for path in there.iterdir()}
-    process = started("compile", "drop.appnet", "-o", "out.bpf.o", "--report", "out.html", cwd=there)
-    compiling = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for _ in range(400):  # until it runs clang, which is well into the work
-        if compiling.read_text():
-            break
+    running = there / "running"
+    clang = there / "clang"  # one that says when it runs, which is well into the work, and does not end by itself
+    clang.write_text(f"#!/bin/sh\ntouch {running}\nexec sleep 60\n")
+    clang.chmod(0o755)
+    before = {path.name for path in there.iterdir()} | {running.name}
+    process = started("compile", "drop.appnet", "-o", "out.bpf.o", "--report", "out.html", "--clang", str(clang), cwd=there)
+    while not running.exists():
+        assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=20)[0]

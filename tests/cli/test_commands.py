@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bpfsmith import __version__
-from bpfsmith.kernel.probe import Available, can_bpf
 from tests.cli.running import bpfsmith
 from tests.cli.sources import ATOMIC, PLAIN, REJECTED_LINE, SAME
 
@@ -18,16 +17,9 @@ PROGRAM = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def kernel() -> None:
-    """For tests that need the verifier."""
-    if not isinstance(can_bpf(), Available):
-        pytest.skip("no bpf(2) here")
-
-
 # --- compile ----------------------------------------------------------------------------------------------------------
 @pytest.mark.kernel
-def test_compile_writes_a_proved_object(there: Path, kernel: None) -> None:
+def test_compile_writes_a_proved_object(there: Path) -> None:
     done = bpfsmith("compile", "drop.appnet", "--output-format", "json", cwd=there)
     assert (done.status, done.err) == (0, "")
     report = done.envelope
@@ -84,7 +76,7 @@ def test_check_equal(there: Path) -> None:
 
 
 @pytest.mark.kernel
-def test_check_different_names_the_state_and_was_replayed(there: Path, kernel: None) -> None:
+def test_check_different_names_the_state_and_was_replayed(there: Path) -> None:
     done = bpfsmith("check", "drop.appnet", "double.bpf.c", "--output-format", "json", cwd=there)
     assert done.status == 1
     example = done.envelope["counterexample"]
@@ -108,14 +100,14 @@ def test_a_count_that_can_be_lost_is_not_equal(there: Path) -> None:
 
 # --- verify, explain --------------------------------------------------------------------------------------------------
 @pytest.mark.kernel
-def test_verify_accepted(there: Path, kernel: None) -> None:
+def test_verify_accepted(there: Path) -> None:
     done = bpfsmith("verify", "drop.appnet", "same.bpf.c", "--output-format", "json", cwd=there)
     assert (done.status, done.envelope["verdict"]) == (0, "accepted")
     assert [program["verdict"] for program in done.envelope["programs"]] == ["accepted", "accepted"]
 
 
 @pytest.mark.kernel
-def test_verify_rejected_shows_the_line_of_the_c(there: Path, kernel: None) -> None:
+def test_verify_rejected_shows_the_line_of_the_c(there: Path) -> None:
     done = bpfsmith("verify", "rejected.bpf.c", cwd=there)
     assert (done.status, done.ids) == (1, ["verifier-packet-unchecked"])
     assert f"rejected.bpf.c:{REJECTED_LINE}:" in done.err

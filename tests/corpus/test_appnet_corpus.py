@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from bpfsmith.diagnostic import ToolError
-from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.verdict import Equal, Unknown
 from bpfsmith.workflow.compiling import Compiled, compile_appnet
@@ -57,8 +56,6 @@ def test_is_proved_and_accepted(path: Path) -> None:
 @pytest.mark.parametrize("path", programs("appnet") + programs("appnet_unknown"))
 def test_does_in_the_kernel_what_it_means(path: Path) -> None:
     """Law: a run in the kernel decides as the interpreter does, and leaves the state that it leaves, also where no proof is."""
-    if not isinstance(can_bpf(), Available):
-        pytest.skip("no bpf(2) here")
     limits = QUICK_TO_GIVE_UP if path.parent.name == "appnet_unknown" else None
     walk(compiled(path, limits), STEPS, jumps=0.3)
 

@@ -9,7 +9,6 @@ import pytest
 
 from bpfsmith.appnet.format import formatted
 from bpfsmith.appnet.parse import read_source
-from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow.compiling import Compiled, compile_appnet, opened_appnet
 from bpfsmith.workflow.inputs import Toolchain
@@ -36,8 +35,6 @@ def test_is_proved_and_accepted(path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_does_in_the_kernel_what_it_means(path: Path) -> None:
     """Law: on messages and on packets that are nearly messages, the kernel does what the interpreter does."""
-    if not isinstance(can_bpf(), Available):
-        pytest.skip("no bpf(2) here")
     walk(compiled(path), STEPS)
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bpfsmith.kernel.probe import Available, can_bpf
-
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((*(ROOT / "docs" / "tutorials").glob("*.md"), *(ROOT / "docs" / "howto").glob("*.md")))
 NEEDS_KERNEL = {"probes", "offload"}
@@ -73,10 +71,10 @@ def shown(text: str) -> list[tuple[str, int, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.stem, marks=[pytest.mark.kernel] * (page.stem in NEEDS_KERNEL)) for page in PAGES]
+)
 def test_a_page_does_what_it_shows(page: Path, tmp_path: Path) -> None:
-    if page.stem in NEEDS_KERNEL and not isinstance(can_bpf(), Available):
-        pytest.skip("no bpf(2) here")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for step in steps(page):
         match step.kind:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from adversary import Change, examples, mutants, trial, variants
 
-from bpfsmith.kernel.probe import Available, can_bpf
 from bpfsmith.optimize.admit import Settings, optimize
 from bpfsmith.propose.examples import SHIPPED
 from bpfsmith.propose.task import Passed, Refused, Stage
@@ -78,7 +77,6 @@ def test_a_difference_comes_back_as_an_input_with_both_outcomes_and_both_traces(
 
 
 @pytest.mark.kernel
-@pytest.mark.skipif(not isinstance(can_bpf(), Available), reason="no bpf(2) here")
 def test_a_rejection_comes_back_with_the_line_and_the_kernels_words(gate: AppnetGate) -> None:
     found = _refused(gate, "\t__u32 draw", "\tchar *p = (void *)(long)ctx->data;\n\tif (p[1])\n\t\treturn 1;\n\t__u32 draw")
     assert found.stage is Stage.VERIFIER
