@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_json
+from bpfsmith.cli.output import print_json, reported
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "cost"
 HELP = "predict what a program costs by path and line, and say whether offloading pays"
 EXAMPLE = "bpfsmith cost cache.bpf.c --workload counters.json"
 TERMINAL = "-"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +69,13 @@ def run(args: argparse.Namespace) -> int:
     if file and advice is not None:
         write_output(file, advice_picture(advice, file), inputs=[args.file])
     report = cost_report(costed)
+
+    def page() -> Page:
+        from bpfsmith.page.costed import cost_page
+
+        return cost_page(report, costed, args.file)
+
+    reported(args, report, page, [args.file])
     if args.output_format == "json":
         print_json(report)
         return report.verdict.exit_code

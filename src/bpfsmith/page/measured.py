@@ -70,8 +70,9 @@ def _experiment(item: Experiment) -> Chart:
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
-def pairs_page(report: Report, files: Sequence[str]) -> Page:
-    """Each pair with its state, the forms that it can take, and why not a better one."""
+def pairs_page(report: Report, files: Sequence[str], fused_object: bytes | None = None) -> Page:
+    """Each pair with its state, the forms that it can take, and why not a better one; with the object that was made of one
+    file, the programs before and after."""
     pairs: Sequence[Mapping[str, Any]] = _rows(report.details.get("pairs"))
     compared: Sequence[Mapping[str, Any]] = _rows(report.details.get("compared"))
     sections: list[Section] = []
@@ -95,24 +96,21 @@ def pairs_page(report: Report, files: Sequence[str]) -> Page:
         )  # fmt: skip
         sections.append(Table("Their state", ("pair", "map", "type", "key", "#key bytes", "#value bytes", "whose"), state))
         sections += _reasons(pairs)
-    sections += _fused_listings(report, files)
+    if fused_object is not None:
+        sections += _fused_listings(files[0], fused_object)
     sections += (*urgent(report), *proof(report))
-    word = (
-        f"{report.details['fused']} of {len(pairs)} pairs fused." if "fused" in report.details else f"{len(pairs)} pairs found."
-    )
+    counted = f"{len(pairs)} pair{'s' * (len(pairs) != 1)}"
+    word = f"{report.details['fused']} of {counted} fused." if "fused" in report.details else f"{counted} found."
     if compared:
         word = "The sessions do what the pairs do." if report.verdict is Outcome.EQUAL else "See the table."
     facts = {"files": str(report.details.get("files", 1)), "kernel": str(report.details.get("kernel", "-"))}
     return page(report, ", ".join(Path(name).name for name in files[:4]), word, facts, sections)
 
 
-def _fused_listings(report: Report, files: Sequence[str]) -> Iterator[Section]:
+def _fused_listings(file: str, fused_object: bytes) -> Iterator[Section]:
     """Of one object with fused pairs: its source, both halves as they were, and the programs that took their place."""
-    output = report.details.get("output")
-    if len(files) != 1 or not isinstance(output, str) or not Path(output).is_file():
-        return
-    before = read_object(object_bytes(files[0], Toolchain()))
-    after = read_object(Path(output).read_bytes())
+    before = read_object(object_bytes(file, Toolchain()))
+    after = read_object(fused_object)
     old = {program.name: program for program in before.programs}
     keys = Keys()
     new = [program for program in after.programs if program.name not in old or program.insns != old[program.name].insns]

@@ -73,7 +73,7 @@ def _path_lines(prediction: Prediction, profile: Profile) -> Iterator[str]:
         groups.setdefault((item.outcome, f"{item.cost.ns:.1g}" if index else "likely"), []).append(index)
     for indices in list(groups.values())[:SHOWN_PATHS]:
         item = prediction.paths[indices[0]]
-        where = "the likely one" if indices[0] == 0 else _parting(prediction, item)
+        where = "the likely one" if indices[0] == 0 else parting(prediction, item)
         alike = f"  (and {len(indices) - 1} much like it)" if len(indices) > 1 else ""
         between = " to ".join(number(bound) for bound in bounds(item.cost.ns, profile))
         ns, insns = number(item.cost.ns), len(item.path.steps)
@@ -115,7 +115,7 @@ def _hook_line(program: Program, profile: Profile) -> Iterator[str]:
         yield f"  the hook: an empty {program.section} program adds {number(found.value)} ns to a request ({found.title})"
 
 
-def _parting(prediction: Prediction, item: CostedPath) -> str:
+def parting(prediction: Prediction, item: CostedPath) -> str:
     """The first branch at which the path goes another way than the likely one."""
     program = prediction.program
     likely = list(decisions(program, prediction.likely.path))
