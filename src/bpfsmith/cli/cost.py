@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpfsmith.page.model import Page
 
 NAME = "cost"
-HELP = "predict what a program costs by path and line, and say whether offloading pays"
+HELP = "predict ns by path and line, and say whether offloading pays"
 EXAMPLE = "bpfsmith cost cache.bpf.c --workload counters.json"
 TERMINAL = "-"
 HAS_PAGE = True
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", metavar="JSON", help="map contents that decide lookups, as for `try`")
     parser.add_argument(
         "--workload", metavar="FILE",
-        help='advise: counters by outcome {"XDP_TX": 61, "XDP_PASS": 39}, a capture, or one outcome a line',
+        help='advise: counters by outcome {"XDP_TX": 61, ..}, a capture, or one outcome a line',
     )  # fmt: skip
     parser.add_argument("--hits", type=float, metavar="SHARE", help="advise: the share of requests that the program answers")
     parser.add_argument("--baseline-ns", type=float, metavar="NS", help="a request without offload (default: from the profile)")

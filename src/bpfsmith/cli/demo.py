@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 NAME = "demo"
-HELP = "show a shipped example step by step, or `appnet`: several at work between two hosts of our own"
+HELP = "show a shipped example step by step"
 EXAMPLE = "bpfsmith demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    help = "an example's name (default: fault), or appnet: several at work, with a client and a server"
+    help = "an example's name (default: fault), or appnet: several at work, between two hosts of our own"
     parser.add_argument("example", metavar="EXAMPLE", nargs="?", default="fault", help=help)
     parser.add_argument("--copy", metavar="DIR", help="put all shipped examples into DIR/examples, and run nothing")
 

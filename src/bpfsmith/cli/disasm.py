@@ -8,7 +8,7 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_json
 
 NAME = "disasm"
-HELP = "show the instructions of a program as the kernel's log writes them"
+HELP = "show instructions as the kernel's log writes them"
 EXAMPLE = "bpfsmith disasm fault.bpf.o:fault"
 
 

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
 NAME = "offload"
 HAS_PAGE = True
-HELP = "split a C server into a half in the kernel and a half in userspace, if that pays"
+HELP = "split a C server into kernel half and user half, if it pays"
 EXAMPLE = "bpfsmith offload examples/servers/kv.c --measure 10000 --allow-unknown"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="SERVER.c", nargs="*", help="the server's source, all files of it")
     parser.add_argument("-o", "--output", metavar="DIR", help="where both halves go (default: SERVER.offload)")
-    parser.add_argument("--compile-commands", metavar="JSON", help="take files and flags from a JSON compilation database")
-    parser.add_argument("--entry", metavar="FUNCTION", help="the function that takes requests, where there are several")
     parser.add_argument(
         "--hook", choices=("auto", "tc", "xdp"), default="auto",
         help="where the kernel half is attached (default: auto, by the cost profile)",
@@ -35,15 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--budget", metavar="SECONDS", type=float, default=600.0, help="of the proof (default: 600)")
     parser.add_argument("--measure", metavar="N", type=int, help="compare replies to N requests (default: 300), and time them")
-    parser.add_argument("--storage", metavar="FUNCTION", help="look at a function that answers requests for stored data")
     parser.add_argument("--advise", action="store_true", help="only say whether it pays; nothing is written")
     parser.add_argument(
         "--allow-unknown", action="store_true", help="write both halves although the kernel half is not proved, and exit with 3"
     )
     parser.add_argument("--workload", metavar="FILE", help="requests: a pcap, or one a line as text or in hex")
-    parser.add_argument("--args", metavar="ARGS", default="", help="the server's arguments in trials, in one argument")
     parser.add_argument("--profile", metavar="JSON", help="a cost profile of `bpfsmith measure` (default: the shipped one)")
-    options.add_toolchain(parser)
+    options.add_compiler(parser)
+    server = parser.add_argument_group("the server")
+    server.add_argument("--args", metavar="ARGS", default="", help="its arguments in trials, in one argument")
+    server.add_argument("--entry", metavar="FUNCTION", help="the function that takes requests, where there are several")
+    server.add_argument("--compile-commands", metavar="JSON", help="take files and flags from a JSON compilation database")
+    server.add_argument("--storage", metavar="FUNCTION", help="look at a function that answers requests for stored data")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpfsmith.page.model import Page
 
 NAME = "verify"
-HELP = "ask the kernel's verifier, and explain a rejection at your line"
+HELP = "ask the kernel's verifier; a rejection is told at your line"
 EXAMPLE = "bpfsmith verify mine.bpf.c"
 HAS_PAGE = True
 FORMATS = ("full", "concise", "json", "csv")

@@ -14,7 +14,7 @@ from bpfsmith.page.pages import page, sources
 from bpfsmith.page.sections import number, urgent
 from bpfsmith.report import Report
 from bpfsmith.workflow.costing import Costed, bounds
-from bpfsmith.workflow.costing_text import advice_lines, parting
+from bpfsmith.workflow.costing_text import advice_lines, parting, source_line
 
 MOST_PATHS = 25
 """Bars of one chart; JSON has the rest."""
@@ -93,7 +93,11 @@ def _lines(prediction: Prediction) -> Iterator[Section]:
     dearest = sorted(by_line(program, prediction.likely.cost), key=lambda line: -line.ns)[:MOST_PATHS]
     likely = prediction.likely.cost.ns or 1.0
     bars = tuple(
-        Bar(f"{Path(line.span.path).name}:{line.span.line}", line.ns, f"{number(line.ns)} ns ({line.ns / likely:.0%})")
+        Bar(
+            f"{Path(line.span.path).name}:{line.span.line}  {source_line(line.span).strip()}",
+            line.ns,
+            f"{number(line.ns)} ns ({line.ns / likely:.0%})",
+        )
         for line in dearest
         if line.ns
     )

@@ -156,9 +156,9 @@ def offload_page(report: Report, done: Split) -> Page:
          "-" if item["name"] not in same else "the same" if same[item["name"]] else "DIFFERENT")
         for item in _rows(details.get("states"))
     )  # fmt: skip
-    sections.append(
-        Table("State that both halves share", ("variable", "#line", "#bytes", "changed by", "at the end of the trial"), state)
-    )
+    if state:
+        head = ("variable", "#line", "#bytes", "changed by", "at the end of the trial")
+        sections.append(Table("State that both halves share", head, state))
     sections += _trial(details)
     places = [item.primary.span for item in report.diagnostics if item.primary is not None and item.id == "handed-over"]
     blamed = {str(Path(path).resolve()): {span.line for span in places if span.path == path} for path in done.read.sources}
@@ -191,7 +191,8 @@ def _boundary(report: Report, done: Split) -> Graphs:
         reached.append(ref)
         waiting += [call.ref for call in server.calls.get(ref, ()) if call.ref in server.functions]
     counters = report.details.get("counters")
-    ends = _shares(counters if isinstance(counters, dict) else {})
+    sent = report.details.get("requests")
+    ends = _shares(counters if isinstance(counters, dict) else {}, sent if isinstance(sent, int) else 0)
     boxes: list[tuple[Sequence[str], bool]] = [(("requests",), False)]
     for ref in reached:
         function = server.functions[ref]
@@ -211,15 +212,17 @@ def _boundary(report: Report, done: Split) -> Graphs:
     return Graphs("The boundary", (graph,), note, legend="what the kernel half has")
 
 
-def _shares(counters: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def _shares(counters: Mapping[str, Any], sent: int) -> list[tuple[str, bool]]:
+    """Where the requests of a trial ended, and whether that is in the kernel; what its half did not count was too long."""
     names = (("answered", "answered in the kernel", True), ("consumed", "consumed in the kernel, no reply", True),
              ("handed_over", "handed over to the process", False))  # fmt: skip
-    total = sum(counters.get(name, 0) for name, _, _ in names)
-    if not total:
+    known = sum(counters.get(name, 0) for name, _, _ in names)
+    if not known:
         return [(text, kernel) for _, text, kernel in names]
-    return [
-        (f"{text}: {counters[name]:,} ({counters[name] / total:.0%})", kernel) for name, text, kernel in names if counters[name]
-    ]
+    total = max(known, sent)
+    ends = [(counters[name], text, kernel) for name, text, kernel in names]
+    ends.append((total - known, "past the kernel half, too long for it", False))
+    return [(f"{text}: {count:,} ({count / total:.0%})", kernel) for count, text, kernel in ends if count]
 
 
 def _trial(details: Mapping[str, Any]) -> Iterator[Section]:

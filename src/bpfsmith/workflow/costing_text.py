@@ -130,11 +130,11 @@ def parting(prediction: Prediction, item: CostedPath) -> str:
 def _place(span: Span | None) -> str:
     if span is None:
         return "at an instruction without a source line"
-    text = _source_line(span).strip()
+    text = source_line(span).strip()
     return f"{shown_path(span.path)}:{span.line}  {text[:60]}"
 
 
-def _source_line(span: Span) -> str:
+def source_line(span: Span) -> str:
     try:
         lines = Path(span.path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -159,7 +159,7 @@ def _source_lines(prediction: Prediction) -> Iterator[str]:
         if key[0] != file:
             file = key[0]
             yield f"  {'likely':>8} {'dearest':>8}  {shown_path(file)}"
-        text = _source_line(item.span)
+        text = source_line(item.span)
         yield (
             f"  {number(item.ns):>8} {number(dearest.get(key, 0.0)):>8}  {bar(item.ns, largest, 10):10} {key[1]:5}  {text[:76]}"
         ).rstrip()
