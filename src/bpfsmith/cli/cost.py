@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_json, reported
+from bpfsmith.cli.output import print_json, reported, working
 
 if TYPE_CHECKING:
     from bpfsmith.page.model import Page
@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         hits=args.hits, baseline_ns=args.baseline_ns, service_ns=args.service_ns, saved_ns=args.saves_ns, per_second=args.rate,
         check_by_running=args.check,
     )  # fmt: skip
-    costed = cost(args.file, question, options.toolchain(args))
+    with working(f"running {args.file} in the kernel" if args.check else f"predicting {args.file}"):
+        costed = cost(args.file, question, options.toolchain(args))
     advice = next((item.advice for item in costed if item.advice is not None), None)
     if file and advice is not None:
         write_output(file, advice_picture(advice, file), inputs=[args.file])

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--atomics",
         action="store_true",
-        help="updates of counters may become atomic additions: none is lost then (a refinement; shorter, rarely faster)",
+        help="an update of a counter may become one atomic addition (a refinement: no update is lost)",
     )
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
     options.add_kernels(parser, "keep what these kernels accept")
