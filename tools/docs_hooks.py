@@ -111,6 +111,9 @@ _FOLLOWED: tuple[tuple[Collection[str], str], ...] = (
 )
 
 
+_RECORDED = "calls that have a model are recorded, and what they are given compared"
+
+
 def map_types() -> str:
     """The kernel's map types, and what the equivalence check makes of each."""
     rows = []

@@ -202,7 +202,8 @@ def _placed(
     for layer in range(max(heights) + 1):
         tops[layer] = y
         y += heights.get(layer, 0) + GAP_Y
-    points: dict[Point, tuple[int, float]] = {**places}
+    points: dict[Point, tuple[int, float]] = {}
+    points.update(places)
     links: dict[Point, list[Point]] = {at: [] for at in places}
     for (start, end), spots in routes.items():
         middle: list[Point] = [(start, end, index) for index in range(len(spots))]
