@@ -203,7 +203,8 @@ def _placed(
         tops[layer] = y
         y += heights.get(layer, 0) + GAP_Y
     points: dict[Point, tuple[int, float]] = {}
-    points.update(places)
+    for at, spot in places.items():
+        points[at] = spot
     links: dict[Point, list[Point]] = {at: [] for at in places}
     for (start, end), spots in routes.items():
         middle: list[Point] = [(start, end, index) for index in range(len(spots))]
