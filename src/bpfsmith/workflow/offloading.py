@@ -217,7 +217,7 @@ def tcp(findings: Findings) -> DoNotOffload:
             Label(receive.inside.span(receive.node), "requests come over a connection"),
             notes=(
                 "a program on a TCP socket (sk_skb) is reached after the kernel's TCP: measured, a reply from there takes as "
-                "long as one from the process (`bpfsmith measure hooks`, hooks.echo: sk_skb and socket_tcp)",
+                "long as one from the process (`bpfsmith measure --table hooks`, hooks.echo: sk_skb and socket_tcp)",
             ),
             help="batch requests, or keep connections open; an offload pays for UDP",
         )
