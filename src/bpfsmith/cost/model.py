@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bpfsmith.cost.profile import Profile
-from bpfsmith.cost.steps import Call, Step
+from bpfsmith.cost.steps import Address, Call, Step
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import AluKind, AtomicKind, Op, Operand
 from bpfsmith.ir.registers import defines, uses
@@ -89,8 +89,8 @@ class Model:
         guesses: dict[str, None] = {}
         known: dict[object, tuple[_Cost, tuple[int, ...], tuple[int, ...]]] = {}  # of instructions that come again, in loops
         ready = [0.0] * 11
-        memory: dict[tuple[object, object, int], float] = {}
-        narrow: dict[tuple[object, object, int], int] = {}  # stores of less than a word, and when
+        memory: dict[Address, float] = {}
+        narrow: dict[Address, int] = {}  # stores of less than a word, and when
         front = retired = 0.0
         window: list[float] = []
         per_insn: dict[tuple[str, int], float] = {}
@@ -132,7 +132,7 @@ class Model:
             per_insn[first] = per_insn.get(first, 0.0) + entry
         return PathCost(before + entry, per_insn, tuple(guesses))
 
-    def _stalls(self, program: Program, call: Call, narrow: Mapping[tuple[object, object, int], int], index: int) -> bool:
+    def _stalls(self, program: Program, call: Call, narrow: Mapping[Address, int], index: int) -> bool:
         """Does a map read its key by words of which halves were stored a moment ago? Such a load cannot be forwarded: it waits
         until the stores have left the store buffer. Hashes read 32 bits at a time (jhash2)."""
         spec = next((spec for spec in program.maps if spec.name == call.map), None)

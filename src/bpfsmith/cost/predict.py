@@ -82,8 +82,12 @@ def predict(
 ) -> Prediction:
     """The cost of every path of `program`, or of those that `packet` and these map contents leave open."""
     found = paths(program, packet=packet, maps=maps)
-    costed = tuple(CostedPath(path, model.cost(program, path.steps), _outcome(program, path)) for path in found.paths)
-    return Prediction(program, costed, found.complete)
+    return Prediction(program, tuple(costed(program, model, path) for path in found.paths), found.complete)
+
+
+def costed(program: Program, model: Model, path: Path) -> CostedPath:
+    """A path with its cost."""
+    return CostedPath(path, model.cost(program, path.steps), _outcome(program, path))
 
 
 def _outcome(program: Program, path: Path) -> str:

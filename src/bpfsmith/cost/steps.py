@@ -10,6 +10,9 @@ from bpfsmith.ir.ops import Op
 
 ARGUMENTS = 5
 
+Address = tuple[Hashable, Hashable, int]
+"""A kind of memory, which piece of it, and the offset there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -20,7 +23,7 @@ class Call:
     map: str | None
     constants: tuple[int | None, ...]
     found: bool | None = None
-    key: tuple[Hashable, Hashable, int] | None = None
+    key: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +34,5 @@ class Step:
     function: str
     insn_idx: int
     op: Op
-    address: tuple[Hashable, Hashable, int] | None = None
+    address: Address | None = None
     call: Call | None = None
