@@ -5,6 +5,8 @@ Where a packet and the contents of all maps are known, this says more than `path
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpfsmith.cost.path_state import Path
 from bpfsmith.cost.steps import ARGUMENTS, Address, Call, Step
 from bpfsmith.execution import HelperResult, RunInput
@@ -12,12 +14,14 @@ from bpfsmith.ir import ops
 from bpfsmith.ir.cfg import BPF_TAIL_CALL
 from bpfsmith.ir.ops import Op
 from bpfsmith.isa.program import Program
+from bpfsmith.isa.tables import HELPER_IDS
 from bpfsmith.semantics import concrete
 from bpfsmith.semantics.concrete import Machine
-from bpfsmith.semantics.concrete_memory import Pointer, Value
+from bpfsmith.semantics.concrete_memory import HashMap, Pointer, ReadMap, Value
 from bpfsmith.semantics.domain import signed
 from bpfsmith.semantics.state import Unmodelled
 
+_DELETE = HELPER_IDS["bpf_map_delete_elem"]
 _MOST_STEPS = 100_000
 _CLOCKS = ("bpf_ktime_get_ns", "bpf_ktime_get_boot_ns", "bpf_ktime_get_coarse_ns")
 _DRAWS = 16
@@ -57,13 +61,15 @@ class _Steps:
             self.steps.append(Step(machine.function, machine.insn_idx, op, _address(machine, op), call))
 
     def _returned(self, machine: Machine) -> None:
-        """A lookup that has just come back has found something, or nothing."""
+        """A call that has just come back has found its key, or has not."""
         if not self.steps or (call := self.steps[-1].call) is None or call.map is None:
             return
         last = self.steps[-1]
         if (machine.function, machine.insn_idx) == (last.function, last.insn_idx + 1):
-            found = Call(call.map, call.constants, machine.registers[0] != 0, call.key)
-            self.steps[-1] = Step(last.function, last.insn_idx, last.op, last.address, found)
+            deletes = (
+                isinstance(last.op, ops.CallHelper) and last.op.helper_id == _DELETE
+            )  # 0 where it was there; others: a pointer
+            self.steps[-1] = replace(last, call=replace(call, found=(machine.registers[0] == 0) == deletes))
 
 
 def _address(machine: Machine, op: Op) -> Address | None:
@@ -83,4 +89,6 @@ def _place(value: Value | None, offset: int = 0) -> Address | None:
 def _call(machine: Machine) -> Call:
     arguments = machine.registers[1 : ARGUMENTS + 1]
     named = next((item.region.name for item in arguments if isinstance(item, Pointer) and item.region.kind == "map"), None)
-    return Call(named, tuple(item if isinstance(item, int) else None for item in arguments), key=_place(arguments[1]))
+    held = machine.maps.get(named or "")
+    empty = isinstance(held, HashMap | ReadMap) and not held.entries()
+    return Call(named, tuple(item if isinstance(item, int) else None for item in arguments), None, _place(arguments[1]), empty)
