@@ -25,8 +25,8 @@ from bpfsmith.kernel.load import Accepted
 from bpfsmith.kernel.maps import MapSet
 from bpfsmith.objfile.object import Object
 
-SECONDS = 2.0
-_SECONDS_EACH = 0.3
+SECONDS = 5.0
+_SECONDS_EACH = 0.8
 _READ = frozenset(
     f"BPF_MAP_TYPE_{name}" for name in ("HASH", "LRU_HASH", "PERCPU_ARRAY", "PERCPU_HASH", "LRU_PERCPU_HASH", "LPM_TRIE")
 )
