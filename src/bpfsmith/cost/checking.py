@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiment import Case, Experiment, Opened
 from bpfsmith.cost.fitting import error
-from bpfsmith.cost.followed import followed, world_of
+from bpfsmith.cost.followed import followed, run_input
 from bpfsmith.cost.measure import conclude, take
 from bpfsmith.cost.model import Model
 from bpfsmith.cost.predict import CostedPath, costed, predict
@@ -99,7 +98,7 @@ def check(
     for name, (program, _) in named.items():
         given = found[name]
         path = followed(program, given)
-        likely = costed(program, model, path) if path else predict(program, model, packet=given.packet, maps=given.maps).likely
+        likely = costed(program, model, path) if path else predict(program, model, packet=packet, maps=given.maps).likely
         checks.append(Check(program.name, likely, as_it_was[name], put_right[name]))
     return Checks(tuple(checks), statistics.median(slowdown(moment, own) for moment in taken.moments))
 
@@ -111,11 +110,8 @@ def _left(program: Program, maps: MapSet, loaded: Accepted, packet: bytes, cpu: 
     for spec in program.maps:
         if spec.type in _READ or (spec.type == "BPF_MAP_TYPE_ARRAY" and spec.initial is None):
             contents[spec.name] = _of_cpu(spec, maps.read(spec.name), cpu)
-    header = testrun.header_bytes(loaded.program_type)
-    fields = (
-        {"protocol": int.from_bytes(packet[12:14], "little")} if loaded.program_type.context_type == "struct __sk_buff" else {}
-    )
-    return RunInput((left or packet)[header:], fields, contents, world_of(time.monotonic_ns()))
+    header = testrun.header_bytes(loaded.program_type)  # comes back as zeros
+    return run_input(program, packet[:header] + (left or packet)[header:], contents)
 
 
 def _of_cpu(spec: MapSpec, contents: MapContents, cpu: int) -> MapContents:

@@ -5,22 +5,27 @@ Where a packet and the contents of all maps are known, this says more than `path
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bpfsmith.cost.path_state import Path
 from bpfsmith.cost.steps import ARGUMENTS, Address, Call, Step
-from bpfsmith.execution import HelperResult, RunInput
+from bpfsmith.execution import HelperResult, MapContents, RunInput, World
 from bpfsmith.ir import ops
 from bpfsmith.ir.cfg import BPF_TAIL_CALL
 from bpfsmith.ir.ops import Op
 from bpfsmith.isa.program import Program
-from bpfsmith.isa.tables import HELPER_IDS
+from bpfsmith.isa.progtype import for_section
+from bpfsmith.isa.tables import HELPER_IDS, HELPERS
+from bpfsmith.kernel.testrun import header_bytes
 from bpfsmith.semantics import concrete
 from bpfsmith.semantics.concrete import Machine
 from bpfsmith.semantics.concrete_memory import HashMap, Pointer, ReadMap, Value
 from bpfsmith.semantics.domain import signed
 from bpfsmith.semantics.state import Unmodelled
 
+_REDIRECTED = {"BPF_PROG_TYPE_XDP": 4, "BPF_PROG_TYPE_SCHED_CLS": 7}  # XDP_REDIRECT, TC_ACT_REDIRECT
 _DELETE = HELPER_IDS["bpf_map_delete_elem"]
 _MOST_STEPS = 100_000
 _CLOCKS = ("bpf_ktime_get_ns", "bpf_ktime_get_boot_ns", "bpf_ktime_get_coarse_ns")
@@ -28,10 +33,18 @@ _DRAWS = 16
 _GOLDEN = 0x9E3779B9  # draws that are spread evenly (Knuth, The Art of Computer Programming, 6.4)
 
 
-def world_of(clock_ns: int) -> tuple[HelperResult, ...]:
-    """What helpers say in a run at this time: the clock, and numbers for those that ask for random ones."""
-    clocks = [HelperResult(name, clock_ns) for name in _CLOCKS for _ in range(_DRAWS)]
-    return (*clocks, *(HelperResult("bpf_get_prandom_u32", _GOLDEN * n & 0xFFFFFFFF) for n in range(1, _DRAWS + 1)))
+def run_input(program: Program, packet: bytes, maps: Mapping[str, MapContents]) -> RunInput:
+    """A run now: the frame `packet`, from the Ethernet header on, and the clock and random numbers that helpers say."""
+    kind = for_section(program.section)
+    now = time.monotonic_ns()
+    clocks = [HelperResult(name, now) for name in _CLOCKS for _ in range(_DRAWS)]
+    draws = [HelperResult("bpf_get_prandom_u32", _GOLDEN * n & 0xFFFFFFFF) for n in range(1, _DRAWS + 1)]
+    fields = {"protocol": int.from_bytes(packet[12:14], "little")} if kind.context_type == "struct __sk_buff" else {}
+    redirected = _REDIRECTED.get(kind.name, 0)
+    world: World = {
+        (helper.name, (n,)): redirected for helper in HELPERS.values() if "redirect" in helper.name for n in range(_DRAWS)
+    }
+    return RunInput(packet[header_bytes(kind) :], fields, maps, (*clocks, *draws), world)
 
 
 def followed(program: Program, given: RunInput) -> Path | None:
