@@ -14,6 +14,7 @@ from bpfsmith.isa.program import MapSpec
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.regroup import NotApart, regrouped
 from bpfsmith.objfile.reshape import Shape, raw_types, reshaped
 from bpfsmith.objfile.writer import NewCode, rewrite
 from bpfsmith.optimize.graph import Graph, Irregular
@@ -43,6 +44,7 @@ from bpfsmith.trace.rewriting import (
     to_storage,
     with_early_out,
 )
+from bpfsmith.trace.sharing import Users, users_of
 from bpfsmith.trace.types import with_session_functions, with_storage
 
 SESSIONS = frozenset({Form.SESSION, Form.SESSION_STORAGE})
@@ -118,6 +120,7 @@ def fuse(
     plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
     refused_before = _refused(original, found) if here else frozenset()
     steps: dict[tuple[str, frozenset[str]], proof.Step] = {}
+    shared: dict[str, Users] = {}
     verdicts: dict[tuple[str, Form], Verdict] = {}
     while True:
         made = _emitted(data, original, found, plan, judged, kernel)
@@ -133,7 +136,16 @@ def fuse(
             if form is not None and (name, form) not in verdicts:
                 progress(f"proving {name} as {form}")
                 verdicts[name, form] = _proved(
-                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan), _storages(found, plan)
+                    original,
+                    made,
+                    found,
+                    judged[name].pair,
+                    form,
+                    limits,
+                    steps,
+                    shared,
+                    _taken(found, plan),
+                    _storages(found, plan),
                 )
                 verdict = verdicts[name, form]
                 if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
@@ -206,15 +218,16 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
         return data
     if sessions and types is not None:
         types = with_session_functions(types, kernel.takes_context)
-    shape = Shape(
-        types,
-        {p.entry.hook.section: _section(p, kernel) for p in sessions},
-        frozenset(),
-        (IS_RETURN, COOKIE) if sessions else (),
-    )
-    moved = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
-    gone = frozenset({pair.exit.hook.section for pair in sessions} | {pair.entry.hook.section for pair in rereads})
-    return reshaped(moved, Shape(dropped=gone), obj.path) if gone else moved
+    shape = Shape(types, (IS_RETURN, COOKIE) if sessions else ())
+    new = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
+    sections = {pair.entry.program.name: _section(pair, kernel) for pair in sessions}
+    gone = {pair.exit.program.name for pair in sessions} | {pair.entry.program.name for pair in rereads}
+    try:
+        return regrouped(new, sections, gone, obj.path)
+    except NotApart as reason:
+        for pair in (*sessions, *rereads):
+            plan.worse(judged[pair.name], str(reason))
+        return None
 
 
 def _taken(found: Found, plan: _Plan) -> frozenset[str]:
@@ -356,6 +369,7 @@ def _proved(
     form: Form,
     limits: Limits | None,
     known: dict[tuple[str, frozenset[str]], proof.Step],
+    shared: dict[str, Users],
     taken: frozenset[str],
     storages: Mapping[str, Storage],
 ) -> Verdict:
@@ -367,12 +381,13 @@ def _proved(
     storage = Storage(item.spec.name, item.spec.value_size, of) if form is not Form.SESSION else None
     ours = {half: Side(half.program, original) for half in (pair.entry, pair.exit)}
     if form in SESSIONS:
+        over = shared.setdefault(item.spec.name, users_of(found, original, item.spec.name))
         return proof.summary(
             proof.session(
+                over,
                 ours[pair.entry],
                 ours[pair.exit],
                 Side(obj.program(pair.entry.program.name), obj),
-                state,
                 storage,
                 limits,
                 early_out=has_early_out(pair),

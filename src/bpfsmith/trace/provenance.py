@@ -95,6 +95,10 @@ class Touch(StrEnum):
     PASSED = "passed"  # a value's address is given to a helper
 
 
+KEYED = frozenset({Touch.LOOKUP, Touch.UPDATE, Touch.DELETE})
+"""Touches that name an entry by its key."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapUse:
     """One touch of a map by one instruction. `key` is what the key is made of: one value, or its parts in order of offset;

@@ -17,6 +17,7 @@ from bpfsmith.trace.fuse import FusedObject, fuse
 from bpfsmith.trace.pairs import KeyClass
 from bpfsmith.trace.relation import Side, State
 from bpfsmith.trace.rewriting import Storage
+from bpfsmith.trace.sharing import Users
 from tests.unit.trace.probes import STORE, TAKE, pair
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pairs"
@@ -127,7 +128,7 @@ def test_a_session_of_a_function_runs_its_exit_for_calls_that_are_passed_over_to
     state, storage = STATE, Storage("start", 8) if form is Form.SESSION_STORAGE else None
     original = read_object(pair(FILTER + STORE, TAKE, hooks=FUNCTION))
     halves = (Side(original.program("way_in"), original), Side(original.program("way_out"), original))
-    steps = proof.session(*halves, Side(early.program("way_in"), early), state, storage, early_out=False)
+    steps = proof.session(Users(state, (halves,)), *halves, Side(early.program("way_in"), early), storage, early_out=False)
     assert not isinstance(proof.summary(steps), Equal)
 
 
@@ -176,6 +177,30 @@ def test_what_the_object_holds_beside_the_pair_stays_as_it_is() -> None:
     assert [spec.name for spec in after.maps] == [spec.name for spec in before.maps]
     assert after.variable("other") == before.variable("other")
     assert after.license == before.license
+
+
+def test_pairs_that_share_their_sections_and_their_map_become_sessions() -> None:
+    """Their programs leave the sections, in which others stay; what uses the map for itself has to leave nothing in it."""
+    leaving = TAKE.replace("bpf_map_delete_elem(&start, &tid);", "")
+    for alone, proved in ((STORE + TAKE, True), (STORE + leaving, False)):
+        bodies = (
+            ("uprobe", "f_enter", STORE), ("uprobe", "bystander", "total += 1;"), ("uprobe", "g_enter", FILTER + STORE),
+            ("uretprobe", "f_exit", TAKE), ("uretprobe", "g_exit", TAKE), ("tp_btf/kfree", "alone", alone),
+        )  # fmt: skip
+        programs = "\n".join(
+            f'SEC("{hook}") int {name}(u64 *ctx) {{ u32 tid = bpf_get_current_pid_tgid(); {body} return 0; }}'
+            for hook, name, body in bodies
+        )
+        made = fused(pair("", "", f"HASH(start, u32, u64);\n{programs}", ("tc", "tc")), Form.SESSION)
+        forms = {outcome.pair.name: outcome.form for outcome in made.outcomes}
+        assert forms == dict.fromkeys(("f_enter -> f_exit", "g_enter -> g_exit"), Form.SESSION if proved else None)
+        if proved:
+            sections = {item.name: item.section for item in made.obj.programs if item.section != "tc"}
+            moved = dict.fromkeys(("f_enter", "g_enter"), "uprobe.session")
+            assert sections == {"bystander": "uprobe", "alone": "tp_btf/kfree", **moved}
+            assert any(insn.span is not None for insn in made.obj.program("g_enter").insns)
+            said = [item.verdict.assumptions for item in made.outcomes if isinstance(item.verdict, Equal)]
+            assert all(any(text.startswith("alone use") for text in texts) for texts in said)
 
 
 def test_an_exit_that_acts_without_an_entry_is_not_left_out() -> None:
@@ -251,7 +276,7 @@ def test_a_session_of_another_pair_is_never_equal(entry: str, exit_: str) -> Non
     program = made.obj.program("way_in")
     assert program.section == "uprobe.session"
     first, second = (Side(original.program(name), original) for name in ("way_in", "way_out"))
-    steps = proof.session(first, second, Side(program, made.obj), STATE, None)
+    steps = proof.session(Users(STATE, ((first, second),)), first, second, Side(program, made.obj), None)
     assert not isinstance(proof.summary(steps), Equal)
 
 
