@@ -230,6 +230,8 @@ class _Walk:
                 registers[:6] = [UNKNOWN] * 6
             case ops.Negate(dst=dst) | ops.MoveSigned(dst=dst) | ops.ByteOrder(dst=dst) | ops.LoadFunction(dst=dst):
                 registers[dst] = UNKNOWN
+            case ops.LoadSymbol(dst=dst):
+                registers[dst] = UNKNOWN
             case ops.Branch() | ops.Jump() | ops.MayGoto() | ops.Exit() | ops.Unlifted():
                 pass
 

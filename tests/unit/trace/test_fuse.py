@@ -113,6 +113,17 @@ def test_formats_of_messages_are_as_they_stand_and_constants_are_not() -> None:
     assert not isinstance(step.verdict, Equal)
 
 
+def test_a_function_that_the_kernel_may_lack_is_the_same_for_both_forms() -> None:
+    declared = 'extern void *bpf_task_from_pid(int) __attribute__((weak, section(".ksyms"))); HASH(start, u32, u64);'
+    asks = "if (!bpf_task_from_pid) return 0;" + STORE
+    (outcome,) = fused(pair(asks, TAKE, declared), Form.TASK_STORAGE).outcomes
+    assert isinstance(outcome.verdict, Equal)
+    original = read_object(pair(asks, TAKE, declared))
+    made = fused(pair(asks.replace("!", ""), TAKE, declared), Form.TASK_STORAGE).obj
+    sides = Side(original.program("way_in"), original), Side(made.program("way_in"), made)
+    assert not isinstance(proof.task_storage(*sides, STATE, Storage("start", 8)).verdict, Equal)
+
+
 FUNCTION = ("fentry/do_unlinkat", "fexit/do_unlinkat")
 
 
