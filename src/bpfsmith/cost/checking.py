@@ -15,7 +15,7 @@ from bpfsmith.cost.model import Model
 from bpfsmith.cost.predict import CostedPath, predict
 from bpfsmith.cost.sampling import Estimate
 from bpfsmith.cost.speed import slowdown
-from bpfsmith.cost.timing import floor_of, side_by_side
+from bpfsmith.cost.timing import ROUNDS, floor_of, side_by_side
 from bpfsmith.execution import MapContents
 from bpfsmith.isa.program import Program
 from bpfsmith.objfile.object import Object
@@ -86,9 +86,9 @@ def check(
         *(Case(name, program.name, None, floor_of(program)) for name, (program, _) in named.items()),
     )
     seconds = max(SECONDS, _SECONDS_EACH * len(programs))
-    experiment = Experiment("check", "", "", "programs as they are", "ns", cases, opened, seconds=seconds)
-    taken = take(experiment, bench)
+    experiment = Experiment("check", "", "", "programs as they are", "ns", cases, opened, rounds=ROUNDS, seconds=seconds)
     own = model.profile.speed.reading
+    taken = take(experiment, bench, own)
     results = (conclude(taken), conclude(taken, own))
     as_it_was, put_right = ({item.case.name: item.estimate for item in result.measured} for result in results)
     checks = []
