@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/pairs_found.py [--package bpfcc|linux-tracing ..] [--show]
 
 A row names the maps that carry state from one hook of a tool to another: from the way in to the way out of a call, or from an
-object's begin to its end. Tools that are compiled and have no row have no pairs. Maps that only one program uses (tcplife,
-offcputime), and the life of an object between its allocation and its release (memleak's allocs), are no pairs. `linux-tracing` is
-perf's and the kernel's samples: nothing of the analysis was made for them but what this table showed to be missing.
+object's begin to its end. Tools that are compiled and have no row have no pairs. Maps that only one program uses (tcplife), and
+the life of an object between its allocation and its release (memleak's allocs), are no pairs. `linux-tracing` is perf's and the
+kernel's samples: nothing of the analysis was made for them but what this table showed to be missing.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _session_steps(
     name = fused.program.name
     return (
         Step(f"{name}: on the way in", _guarded(lambda: _way_in(entry, fused, state, storage, lingers, limits))),
-        Step(f"{name}: on the way out", _guarded(lambda: _way_out(exit_, fused, state, storage, must_go, limits))),
+        Step(f"{name}: on the way out", _guarded(lambda: _way_out(entry, exit_, fused, state, storage, must_go, limits))),
         Step(f"{name}: a way out that is left out", _guarded(lambda: _left_out(exit_, state, limits))),
     )
 
@@ -352,10 +352,26 @@ def _cookie(t: Terms, memory: Bytes | None, size: int) -> tuple[Term, ...]:
     return tuple(item for item in loaded if isinstance(item, Term))
 
 
-def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, must_go: bool, limits: Limits | None) -> Verdict:
+def _passed(t: Terms, entry: Side, state: State) -> list[Term]:
+    """What the way in has made sure of, as far as it is the same in all runs of the thread: the way out need not ask again."""
+    when = stores(t, entry, state)
+    parts = when.args if when.op == "conj" else (when,)
+    return [p for p in parts if p is not t.false and all(n.name in THREAD_CONSTANT for n in postorder(p) if n.op == "app")]
+
+
+def _way_out(
+    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, must_go: bool, limits: Limits | None
+) -> Verdict:
     if storage is not None:
         return _task_storage(
-            exit_, fused, state, storage, True, limits, lambda t, before, after: ([before.present], None), must_go=must_go
+            exit_,
+            fused,
+            state,
+            storage,
+            True,
+            limits,
+            lambda t, before, after: ([before.present, *_passed(t, entry, state)], None),
+            must_go=must_go,
         )
     t = Terms()
     key, size = state.key(t), state.spec.value_size
@@ -367,7 +383,7 @@ def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, mu
     after = entry_of(t, end, key, size)
     nothing, gone = t.const(32, 0), Bytes(lambda offset: t.const(8, 0))
     kept = gone if not must_go else as_memory(t, replace(after, value=()))
-    left = with_state(first, state.spec.name, kept, nothing, [], SESSION)
+    left = with_state(first, state.spec.name, kept, nothing, _passed(t, entry, state), SESSION)
     return equiv(t, left, with_state(second, "", gone, nothing, [], ()), Setting(limits))
 
 

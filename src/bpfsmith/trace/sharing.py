@@ -24,12 +24,12 @@ from bpfsmith.trace.relation import (
     only_touches,
     with_state,
 )
+from bpfsmith.trace.specialise import NOTHING_KNOWN, Known
 
 BESIDE = (
     "{names} use the map for themselves, and do not run inside a call: there the original loses the call's entry to them, and "
     "the session keeps it"
 )
-
 THREAD_CONSTANT = frozenset({"bpf_get_current_pid_tgid", "bpf_get_current_task", "bpf_get_current_task_btf", f"map:{RODATA}"})
 """What is the same in all runs of a thread: its ids, and what was configured."""
 
@@ -59,15 +59,15 @@ class Users:
         return self._known
 
 
-def users_of(found: Found, obj: Object, map_name: str) -> Users:
+def users_of(found: Found, obj: Object, map_name: str, known: Known = NOTHING_KNOWN) -> Users:
     """The programs of an object that use a map."""
     over = [(pair, item) for pair in found.pairs for item in pair.maps if item.spec.name == map_name]
     inside = {half.program.name for pair, _ in over for half in (pair.entry, pair.exit)}
     beside = [half for half in found.halves.values() if half.of(map_name) and half.program.name not in inside]
     return Users(
         State(over[0][1].spec, over[0][1].key_class),
-        tuple((Side(pair.entry.program, obj), Side(pair.exit.program, obj)) for pair, _ in over),
-        tuple(Side(half.program, obj) for half in beside),
+        tuple((Side(pair.entry.program, obj, known), Side(pair.exit.program, obj, known)) for pair, _ in over),
+        tuple(Side(half.program, obj, known) for half in beside),
     )
 
 

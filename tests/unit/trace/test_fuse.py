@@ -18,6 +18,7 @@ from bpfsmith.trace.pairs import KeyClass
 from bpfsmith.trace.relation import Side, State
 from bpfsmith.trace.rewriting import Storage
 from bpfsmith.trace.sharing import Users
+from bpfsmith.trace.specialise import known_of, with_values
 from tests.unit.trace.probes import STORE, TAKE, pair
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pairs"
@@ -212,6 +213,51 @@ def test_pairs_that_share_their_sections_and_their_map_become_sessions() -> None
             assert any(insn.span is not None for insn in made.obj.program("g_enter").insns)
             said = [item.verdict.assumptions for item in made.outcomes if isinstance(item.verdict, Equal)]
             assert all(any(text.startswith("alone use") for text in texts) for texts in said)
+
+
+CONFIGURED = (
+    "static u64 (*bpf_get_attach_cookie)(void *) = (void *)174; const volatile u32 targ = 0; const volatile u32 other = 0;"
+    "HASH(start, u32, u64);"
+)
+ASKS = "if (targ && bpf_get_current_pid_tgid() >> 32 != targ) return 0;"
+
+
+@pytest.mark.parametrize("form", [Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE])
+def test_what_is_known_is_folded_in_and_what_was_asked_before_is_not_asked_again(form: Form) -> None:
+    data = pair(ASKS + "if (bpf_get_attach_cookie(ctx) != 7) return 0;" + STORE, ASKS + TAKE, CONFIGURED)
+    known = known_of(read_object(data), ("targ=42", "way_in.cookie=7"))
+    made = fuse(data, "test.o", KERNEL, here=False, only=frozenset({form}), known=known)
+    (outcome,) = made.outcomes
+    assert isinstance(outcome.verdict, Equal)
+    assert set(known.said()) <= set(outcome.verdict.assumptions)
+    assert outcome.special is not None
+    assert outcome.special.slots_after < 0.75 * outcome.special.slots_before
+    assert outcome.special.checks_removed == (form is not Form.TASK_STORAGE)
+    variable = made.obj.variable("targ")
+    assert (made.obj.map(".rodata").initial or b"")[variable.offset :][:4] == (42).to_bytes(4, "little")
+    reads = [insn.symbol for program in made.obj.programs for insn in program.insns if insn.symbol == ".rodata"]
+    assert not reads
+
+
+def test_a_program_for_one_configuration_is_not_equal_in_another() -> None:
+    data = pair(ASKS + STORE, ASKS + TAKE, CONFIGURED)
+    original = read_object(data)
+    made = fuse(
+        data, "test.o", KERNEL, here=False, only=frozenset({Form.TASK_STORAGE}), known=known_of(original, ("targ=42",))
+    ).obj
+    for text, same in (("targ=42", True), ("targ=43", False), ("other=1", False)):
+        known = known_of(original, (text,))
+        told = read_object(with_values(data, original, known))
+        sides = Side(told.program("way_in"), told, known), Side(made.program("way_in"), made, known)
+        assert isinstance(proof.task_storage(*sides, STATE, Storage("start", 8)).verdict, Equal) is same
+
+
+@pytest.mark.parametrize("question", ["if (NOW & 1) return 0;", "if (bpf_get_current_pid_tgid() >> 32 == 43) return 0;"])
+def test_a_question_that_only_the_way_out_asks_stays(question: str) -> None:
+    data = pair(STORE, question + TAKE, CONFIGURED)
+    known = known_of(read_object(data), ("targ=42",))
+    (outcome,) = fuse(data, "test.o", KERNEL, here=False, only=frozenset({Form.SESSION}), known=known).outcomes
+    assert outcome.special is None or not outcome.special.checks_removed
 
 
 def test_an_exit_that_acts_without_an_entry_is_not_left_out() -> None:
