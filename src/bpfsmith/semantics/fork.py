@@ -146,22 +146,35 @@ class _Known:
             found = _together(condition.op, [self.decides(part, depth - 1) for part in condition.args])
             if found is not None:
                 return found
+        here = None  # what the path itself says of the condition's parts: the same on every way
+        if condition.op in ("conj", "disj"):
+            here = [self._said(self.here, part) for part in condition.args]
         for ways in self.choices:
-            each = {self._on_way(way, condition) for way in ways}
-            if each in ({True}, {False}):
-                return each.pop()
+            found = self._on_all(ways, condition, here)
+            if found is not None:
+                return found
         return None
 
-    def _on_way(self, way: _Way, condition: Term) -> bool | None:
+    def _on_all(self, ways: tuple[_Way, ...], condition: Term, here: list[bool | None] | None) -> bool | None:
+        """What all ways of a disjunction say; asked no further than they agree."""
+        agreed: bool | None = None
+        for way in ways:
+            said = self._said(way, condition) if here is None else self._on_way(way, condition, here)
+            if said is None or (agreed is not None and said is not agreed):
+                return None
+            agreed = said
+        return agreed
+
+    def _on_way(self, way: _Way, condition: Term, here: list[bool | None]) -> bool | None:
         """The same on one way of a disjunction, as far as its own words go."""
-        if condition.op in ("conj", "disj"):
-            parts = (self._said(way, part) for part in condition.args)
-            said = [
-                self._said(self.here, part) if found is None else found
-                for part, found in zip(condition.args, parts, strict=True)
-            ]
-            return _together(condition.op, said)
-        return self._said(way, condition)
+        decisive, unknown = condition.op == "disj", False
+        for part, known in zip(condition.args, here, strict=True):
+            found = self._said(way, part)
+            found = known if found is None else found
+            if found is decisive:
+                return decisive
+            unknown |= found is None
+        return None if unknown else not decisive
 
     def _said(self, way: _Way, condition: Term) -> bool | None:
         if condition.op == "truth":
