@@ -214,8 +214,8 @@ class Accessor:
 
     # --- loads --------------------------------------------------------------------------------------------------------
     def load(self, state: State, pointer: Value, offset: int, size: int, *, checked: bool = True) -> Value:
-        """`size` bytes at pointer + offset: a term of 8 * size bits, or a pointer that was spilled there. Not `checked`: whether
-        they lie inside of what is pointed to was asked for, or does not matter."""
+        """`size` bytes at pointer + offset: a term of 8 * size bits, or a pointer that was spilled there. Whether they lie
+        inside of what is pointed to is asked elsewhere where that is not `checked` here."""
         t = self.t
         if isinstance(pointer, Term):
             return self._load_kernel(state, t.add(64, pointer, t.const(64, offset)), size)

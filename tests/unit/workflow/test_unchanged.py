@@ -25,6 +25,8 @@ static long (*bpf_xdp_load_bytes)(void *, u32, void *, u32) = (void *)189;
 """
 RESERVE = "u64 *e = bpf_ringbuf_reserve(&ring, 8, 0); if (!e) return 0; *e = 1;"
 SOCKET = "u32 to[3] = {}; void *sk = bpf_sk_lookup_udp(ctx, &to, 12, 0, 0); if (!sk) return 0;"
+COUNTED = "u32 i = ctx->rx_queue_index, n = ctx->ingress_ifindex & 7;"
+LOADED = "bpf_xdp_load_bytes(ctx, 0, (char *)v + i, n);"
 LOOKUP = "u32 zero = 0; u64 *v = bpf_map_lookup_elem(&table, &zero);"
 
 # What was refused, a change, and whether that leaves alone what the program could do.
@@ -65,13 +67,13 @@ CHANGES = {
         False,
     ),
     "less is allowed than a call with a size that varies could handle": (
-        f"{LOOKUP} if (!v) return 0; u32 i = ctx->rx_queue_index; bpf_xdp_load_bytes(ctx, 0, (char *)v + i, ctx->ingress_ifindex & 7); return 2;",
-        f"{LOOKUP} if (!v) return 0; u32 i = ctx->rx_queue_index; if (i >= 60) return 2; bpf_xdp_load_bytes(ctx, 0, (char *)v + i, ctx->ingress_ifindex & 7); return 2;",
+        f"{LOOKUP} if (!v) return 0; {COUNTED} {LOADED} return 2;",
+        f"{LOOKUP} if (!v) return 0; {COUNTED} if (i >= 60) return 2; {LOADED} return 2;",
         False,
     ),
     "what was held is given back": (
-        f"{RESERVE} if (ctx->rx_queue_index == 5) return 1; bpf_ringbuf_submit(e, 0); return 2;",
-        f"{RESERVE} if (ctx->rx_queue_index == 5) {{ bpf_ringbuf_discard(e, 0); return 1; }} bpf_ringbuf_submit(e, 0); return 2;",
+        f"{RESERVE} if (ctx->rx_queue_index) return 1; bpf_ringbuf_submit(e, 0); return 2;",
+        f"{RESERVE} if (ctx->rx_queue_index) {{ bpf_ringbuf_discard(e, 0); return 1; }} bpf_ringbuf_submit(e, 0); return 2;",
         True,
     ),
     "what was submitted is discarded": (
