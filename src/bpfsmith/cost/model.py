@@ -156,7 +156,7 @@ class Model:
                 return _Cost(self.slot, self.cycle)
             case ops.ByteOrder(to=to, bits=bits):
                 return _Cost(self.slot, 0.0) if to == "le" else _Cost(self.slot * (2 if bits == 16 else 1), self.swap)
-            case ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction():
+            case ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction() | ops.LoadSymbol():
                 return _Cost(self.slot, 0.0)
             case ops.Load():
                 return _Cost(self.slot, _LOAD_CYCLES * self.cycle)

@@ -17,6 +17,7 @@ from bpfsmith.trace import fuse as fusing
 from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, nearest, running_kernel
 from bpfsmith.trace.loader import loader_header
 from bpfsmith.trace.pairs import find_pairs
+from bpfsmith.trace.specialise import known_of
 from bpfsmith.workflow.inputs import Toolchain, can_bpf_here, write_output
 from bpfsmith.workflow.kernels import HOST
 from bpfsmith.workflow.optimizing import object_bytes
@@ -114,7 +115,7 @@ class Fused:
     @property
     def changed(self) -> bool:
         """Is the object another one than the file?"""
-        return any(outcome.form is not None for outcome in self.made.outcomes)
+        return any(outcome.form is not None or _folded(outcome) for outcome in self.made.outcomes)
 
     @property
     def loader(self) -> str:
@@ -154,13 +155,15 @@ class Fusion:
         """The envelope; `output` is where the objects went."""
         pairs = [_outcome_json(str(item.path), outcome) for item in self.fused for outcome in item.made.outcomes]
         fused = sum(pair["form"] is not None for pair in pairs)
+        written = any(item.changed for item in self.fused)
         details = {
-            "kernel": self.kernel.name, "files": len(self.files), "output": output if fused else None, "fused": fused,
+            "kernel": self.kernel.name, "files": len(self.files), "output": output if written else None, "fused": fused,
             "pairs": pairs,
         }  # fmt: skip
         assumed = tuple(dict.fromkeys(text for pair in pairs for text in _texts(pair["assumptions"])))
         unproved = any(pair["proof"] == "unknown" for pair in pairs)
-        outcome = Outcome.DONE if not pairs else Outcome.EQUAL if fused and not unproved else Outcome.UNKNOWN
+        proved = fused or written  # what is set may have been folded into pairs that keep their form
+        outcome = Outcome.DONE if not pairs else Outcome.EQUAL if proved and not unproved else Outcome.UNKNOWN
         return Report("pairs", outcome, assumptions=assumed, diagnostics=self.said, details=details)
 
 
@@ -172,6 +175,7 @@ def fuse(
     *,
     allow_unknown: bool = False,
     uprobes: bool = False,
+    settings: Sequence[str] = (),
 ) -> Fusion:
     """Each pair in its best form, proved; nothing is written. ToolError where the one file that is named cannot be fused."""
     kernel, files = kernel_named(kernel_name), _objects(names)
@@ -181,14 +185,16 @@ def fuse(
     for path in files:
         say(f"fusing {path}")
         try:
+            data = object_bytes(str(path), Toolchain())
             made = fusing.fuse(
-                object_bytes(str(path), Toolchain()),
+                data,
                 str(path),
                 kernel,
                 here=kernel_name == HOST and can_bpf_here(),
                 only=only,
                 allow_unknown=allow_unknown,
                 uprobes=uprobes,
+                known=known_of(replace(read_object(data), path=str(path)), settings),
                 progress=say,
             )
         except ToolError as error:
@@ -226,7 +232,23 @@ def _outcome_json(path: str, outcome: fusing.Outcome) -> dict[str, object]:
         "assumptions": list(verdict.assumptions) if isinstance(verdict, Equal) else [],
         "evidence": list(verdict.evidence) if isinstance(verdict, Equal) else [],
         "verifier": outcome.loaded,
+        "specialised": _special_json(outcome.special),
         "put_aside": [{"form": str(form), "reason": reason} for form, reason in outcome.put_aside],
+    }
+
+
+def _folded(outcome: fusing.Outcome) -> bool:
+    return outcome.special is not None and not outcome.special.reason
+
+
+def _special_json(special: fusing.Special | None) -> dict[str, object] | None:
+    if special is None:
+        return None
+    return {
+        "slots_before": special.slots_before,
+        "slots_after": special.slots_after,
+        "checks_removed": special.checks_removed,
+        "reason": special.reason,
     }
 
 
@@ -308,12 +330,24 @@ def _pair_lines(pair: Mapping[str, object], fused: bool, concise: bool) -> Itera
         if pair["form"]:
             gap = f" ({pair['unknown']})" if pair["unknown"] else ""
             yield f"      proof     {pair['proof']}{gap}; verifier: {pair['verifier']}"
+        yield from _special_lines(pair["specialised"])
         yield from _reasons("aside", pair["put_aside"])
     else:
         yield f"      forms     {', '.join(_texts(pair['forms'])) or 'none but as it is'}"
         yield f"      nearest   {pair['nearest_to_inlining']}"
     if not fused or not pair["form"]:
         yield from _reasons("not", pair["refused"])
+
+
+def _special_lines(special: object) -> Iterator[str]:
+    if not isinstance(special, dict):
+        return
+    if special["reason"]:
+        yield f"      general   what is set was not folded in: {special['reason']}"
+        return
+    count = special["checks_removed"]
+    twice = f"; {count} question{'s' * (count != 1)} of the way out that the way in had asked" if count else ""
+    yield f"      set       {special['slots_before']} -> {special['slots_after']} slots{twice}"
 
 
 def _reasons(label: str, rows: object) -> Iterator[str]:
