@@ -61,7 +61,7 @@ def test_a_graph_can_be_read(text: str) -> None:
 
 
 def test_a_long_way_takes_its_line_and_no_blocks_width() -> None:
-    """Law: checks that all lead to one exit are drawn not much wider than two blocks beside each other and a line for each way."""
+    """Law: checks that all lead to one exit are drawn not much wider than two blocks side by side and a line for each way."""
     checks = "".join(f"if r1 == {number} goto pc+{2 * (12 - number)}\nr0 += {number}\n" for number in range(12))
     found = graph(f"r0 = 0\n{checks}r0 = 1\nexit\n")
     widest = max(node.width for node in found.nodes)
