@@ -19,7 +19,7 @@ from bpfsmith.source import Span
 from bpfsmith.workflow.costing import Question, cost, cost_report
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.measuring import of_tables, profile_report
-from bpfsmith.workflow.offload_trial import offload_report
+from bpfsmith.workflow.offload_text import offload_report
 from bpfsmith.workflow.offloading import Request, read_server, split
 from bpfsmith.workflow.pairing import find_report, fuse
 
