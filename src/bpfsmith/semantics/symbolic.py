@@ -300,6 +300,8 @@ class Executor(Accessor):
                 registers[dst] = self.pointer(Region("map", self._known_map(name)))
             case ops.LoadFunction(dst=dst, name=name):
                 registers[dst] = self.pointer(Region("function", name))
+            case ops.LoadSymbol(dst=dst, name=name):
+                registers[dst] = t.app(f"symbol:{name}", 64)
             case ops.LoadMapValue(dst=dst, map=name, offset=offset):
                 registers[dst] = self.pointer(Region("data", self._known_map(name)), offset)
             case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=signed):
