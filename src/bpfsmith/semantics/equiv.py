@@ -268,7 +268,10 @@ class _Check:
         found = witness.shrink(assignment, [*self.given, item.differs(self.t)])
         specs = {spec.name: spec for spec in (*self.reference.maps, *self.candidate.maps)}
         needs = witness.cannot_be_arranged(found, specs)
-        example = witness.counterexample(self.t, item.name, found, self.reference, self.candidate, self.setting.packet)
+        try:
+            example = witness.counterexample(self.t, item.name, found, self.reference, self.candidate, self.setting.packet)
+        except witness.TooLarge as why:
+            return Unknown("not-replayable", f"{item.name} differs, but that cannot be shown by a run: {why}")
         return self._replayed(replace(example, notes=self.notes), item.shown, needs)
 
     def _replayed(self, example: Counterexample, in_kernel: bool, needs: tuple[str, ...] = ()) -> Verdict:

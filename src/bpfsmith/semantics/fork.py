@@ -130,7 +130,8 @@ def _question(t: Terms, condition: Term) -> _Question:
         opposite = t.negate(condition)
         test, equal = (condition.args[0], False) if condition.op == "not" else (condition, True)
         if test.op == "eq" and test.args[1].is_const:
-            found = _Question(opposite, test.args[0], *test.args, equal)
+            number, constant = test.args
+            found = _Question(opposite, number, number, constant, equal)
         else:
             found = _Question(opposite, min(condition, opposite, key=_ident), None, None, equal)
         t.questions[condition] = found
