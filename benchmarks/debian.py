@@ -19,11 +19,14 @@ CACHE = Path(tempfile.gettempdir()) / "bpfsmith-debian-sources"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which files of a package are programs, and the include directories they want below the source's root."""
+    """Which files of a package are programs, and the include directories they want below the source's root. `package` is the
+    source package where that has another name; of a large one only what is below `only` is unpacked."""
 
     globs: tuple[str, ...]
     includes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    package: str = ""
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,63 @@ PACKAGES = {
     "linux": Wanted(
         ("samples/bpf/*.bpf.c", "samples/bpf/*_kern.c"), ("samples/bpf", "tools/lib", "tools/testing/selftests/bpf")
     ),
+    "linux-tracing": Wanted(
+        ("tools/perf/util/bpf_skel/*.bpf.c", "tools/bpf/runqslower/*.bpf.c", "samples/bpf/*.bpf.c", "samples/bpf/*_kern.c"),
+        ("tools/perf/util/bpf_skel", "samples/bpf", "tools/testing/selftests/bpf"),
+        package="linux",
+        only=("tools/perf/util/bpf_skel/", "tools/bpf/runqslower/", "samples/bpf/", "tools/testing/selftests/bpf/"),
+    ),
 }
 
 
 def sources(package: str) -> Found:
     """The package's programs and the flags to compile them. RuntimeError where apt cannot fetch it."""
     wanted = PACKAGES[package]
-    root, libbpf = unpacked(package), unpacked("libbpf")
+    root, libbpf = unpacked(package, wanted), unpacked("libbpf")
     headers = CACHE / "include"
     headers.mkdir(exist_ok=True)
     if not (headers / "bpf").exists():
         (headers / "bpf").symlink_to(libbpf / "src")
+    if not (headers / "uapi").exists():
+        (headers / "uapi").mkdir()
+        (headers / "uapi" / "linux").symlink_to("/usr/include/linux")
     files = sorted(path for glob in wanted.globs for path in root.glob(glob))
     includes = [f"-I{root / item}" for item in wanted.includes]
     return Found(files, (*includes, f"-I{headers}", *wanted.flags))
 
 
-def unpacked(package: str) -> Path:
+def unpacked(name: str, wanted: Wanted | None = None) -> Path:
     """The root of the package's original source."""
-    target = CACHE / package
+    target, package = CACHE / name, wanted.package if wanted and wanted.package else name
     if not target.exists():
-        with tempfile.TemporaryDirectory(dir=_private(), prefix=f"{package}-") as scratch:
-            said = _apt("source", "--download-only", package, cwd=Path(scratch))
-            # A mirror may lack the packaging, which is not needed here.
-            archives = [path for path in Path(scratch).iterdir() if re.search(r"\.orig\.tar\.[a-z0-9]+$", path.name)]
-            if not archives:
-                raise RuntimeError(f"apt cannot fetch the source of {package}: {said}")
-            with tarfile.open(archives[0]) as archive:
-                archive.extractall(Path(scratch) / "out", filter="data")
+        with tempfile.TemporaryDirectory(dir=_private(), prefix=f"{name}-") as scratch:
+            archive = _fetched(package, Path(scratch))
+            with tarfile.open(archive) as file:
+                members = (item for item in file if _is_wanted(item.name, wanted))
+                file.extractall(Path(scratch) / "out", members, filter="data")
             (root,) = (Path(scratch) / "out").iterdir()
             root.rename(target)
     return target
+
+
+def _is_wanted(path: str, wanted: Wanted | None) -> bool:
+    return wanted is None or not wanted.only or path.partition("/")[2].startswith(wanted.only)
+
+
+def _fetched(package: str, scratch: Path) -> Path:
+    """The archive of the original source, of the newest version that the mirror has. RuntimeError where it has none."""
+    shown = subprocess.run(
+        ["apt-cache", *_options(), "showsrc", package], capture_output=True, text=True, check=False
+    ).stdout  # fmt: skip
+    said = ""
+    versions = dict.fromkeys(re.findall(r"^Version: (\S+)$", shown, re.MULTILINE))
+    for version in [package, *(f"{package}={version}" for version in versions)][:6]:
+        said = _apt("source", "--download-only", version, cwd=scratch)
+        # A mirror may lack the packaging, which is not needed here.
+        archives = [path for path in scratch.iterdir() if re.search(r"\.orig\.tar\.[a-z0-9]+$", path.name)]
+        if archives:
+            return archives[0]
+    raise RuntimeError(f"apt cannot fetch the source of {package}: {said}")
 
 
 def _private() -> Path:
@@ -100,8 +129,7 @@ def _source_lines() -> list[str]:
     return out
 
 
-def _apt(*arguments: str, cwd: Path) -> str:
-    """Runs apt-get in its own directories; what it complains of."""
+def _options() -> list[str]:
     options = {
         "Dir::Etc::sourcelist": CACHE / "sources.list",
         "Dir::Etc::sourceparts": "-",
@@ -109,6 +137,11 @@ def _apt(*arguments: str, cwd: Path) -> str:
         "Dir::Cache": CACHE / "cache",
         "APT::Sandbox::User": "root",
     }
-    command = ["apt-get", "-qq", *(part for key, value in options.items() for part in ("-o", f"{key}={value}")), *arguments]
+    return [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+
+
+def _apt(*arguments: str, cwd: Path) -> str:
+    """Runs apt-get in its own directories; what it complains of."""
+    command = ["apt-get", "-qq", *_options(), *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     return done.stderr.strip()

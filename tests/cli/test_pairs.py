@@ -9,6 +9,7 @@ import pytest
 from tests.cli.running import bpfsmith
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+FUNCLATENCY = str(EXAMPLES / "pairs" / "funclatency.bpf.c")
 
 
 def test_pairs_are_told_with_what_can_be_done_and_why_not_more() -> None:
@@ -35,6 +36,9 @@ def test_a_program_fused_wrongly_by_hand_is_exit_code_1(tmp_path: Path) -> None:
         (("pairs", "/no/such.o"), "unreadable-file"),
         (("pairs", "x.o", "--fuse"), "bad-command"),
         (("pairs-run", "x.o"), "bad-command"),
+        (("pairs", "x.o", "--set", "targ_tgid=1"), "bad-command"),
+        (("pairs", FUNCLATENCY, "--fuse", "-o", "/tmp/no.o", "--set", "targ_tgid=x"), "bad-command"),
+        (("pairs", FUNCLATENCY, "--fuse", "-o", "/tmp/no.o", "--set", "calls=1"), "bad-constant"),
         (("trace", "-e", "probe uprobe:f { filter ; }"), "probe-syntax"),
     ],
 )

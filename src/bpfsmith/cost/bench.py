@@ -238,7 +238,7 @@ def wall_ns(copies: Sequence[Accepted], frame: bytes, repeat: int, tries: int = 
     """The mean time of `repeat` runs in one test run, the system call in it, the median of a few tries, of the program's copies
     in turn. Finer than the kernel's whole ns.
 
-    Not for XDP, where more than one run begins and ends with a wait for RCU (bpf_dispatcher_change_prog).
+    Not for XDP that is attached nowhere: more than one run begins and ends with a wait for RCU (bpf_dispatcher_change_prog).
     """
     times = []
     for fd in itertools.islice(itertools.cycle(copy.fd for copy in copies), tries):

@@ -73,7 +73,8 @@ class Experiment:
 
     `width_power` says how it slows down when others use the core, where its own samples do not tell (`speed.power_of`):
     programs by the whole of what they leave, paths through the kernel, which wait for memory more, by two thirds.
-    `seconds` is how long its rounds may take. `higher_is_better` for rates: an ordering's `less` then has the higher rate.
+    `rounds` and `seconds` are how many rounds there are, and how long they may take. `higher_is_better` for rates: an
+    ordering's `less` then has the higher rate.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Experiment:
     open: Callable[[Bench, ExitStack], Opened]
     orderings: tuple[Ordering, ...] = ()
     note: str = ""
+    rounds: int = 61
     seconds: float = 4.0
     higher_is_better: bool = False
     width_power: float = 1.0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ from bpfsmith.cost.sampling import (
     estimate,
     noise_of,
 )
-from bpfsmith.cost.speed import Reading, Speed, between, kept, power_of, put_right, speed_of
+from bpfsmith.cost.speed import LEAST_CALM, Reading, Speed, between, is_calm, kept, power_of, put_right, speed_of
 from bpfsmith.diagnostic import KernelError
 
-LEAST_ROUNDS, MOST_ROUNDS = 15, 61
+LEAST_ROUNDS = 15
 _CONTROL = "again: "
+_FIRST_MOMENTS = 2_000
 SIMILAR = 0.25
 """Two things are alike when they differ by no more than a quarter: where keys fall in a hash is luck."""
 
@@ -93,10 +96,12 @@ def measure(
     values and with the reason.
     """
     taken = []
+    moments = [bench.reading() for _ in range(_FIRST_MOMENTS)]
     for number, experiment in enumerate(experiments, 1):
         say(f"{number}/{len(experiments)} {experiment.title}")
-        taken.append(_taken_or_missing(experiment, bench, pace))
-    speed = speed_of([moment for item in taken for moment in item.moments] or [bench.reading()])
+        taken.append(_taken_or_missing(experiment, bench, pace, speed_of(moments).reading))
+        moments += taken[-1].moments
+    speed = speed_of(moments)
     return Measurement(tuple(conclude(item, speed.reading) for item in taken), speed)
 
 
@@ -105,16 +110,16 @@ def run_experiment(experiment: Experiment, bench: Bench, pace: float = 1.0) -> R
     return measure([experiment], bench, pace=pace).results[0]
 
 
-def take(experiment: Experiment, bench: Bench, pace: float = 1.0) -> Taken:
-    """Set up, sample in rounds until the time is used up, tear down. KernelError or OSError where something is refused."""
+def take(experiment: Experiment, bench: Bench, own: Reading, pace: float = 1.0) -> Taken:
+    """Set up, sample in rounds, tear down. KernelError or OSError where something is refused."""
     with ExitStack() as stack:
         opened = experiment.open(bench, stack)
-        return sample(experiment, opened, bench.reading, pace)
+        return sample(experiment, opened, bench.reading, own, pace)
 
 
-def _taken_or_missing(experiment: Experiment, bench: Bench, pace: float) -> Taken:
+def _taken_or_missing(experiment: Experiment, bench: Bench, pace: float, own: Reading) -> Taken:
     try:
-        return take(experiment, bench, pace)
+        return take(experiment, bench, own, pace)
     except KernelError as error:
         reason = _reason(error)
     except OSError as error:
@@ -123,9 +128,10 @@ def _taken_or_missing(experiment: Experiment, bench: Bench, pace: float) -> Take
     return Taken(experiment, {}, {}, (), missing)
 
 
-def sample(experiment: Experiment, opened: Opened, reading: Callable[[], Reading], pace: float) -> Taken:
+def sample(experiment: Experiment, opened: Opened, reading: Callable[[], Reading], own: Reading, pace: float) -> Taken:
     """Rounds of all actions in turning order, the speed read before and after each; the first action has a twin, the A/A
-    control. The first round warms up."""
+    control. The first round warms up. There are as many rounds as the experiment says, and more where a case has too few
+    samples of moments in which the core was our own (at the speed `own`); but none after the experiment's seconds."""
     if not opened.actions:
         return Taken(experiment, {}, {}, (), opened.missing)
     first = opened.actions[0]
@@ -133,9 +139,13 @@ def sample(experiment: Experiment, opened: Opened, reading: Callable[[], Reading
     samples: dict[str, list[float]] = {}
     readings: dict[str, list[Reading]] = {}
     moments = [reading()]
+    calm = Counter[str]()
+    enough = max(round(experiment.rounds * pace), LEAST_ROUNDS)
     end = time.monotonic() + experiment.seconds * pace
-    for round_ in range(max(round(MOST_ROUNDS * pace), LEAST_ROUNDS) + 1):
+    for round_ in itertools.count():
         if round_ > LEAST_ROUNDS and time.monotonic() > end:
+            break
+        if round_ > enough and all(calm[name] >= min(LEAST_CALM, enough) for name in samples):
             break
         turn = round_ % len(live)
         for action in live[turn:] + live[:turn]:
@@ -145,6 +155,7 @@ def sample(experiment: Experiment, opened: Opened, reading: Callable[[], Reading
             for name, value in values.items() if round_ else ():
                 _pad(samples, name, round_ - 1, math.nan).append(value)
                 _pad(readings, name, round_ - 1, beside).append(beside)
+                calm[name] += is_calm(beside, own)
         for name in samples:
             _pad(samples, name, round_, math.nan)
             _pad(readings, name, round_, moments[-1])
@@ -177,7 +188,7 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
         *taken.missing,
         *(Missing(c.name, "no sample came back") for c in experiment.cases if c.name not in net and c.name not in gone),
     )
-    left = {name: kept(values, taken.readings[name]) if own is not None else _there(values) for name, values in net.items()}
+    left = {name: _there(values) if own is None else kept(values, _beside(taken, name), own) for name, values in net.items()}
     measured = tuple(
         Measured(case, estimate(left[case.name])) for case in experiment.cases if not case.is_floor and left.get(case.name)
     )
@@ -187,6 +198,12 @@ def conclude(taken: Taken, own: Reading | None = None) -> Result:
         findings = tuple(_agreed(item, _finding(item.ordering, raw, raw_noise, experiment)) for item in findings)
     rounds = max((len(values) for values in taken.samples.values()), default=0)
     return Result(experiment, measured, findings, missing, noise, rounds)
+
+
+def _beside(taken: Taken, name: str) -> list[tuple[Reading, ...]]:
+    """The readings that belong to each sample of a case: its own, and its floor's."""
+    floor = next(case.floor for case in taken.experiment.cases if case.name == name)
+    return list(zip(*(taken.readings[item] for item in (name, floor) if item is not None), strict=True))
 
 
 def _net(taken: Taken, own: Reading | None) -> tuple[dict[str, tuple[float, ...]], float]:

@@ -340,6 +340,8 @@ class _Walk:
                 registers[dst] = Pointer("value", (name, b""), offset)
             case ops.LoadFunction(dst=dst, name=name):
                 registers[dst] = Pointer("function", name)
+            case ops.LoadSymbol(dst=dst):
+                registers[dst] = self.names.fresh()
             case ops.Load(dst=dst):
                 registers[dst] = self.memory.load(state, op)
             case ops.Store():

@@ -6,8 +6,10 @@ up to twice as long, and code that waits for one instruction after the other as 
 every sample: a chain of multiplications, which tells the clock, and independent additions, which tell how many instructions
 a cycle are to be had (the core's width).
 
-What a case takes is put right for both (control variates, as in simulation): by the clock wholly, by the width to the power
-that leaves the least spread among its own samples.
+A neighbour comes and goes within a fraction of a millisecond. So what a case takes is told by the samples of calm moments,
+in which the core was our own, where there are enough; they are put right for the clock. The others are put right for both
+(control variates, as in simulation): by the clock wholly, by the width to the power that leaves the least spread among the
+case's own samples.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ _BLUR = 0.12
 """Widths closer than this (as logarithms) are one: so far the yardstick moves by itself, and a neighbour takes a half."""
 _LEAST_MOVE = 0.02
 _GRID = tuple(n / 50 for n in range(76))
+LEAST_CALM = 25
+"""So many samples of calm moments are waited for."""
+_LEAST_TO_TELL = 7
 _LEAST_STEADY = 10
 _PRIOR = 0.05
 """By how much a power must bring the quartiles of the logarithms together, for each 1 that it lies off what was expected."""
@@ -117,10 +122,19 @@ def put_right(samples: Sequence[float], readings: Sequence[Reading], own: Readin
     return tuple(sample / slowdown(now, own, power) for sample, now in zip(samples, readings, strict=True))
 
 
-def kept(samples: Sequence[float], readings: Sequence[Reading]) -> list[float]:
-    """The samples that an estimate is made from: those during which the speed stayed, where they are enough; never NaN."""
-    there = [(sample, now.steady) for sample, now in zip(samples, readings, strict=True) if not math.isnan(sample)]
-    steady = [sample for sample, stayed in there if stayed]
+def is_calm(now: Reading, own: Reading) -> bool:
+    """Was the core our own all the while?"""
+    return now.steady and slowdown(now, own) == slowdown(now, own, 0.0)
+
+
+def kept(samples: Sequence[float], readings: Sequence[Sequence[Reading]], own: Reading) -> list[float]:
+    """The samples that an estimate is made from, given the readings that belong to each: those of calm moments, or those during
+    which the speed stayed, where they are enough; never NaN."""
+    there = [(sample, nows) for sample, nows in zip(samples, readings, strict=True) if not math.isnan(sample)]
+    calm = [sample for sample, nows in there if all(is_calm(now, own) for now in nows)]
+    if len(calm) >= _LEAST_TO_TELL:
+        return calm
+    steady = [sample for sample, nows in there if all(now.steady for now in nows)]
     return steady if len(steady) >= max(_LEAST_STEADY, len(there) / 3) else [sample for sample, _ in there]
 
 

@@ -127,6 +127,8 @@ def _ld(insn: Insn, index: int) -> Op:
                 return ops.LoadMapValue(dst, insn.symbol or f"map#{insn.imm & 0xFFFFFFFF}", insn.imm >> 32)
             case isa.BPF_PSEUDO_FUNC:
                 return ops.LoadFunction(dst, insn.symbol or f"pc{insn.imm:+d}")
+            case isa.BPF_PSEUDO_BTF_ID if insn.symbol:
+                return ops.LoadSymbol(dst, insn.symbol)
             case _:
                 return ops.Unlifted("ld_imm64 of a kernel symbol")
     size = isa.SIZE_BYTES[insn.opcode & 0x18]

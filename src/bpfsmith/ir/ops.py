@@ -113,6 +113,14 @@ class LoadFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadSymbol:
+    """dst = the address of a function or a variable of the kernel's, 0 where it has none of this name."""
+
+    dst: Reg
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """dst = *(base + offset), `size` bytes, zero- or sign-extended to 64 bits."""
 
@@ -219,6 +227,6 @@ class AddressCast(Unlifted):
 
 
 Op = (
-    Alu | Negate | MoveSigned | ByteOrder | LoadImm | LoadMap | LoadMapValue | LoadFunction | Load | Store | Atomic | LoadSkb
-    | CallHelper | CallKfunc | CallSubprogram | Branch | Jump | MayGoto | Exit | Unlifted
+    Alu | Negate | MoveSigned | ByteOrder | LoadImm | LoadMap | LoadMapValue | LoadFunction | LoadSymbol | Load | Store | Atomic
+    | LoadSkb | CallHelper | CallKfunc | CallSubprogram | Branch | Jump | MayGoto | Exit | Unlifted
 )  # fmt: skip

@@ -57,6 +57,8 @@ def defines(op: Op) -> tuple[int, ...]:
             return (dst,)
         case ops.LoadImm(dst=dst) | ops.LoadMap(dst=dst) | ops.LoadMapValue(dst=dst) | ops.LoadFunction(dst=dst):
             return (dst,)
+        case ops.LoadSymbol(dst=dst):
+            return (dst,)
         case ops.Atomic(kind=ops.AtomicKind.CMPXCHG):
             return (0,)
         case ops.Atomic(src=src, fetch=True):

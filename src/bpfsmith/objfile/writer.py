@@ -20,6 +20,7 @@ from typing import NamedTuple
 from bpfsmith.diagnostic import Diagnostic, InternalError
 from bpfsmith.isa.encoding import encode
 from bpfsmith.isa.insn import (
+    BPF_PSEUDO_BTF_ID,
     BPF_PSEUDO_CALL,
     BPF_PSEUDO_FUNC,
     BPF_PSEUDO_MAP_FD,
@@ -462,10 +463,13 @@ def _renumbered(count: int, dropped: set[int]) -> dict[int, int]:
     return {old: new for new, old in enumerate(index for index in range(count) if index not in dropped)}
 
 
+_POINTING = (BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_BTF_ID, BPF_PSEUDO_FUNC)
+
+
 def _pointee(insn: Insn) -> tuple[int, str, int]:
     """What a relocated insn points at: kind, name, and the place in a data section."""
     place = insn.imm >> 32 if insn.is_wide and insn.src_reg == BPF_PSEUDO_MAP_VALUE else 0
-    kind = insn.src_reg if insn.is_wide and insn.src_reg in (BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_FUNC) else -1
+    kind = insn.src_reg if insn.is_wide and insn.src_reg in _POINTING else -1
     return kind, insn.symbol or "", place
 
 

@@ -137,7 +137,7 @@ def is_pure(op: Op) -> bool:
     match op:
         case ops.Alu() | ops.Negate() | ops.MoveSigned() | ops.ByteOrder() | ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue():
             return True
-        case ops.LoadFunction():
+        case ops.LoadFunction() | ops.LoadSymbol():
             return True
         case ops.Load(acquire=acquire):
             return not acquire

@@ -70,6 +70,8 @@ class Values(Memory):
                 s.regs[dst] = t.add(64, t.app(f"data:{name}", 64), t.const(64, offset))
             case ops.LoadFunction(dst=dst, name=name):
                 s.regs[dst] = t.app(f"function:{name}", 64)
+            case ops.LoadSymbol(dst=dst, name=name):
+                s.regs[dst] = t.app(f"symbol:{name}", 64)
             case ops.Load(dst=dst, acquire=False):
                 s.regs[dst] = self.load(s, node, op, around)
             case ops.Store(release=False):

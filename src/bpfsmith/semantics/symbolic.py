@@ -106,7 +106,9 @@ class Executor(Accessor):
         state.registers[1] = self.pointer(CTX)
         state = self._call(self._functions[self.program.name], state)
         value = state.registers[0]
-        if state.lock is not self.t.false:
+        if self.faults is not None:
+            self.fault(state, self.t.any_of(state.lock, self.held(state)))
+        elif state.lock is not self.t.false:
             raise Unmodelled("lock-held", f"{self.program.name} may end with a lock held")
         if not isinstance(value, Term):
             raise Unmodelled("returned-pointer", f"{self.program.name} returns something that is not a number")
@@ -298,6 +300,8 @@ class Executor(Accessor):
                 registers[dst] = self.pointer(Region("map", self._known_map(name)))
             case ops.LoadFunction(dst=dst, name=name):
                 registers[dst] = self.pointer(Region("function", name))
+            case ops.LoadSymbol(dst=dst, name=name):
+                registers[dst] = t.app(f"symbol:{name}", 64)
             case ops.LoadMapValue(dst=dst, map=name, offset=offset):
                 registers[dst] = self.pointer(Region("data", self._known_map(name)), offset)
             case ops.Load(dst=dst, base=base, offset=offset, size=size, signed=signed):

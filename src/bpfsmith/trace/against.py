@@ -10,7 +10,8 @@ from bpfsmith.semantics.verdict import Unknown, Verdict
 from bpfsmith.trace import proof
 from bpfsmith.trace.forms import COOKIE_BYTES, state_map
 from bpfsmith.trace.pairs import Pair, find_pairs
-from bpfsmith.trace.relation import Side, State
+from bpfsmith.trace.relation import Side
+from bpfsmith.trace.sharing import users_of
 
 
 def compared(original: Object, other: Object, limits: Limits | None = None) -> Iterator[tuple[Pair, Verdict]]:
@@ -38,5 +39,5 @@ def compared(original: Object, other: Object, limits: Limits | None = None) -> I
             yield pair, Unknown("pair-state", "the state of the pair does not fit a cookie")
             continue
         early_out = not program.section.startswith("fsession")
-        state, session = State(item.spec, item.key_class), Side(program, other)
-        yield pair, proof.summary(proof.session(*halves, session, state, None, limits, early_out=early_out))
+        users = users_of(found, original, item.spec.name)
+        yield pair, proof.summary(proof.session(users, *halves, Side(program, other), None, limits, early_out=early_out))

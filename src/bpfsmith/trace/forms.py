@@ -17,7 +17,7 @@ from bpfsmith.trace.hooks import PairKind
 from bpfsmith.trace.objects import key_argument, owner
 from bpfsmith.trace.pairs import THREAD, Found, Half, Pair, PairMap
 from bpfsmith.trace.pairs import classified as class_of
-from bpfsmith.trace.provenance import Touch
+from bpfsmith.trace.provenance import KEYED, Touch
 from bpfsmith.trace.rewriting import BPF_ANY, BPF_NOEXIST, IS_RETURN
 
 COOKIE_BYTES = 8
@@ -139,9 +139,10 @@ def _session(pair: Pair, found: Found, kernel: Kernel, *, cookie: bool) -> str |
     more = [other.spec.name for other in pair.maps if other is not item and other.key_class in THREAD]
     if more:
         return f"its state lies in {len(more) + 1} maps of the thread: {', '.join((name, *more))}"
-    if item.others:
-        return f"{name} is used by {', '.join(item.others)} too"
-    shared = _shares_section(pair, found)
+    reason = _used_beside(item, found, cookie)
+    if reason:
+        return reason
+    shared = _in_other_pairs(pair, found)
     if shared:
         return shared
     written, read = pair.entry.touches(name), pair.exit.touches(name)
@@ -158,12 +159,18 @@ def _session(pair: Pair, found: Found, kernel: Kernel, *, cookie: bool) -> str |
     return _flags(pair.entry, name)
 
 
-def _shares_section(pair: Pair, found: Found) -> str | None:
-    """Programs are moved section by section."""
-    for half in (pair.entry, pair.exit):
-        beside = [p.name for p in found.obj.programs if p.section == half.program.section and p.name != half.program.name]
-        if beside:
-            return f"section {half.program.section} holds {', '.join(beside)} too"
+def _used_beside(item: PairMap, found: Found, cookie: bool) -> str | None:
+    """Programs that are no half of a pair over the map may use it for themselves, under the thread's key."""
+    for name in item.others:
+        half = found.halves.get(name)
+        keys = {class_of(use.key) for use in half.of(item.spec.name) if use.touch in KEYED} if half is not None else set()
+        if not cookie or not keys or not keys <= THREAD:
+            return f"{item.spec.name} is used by {', '.join(item.others)} too"
+    return None
+
+
+def _in_other_pairs(pair: Pair, found: Found) -> str | None:
+    """One program cannot become one with two others."""
     own = {pair.entry.program.name, pair.exit.program.name}
     name = state_map(pair).spec.name
     others = [
@@ -199,15 +206,18 @@ def storage_refusal(spec: MapSpec, found: Found) -> str | None:
         return f"values of {name} have {spec.value_size} bytes"
     for half in found.halves.values():
         for use in half.of(name):
-            if use.touch in (Touch.LOOKUP, Touch.UPDATE, Touch.DELETE) and class_of(use.key) not in THREAD:
+            if use.touch in KEYED and class_of(use.key) not in THREAD:
                 return f"{half.program.name} uses {name} under a key that is not the running thread's ({class_of(use.key)})"
         reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
         if reason is not None:
             return reason
-    untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
-    if untraced:
-        return f"{', '.join(untraced)} uses {name} too, and is no tracing program"
-    return None
+    return _untraced(name, found)
+
+
+def _untraced(name: str, found: Found) -> str | None:
+    """Programs that are no probes, and so have no thread or object that the map could belong to."""
+    others = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
+    return f"{', '.join(others)} uses {name} too, and is no tracing program" if others else None
 
 
 def _object_storage(pair: Pair, found: Found, kernel: Kernel) -> str | None:
@@ -245,9 +255,9 @@ def storage_of(spec: MapSpec, found: Found) -> str:
         reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
         if reason is not None:
             return reason
-    untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
-    if untraced:
-        return f"{', '.join(untraced)} uses {name} too, and is no tracing program"
+    other = _untraced(name, found)
+    if other is not None:
+        return other
     return kinds.pop() if len(kinds) == 1 else f"keys of {name} are objects of different kinds"
 
 
@@ -290,7 +300,7 @@ def _reread(pair: Pair, found: Found) -> str | None:
     once = [helper for helper in _called(pair.entry) if helper.startswith(_CHANGING)]
     if once:
         return f"the entry calls {once[0]}, which is not the same again at the exit"
-    return _shares_section(pair, found) or _flags(pair.entry, name)
+    return _in_other_pairs(pair, found) or _flags(pair.entry, name)
 
 
 _CHANGING = ("bpf_ktime", "bpf_probe_read", "bpf_get_prandom", "bpf_jiffies", "bpf_get_stack", "bpf_ringbuf", "bpf_perf")

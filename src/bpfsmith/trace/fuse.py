@@ -14,6 +14,7 @@ from bpfsmith.isa.program import MapSpec
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.objfile.object import Object, read_object
+from bpfsmith.objfile.regroup import NotApart, regrouped
 from bpfsmith.objfile.reshape import Shape, raw_types, reshaped
 from bpfsmith.objfile.writer import NewCode, rewrite
 from bpfsmith.optimize.graph import Graph, Irregular
@@ -43,12 +44,25 @@ from bpfsmith.trace.rewriting import (
     to_storage,
     with_early_out,
 )
+from bpfsmith.trace.sharing import Users, users_of
+from bpfsmith.trace.specialise import NOTHING_KNOWN, Known, applied, slots, trials, with_values
 from bpfsmith.trace.types import with_session_functions, with_storage
 
 SESSIONS = frozenset({Form.SESSION, Form.SESSION_STORAGE})
 JOINED = SESSIONS | {Form.REREAD}
 """Forms in which one program does what both did."""
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """What became of a pair's programs when what is known was folded into them: slots before and after, and how many questions
+    of the way out went that the way in has asked already. `reason`: why they stayed general."""
+
+    slots_before: int
+    slots_after: int
+    checks_removed: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,7 @@ class Outcome:
     verdict: Verdict | None = None
     loaded: str = ""
     put_aside: tuple[tuple[Form, str], ...] = ()
+    special: Special | None = None
 
     @property
     def pair(self) -> Pair:
@@ -80,6 +95,8 @@ class _Plan:
 
     forms: dict[str, Form | None]
     only: frozenset[Form]
+    known: Known = NOTHING_KNOWN
+    general: dict[str, str] = field(default_factory=dict)  # the pairs that what is known is not folded into, and why
     aside: dict[str, list[tuple[Form, str]]] = field(default_factory=dict)
 
     def worse(self, judged: Judged, reason: str) -> None:
@@ -90,6 +107,13 @@ class _Plan:
         self.aside.setdefault(name, []).append((form, reason))
         left = [item for item in judged.allowed if item in self.only and item not in {f for f, _ in self.aside[name]}]
         self.forms[name] = left[0] if left else None
+
+    def stay_general(self, name: str, reason: str) -> bool:
+        """Leaves what is known out of a pair's programs; False where it was out already."""
+        if not self.known or name in self.general:
+            return False
+        self.general[name] = reason
+        return True
 
 
 _FRAMES = 127  # PERF_MAX_STACK_DEPTH
@@ -105,54 +129,94 @@ def fuse(
     only: frozenset[Form] = frozenset(MADE),
     allow_unknown: bool = False,
     uprobes: bool = False,
+    known: Known = NOTHING_KNOWN,
     limits: Limits | None = None,
     progress: Progress = lambda text: None,
 ) -> FusedObject:
     """The object with its pairs fused for `kernel`; `here`: that is the kernel this runs on, whose verifier is asked.
 
     With `allow_unknown` a form that is neither proved nor refuted stays, and its outcome says so; one that differs never does.
+    What is `known` of its loading and attachment is folded into the pairs' programs.
     """
+    data = with_values(data, replace(read_object(data), path=path), known)
     original = replace(read_object(data), path=path)
     found = find_pairs(original, uprobes=uprobes)
     judged = {pair.name: judge(pair, found, kernel) for pair in found.pairs}
-    plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only)
+    plan = _Plan({name: next((f for f in item.allowed if f in only), None) for name, item in judged.items()}, only, known)
     refused_before = _refused(original, found) if here else frozenset()
     steps: dict[tuple[str, frozenset[str]], proof.Step] = {}
+    shared: dict[str, Users] = {}
     verdicts: dict[tuple[str, Form], Verdict] = {}
+    unfused: dict[str, Verdict] = {}
     while True:
-        made = _emitted(data, original, found, plan, judged, kernel)
-        if made is None:
+        plain = _emitted(data, original, found, plan, judged, kernel)
+        if plain is None:
             continue
+        made = _specialised(plain, found, plan, path)
         answers = dict(_asked(made, found, plan, refused_before)) if here else {}
         refused = [name for name, answer in answers.items() if answer.startswith("rejected")]
         for name in refused:
-            plan.worse(judged[name], answers[name])
+            if not plan.stay_general(name, answers[name]):
+                plan.worse(judged[name], answers[name])
         if refused:
             continue
         for name, form in plan.forms.items():
+            if form is None and known and name not in plan.general and name not in unfused:
+                unfused[name] = _unfused(original, made, judged[name].pair, known, limits)
+                if not isinstance(unfused[name], Equal):
+                    plan.general[name] = _why_not(unfused[name])
+                    break
             if form is not None and (name, form) not in verdicts:
                 progress(f"proving {name} as {form}")
                 verdicts[name, form] = _proved(
-                    original, made, found, judged[name].pair, form, limits, steps, _taken(found, plan), _storages(found, plan)
+                    original,
+                    made,
+                    found,
+                    judged[name].pair,
+                    form,
+                    limits,
+                    steps,
+                    shared,
+                    _taken(found, plan),
+                    _storages(found, plan),
+                    known,
                 )
                 verdict = verdicts[name, form]
+                if not isinstance(verdict, Equal) and plan.stay_general(name, _why_not(verdict)):
+                    del verdicts[name, form]
+                    steps.clear()
+                    break
                 if not isinstance(verdict, Equal) and not (allow_unknown and isinstance(verdict, Unknown)):
                     plan.worse(judged[name], _why_not(verdict))
                     break
         else:
             break
+    closed: dict[str, int] = {}
+    for name, form in plan.forms.items():
+        if form in SESSIONS and known and name not in plan.general:
+            progress(f"looking for questions of {name} that are asked twice")
+            made, closed[name], again = _asked_once(original, made, found, judged[name].pair, form, known, limits, shared, here)
+            verdicts[name, form] = again or verdicts[name, form]
     outcomes = tuple(
         Outcome(
             item,
             (form := plan.forms[name]),
-            verdicts.get((name, form)) if form is not None else None,
+            _said(verdicts.get((name, form)), plan, name) if form is not None else unfused.get(name),
             answers.get(name, "not asked") if form is not None else "",
             tuple(plan.aside.get(name, ())),
+            _special(plain, made, item.pair, plan, closed.get(name, 0)) if known else None,
         )
         for name, item in judged.items()
     )
-    changed = any(outcome.form is not None for outcome in outcomes)
+    changed = made != data
     return FusedObject(made if changed else data, read_object(made if changed else data), outcomes)
+
+
+def _said(verdict: Verdict | None, plan: _Plan, name: str) -> Verdict | None:
+    """With what was known among the assumptions, where it is in the code."""
+    if isinstance(verdict, Equal) and plan.known and name not in plan.general:
+        return replace(verdict, assumptions=(*plan.known.said(), *verdict.assumptions))
+    return verdict
 
 
 def _why_not(verdict: Verdict) -> str:
@@ -206,15 +270,16 @@ def _emitted(data: bytes, obj: Object, found: Found, plan: _Plan, judged: Mappin
         return data
     if sessions and types is not None:
         types = with_session_functions(types, kernel.takes_context)
-    shape = Shape(
-        types,
-        {p.entry.hook.section: _section(p, kernel) for p in sessions},
-        frozenset(),
-        (IS_RETURN, COOKIE) if sessions else (),
-    )
-    moved = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
-    gone = frozenset({pair.exit.hook.section for pair in sessions} | {pair.entry.hook.section for pair in rereads})
-    return reshaped(moved, Shape(dropped=gone), obj.path) if gone else moved
+    shape = Shape(types, (IS_RETURN, COOKIE) if sessions else ())
+    new = rewrite(reshaped(data, shape, obj.path), changes, obj.path)
+    sections = {pair.entry.program.name: _section(pair, kernel) for pair in sessions}
+    gone = {pair.exit.program.name for pair in sessions} | {pair.entry.program.name for pair in rereads}
+    try:
+        return regrouped(new, sections, gone, obj.path)
+    except NotApart as reason:
+        for pair in (*sessions, *rereads):
+            plan.worse(judged[pair.name], str(reason))
+        return None
 
 
 def _taken(found: Found, plan: _Plan) -> frozenset[str]:
@@ -305,6 +370,59 @@ def _of_object(found: Found, storage: Storage) -> bool:
     return any(item.spec.name == storage.map and item.key_class not in THREAD for pair in found.pairs for item in pair.maps)
 
 
+# --- what is known ----------------------------------------------------------------------------------------------------
+def _programs_of(obj: Object, pair: Pair) -> list[str]:
+    """The programs of a pair that are left of it, in whatever form."""
+    names = {program.name for program in obj.programs}
+    return [half.program.name for half in (pair.entry, pair.exit) if half.program.name in names]
+
+
+def _specialised(data: bytes, found: Found, plan: _Plan, path: str) -> bytes:
+    """The object with what is known folded into all pairs but those that stay general."""
+    if not plan.known:
+        return data
+    obj = read_object(data)
+    general = {name for pair in found.pairs if pair.name in plan.general for name in _programs_of(obj, pair)}
+    wanted = dict.fromkeys(name for pair in found.pairs for name in _programs_of(obj, pair) if name not in general)
+    return applied(data, list(wanted), plan.known, path)
+
+
+def _unfused(original: Object, data: bytes, pair: Pair, known: Known, limits: Limits | None) -> Verdict:
+    """A pair whose programs keep their form: each against what it was."""
+    obj, spec = read_object(data), state_map(pair).spec
+    halves = [half.program for half in (pair.entry, pair.exit)]
+    return proof.summary(
+        proof.same_run(Side(half, original, known), Side(obj.program(half.name), obj, known), spec, limits) for half in halves
+    )
+
+
+def _asked_once(
+    original: Object, data: bytes, found: Found, pair: Pair, form: Form, known: Known, limits: Limits | None,
+    shared: dict[str, Users], here: bool,
+) -> tuple[bytes, int, Verdict | None]:  # fmt: skip
+    """The object without questions of a session's way out that its way in has asked; how many, and the last form's proof."""
+    name, closed, verdict = pair.entry.program.name, 0, None
+    trying = True
+    while trying:
+        trying = False
+        obj = read_object(data)
+        for code in trials(obj, name):
+            trial = rewrite(data, {name: code}, original.path)
+            if here and _answer(read_object(trial), name).startswith("rejected"):
+                continue
+            answer = _proved(original, trial, found, pair, form, limits, {}, shared, frozenset(), {}, known)
+            if isinstance(answer, Equal):
+                data, closed, verdict, trying = trial, closed + 1, answer, True
+                break
+    return data, closed, verdict
+
+
+def _special(plain: bytes, made: bytes, pair: Pair, plan: _Plan, closed: int) -> Special:
+    before, after = read_object(plain), read_object(made)
+    names = _programs_of(after, pair)
+    return Special(slots(before, names), slots(after, names), closed, plan.general.get(pair.name, ""))
+
+
 # --- asking -----------------------------------------------------------------------------------------------------------
 def _refused(obj: Object, found: Found) -> frozenset[str]:
     """The programs that this kernel does not accept as they are."""
@@ -356,8 +474,10 @@ def _proved(
     form: Form,
     limits: Limits | None,
     known: dict[tuple[str, frozenset[str]], proof.Step],
+    shared: dict[str, Users],
     taken: frozenset[str],
     storages: Mapping[str, Storage],
+    given: Known = NOTHING_KNOWN,
 ) -> Verdict:
     """The proof of one pair, of the bytes that were written; programs that several pairs share are proved once."""
     obj = read_object(data)
@@ -365,21 +485,22 @@ def _proved(
     state = State(item.spec, item.key_class)
     of = storage_of(item.spec, found) if form is Form.OBJECT_STORAGE else "task"
     storage = Storage(item.spec.name, item.spec.value_size, of) if form is not Form.SESSION else None
-    ours = {half: Side(half.program, original) for half in (pair.entry, pair.exit)}
+    ours = {half: Side(half.program, original, given) for half in (pair.entry, pair.exit)}
     if form in SESSIONS:
+        over = shared.setdefault(item.spec.name, users_of(found, original, item.spec.name, given))
         return proof.summary(
             proof.session(
+                over,
                 ours[pair.entry],
                 ours[pair.exit],
-                Side(obj.program(pair.entry.program.name), obj),
-                state,
+                Side(obj.program(pair.entry.program.name), obj, given),
                 storage,
                 limits,
                 early_out=has_early_out(pair),
             )
         )
     if form is Form.REREAD:
-        both = Side(obj.program(pair.exit.program.name), obj)
+        both = Side(obj.program(pair.exit.program.name), obj, given)
         return proof.summary(proof.reread(ours[pair.entry], ours[pair.exit], both, state, limits))
     assert storage is not None
     written = {program.name: program for program in obj.programs if program.name not in taken}
@@ -389,7 +510,7 @@ def _proved(
         moved = {name: kept for name, kept in storages.items() if half.of(name)}
         step = known.get((half.program.name, frozenset(moved)))
         if step is None:
-            sides = Side(half.program, original), Side(written[half.program.name], obj)
+            sides = Side(half.program, original, given), Side(written[half.program.name], obj, given)
             if form is Form.OBJECT_STORAGE:
                 state = replace(state, argument=key_argument(half, item.spec.name))
             also = [(_state(found, name), kept) for name, kept in moved.items() if name != item.spec.name]

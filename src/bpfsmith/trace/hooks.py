@@ -57,8 +57,8 @@ _EVENTS = {
 _HALVES = (
     ("entry", "exit"), ("enter", "exit"), ("entry", "return"), ("entry", "ret"), ("begin", "end"), ("start", "end"),
     ("start", "done"), ("start", "stop"), ("issue", "complete"), ("issue", "done"), ("begin", "done"), ("lock", "unlock"),
-    ("acquire", "release"), ("disable", "enable"), ("off", "on"), ("submit", "complete"), ("alloc", "free"),
-    ("suspend", "resume"),
+    ("acquire", "release"), ("disable", "enable"), ("off", "on"), ("submit", "complete"),
+    ("suspend", "resume"), ("down", "up"),
 )  # fmt: skip
 _WORDS_IN = frozenset(a for a, _ in _HALVES)
 _WORDS_OUT = frozenset(b for _, b in _HALVES)

@@ -7,14 +7,13 @@ from bpfsmith.objfile.btf import Func, FuncProto, Ptr, Struct
 from bpfsmith.objfile.btf_codec import Kind
 from bpfsmith.trace.hooks import Hook
 from bpfsmith.trace.pairs import Half
-from bpfsmith.trace.provenance import Source, Touch, Value
+from bpfsmith.trace.provenance import KEYED, Source, Value
 
 OWNERS = {
     "task_struct": "task",
     **dict.fromkeys(("sock", "sock_common", "inet_sock", "inet_connection_sock", "tcp_sock", "udp_sock"), "sk"),
 }
 """Structs that storage can be kept on from tracing programs, and whose kind of storage that is."""
-_KEYED = (Touch.LOOKUP, Touch.UPDATE, Touch.DELETE)
 
 
 def prototype(mechanism: str, target: str) -> FuncProto | None:
@@ -54,8 +53,8 @@ def owner(hook: Hook, argument: int) -> str | None:
 
 def key_argument(half: Half, map_name: str) -> int | None:
     """The argument of the hook that is the key of every access of a program to a map; None where there is no such one."""
-    keys = {use.key for use in half.of(map_name) if use.touch in _KEYED}
-    inside = all(use.function == half.program.name for use in half.of(map_name) if use.touch in _KEYED)
+    keys = {use.key for use in half.of(map_name) if use.touch in KEYED}
+    inside = all(use.function == half.program.name for use in half.of(map_name) if use.touch in KEYED)
     if len(keys) != 1 or not inside:
         return None
     (key,) = keys

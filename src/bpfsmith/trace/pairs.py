@@ -230,13 +230,15 @@ def _flows(obj: Object, entry: Half, exit_: Half, tagged: frozenset[str]) -> dic
         written, read = entry.touches(name), exit_.touches(name)
         makes = Touch.UPDATE in written or (spec.type not in _HASHES and Touch.WRITE in written)
         takes = Touch.LOOKUP in read and bool(read & {Touch.READ, Touch.PASSED, Touch.DELETE, Touch.WRITE})
-        if spec.type in _ARRAYS:
-            takes = Touch.LOOKUP in read and Touch.READ in read
+        if (
+            spec.type not in _HASHES
+        ):  # to look such a value up is to get one, and to write it is what each half may do for itself
+            takes = Touch.LOOKUP in read and bool(read & ({Touch.READ} if spec.type in _ARRAYS else {Touch.READ, Touch.DELETE}))
         if not makes or (not takes and not (Touch.DELETE in read and Touch.UPDATE in written)):
             continue
         ours = _keys(entry, name, (Touch.UPDATE,) if Touch.UPDATE in written else (Touch.LOOKUP,))
         theirs = _keys(exit_, name, (Touch.LOOKUP, Touch.DELETE))
-        key = _common(ours, theirs, spec)
+        key = _common(ours, theirs, spec, _halves(entry, exit_))
         if name in tagged:
             out[name] = key or KeyClass.OTHER
         elif key is not None and not _accumulates(written, read, key):
@@ -254,12 +256,22 @@ def _keys(half: Half, name: str, touches: tuple[Touch, ...]) -> list[tuple[Value
     return [use.key for use in half.of(name) if use.touch in touches]
 
 
-def _common(ours: list[tuple[Value, ...]], theirs: list[tuple[Value, ...]], spec: MapSpec) -> KeyClass | None:
+def _halves(entry: Half, exit_: Half) -> bool:
+    """Are they by their hooks two halves of one thing, so that one field of both records may name it?"""
+    a, b = entry.hook, exit_.hook
+    return a.mechanism == b.mechanism and a.stem == b.stem and a.role is Role.ENTRY and b.role is Role.EXIT
+
+
+def _common(
+    ours: list[tuple[Value, ...]], theirs: list[tuple[Value, ...]], spec: MapSpec, of_one_thing: bool
+) -> KeyClass | None:
     """The class of the key under which one side may find what the other left; None where they have none in common."""
     for mine in ours:
         for other in theirs:
             a, b = classified(mine), classified(other)
             if a is KeyClass.COMPOSITE and b is KeyClass.COMPOSITE and _same_parts(mine, other):
+                return a
+            if a is b is KeyClass.OTHER and of_one_thing and mine and _same_fields(mine, other):
                 return a
             if KeyClass.PID in (a, b) and {a, b} <= {KeyClass.PID, KeyClass.TID}:
                 return KeyClass.PID
@@ -276,9 +288,23 @@ def _same_parts(ours: tuple[Value, ...], theirs: tuple[Value, ...]) -> bool:
         return False
     pointers = (Source.ARGUMENT, Source.STATE, Source.FIELD)
     alike = all(a.source is b.source or {a.source, b.source} <= set(pointers) for a, b in zip(ours, theirs, strict=True))
-    if ours == theirs and all(part.source is Source.FIELD for part in ours):  # such as device and sector, of two tracepoints
+    if _same_fields(ours, theirs):
         return True
     return alike and any(a.source in (Source.TID, Source.PID_TGID, Source.ARGUMENT, Source.TASK) for a in ours)
+
+
+def _same_fields(ours: tuple[Value, ...], theirs: tuple[Value, ...]) -> bool:
+    """Are the keys made of fields of the same names, such as device and sector of two tracepoints, beside what is the same?"""
+    fields = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.source is b.source is Source.FIELD]
+    rest = [(a, b) for a, b in zip(ours, theirs, strict=True) if not a.source is b.source is Source.FIELD]
+    known = (Source.CONST, Source.CPU, Source.TID, Source.PID_TGID, Source.TGID, Source.TASK)
+    named = all(_leaf(a) == _leaf(b) for a, b in fields)
+    return bool(fields) and named and all(a == b and a.source in known for a, b in rest)
+
+
+def _leaf(part: Value) -> str:
+    """The name of a field without that of its struct."""
+    return part.name.rpartition(".")[2] or str(part.number)
 
 
 def classified(key: tuple[Value, ...]) -> KeyClass:

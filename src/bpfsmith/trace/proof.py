@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bpfsmith.gate.budget import TimeUp, at_most
 from bpfsmith.isa.program import MapSpec
@@ -32,7 +33,6 @@ from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.trace.relation import (
     CONFIGURED,
     OWN_STATE,
-    RODATA,
     Entry,
     Side,
     State,
@@ -47,6 +47,7 @@ from bpfsmith.trace.relation import (
     with_state,
 )
 from bpfsmith.trace.rewriting import Storage
+from bpfsmith.trace.sharing import THREAD_CONSTANT, Users, leaves_nothing, stores
 
 LEFT_BEHIND, ARMED = "state that the exit leaves behind", "armed word"
 _HARMLESS = (
@@ -104,11 +105,22 @@ def task_storage(
 
 
 def session(
-    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, limits: Limits | None = None,
+    users: Users, entry: Side, exit_: Side, fused: Side, storage: Storage | None, limits: Limits | None = None,
     *, early_out: bool = True,
 ) -> tuple[Step, ...]:  # fmt: skip
     """An entry and an exit against the one program that stands for both; `storage` None: the state is in the cookie. Without
     `early_out` the exit runs for every call, and a cookie of 0 says that the entry has left nothing."""
+    beside = tuple(
+        Step(f"{other.program.name}: it leaves nothing", _guarded(partial(leaves_nothing, other, users.state, limits)))
+        for other in users.others
+    )
+    return (*beside, *_session(users, entry, exit_, fused, storage, limits, early_out))
+
+
+def _session(
+    users: Users, entry: Side, exit_: Side, fused: Side, storage: Storage | None, limits: Limits | None, early_out: bool
+) -> tuple[Step, ...]:
+    state = users.state
     name = fused.program.name
     if not early_out:
         if storage is not None:
@@ -121,8 +133,8 @@ def session(
             Step(f"{name}: on the way out", _guarded(lambda: _cookie_out(exit_, fused, state, limits))),
         )
     try:
-        with at_most(BUDGET):
-            lingers, leaves = _may_linger(entry, state), _leaves(exit_, state)
+        with at_most(BUDGET * len(users.pairs)):
+            lingers, leaves = users.linger_and_leave()
     except Unmodelled as gap:
         return (Step(f"{name}: on the way in", Unknown(gap.gap, gap.detail)),)
     except Ambiguous as reason:
@@ -148,7 +160,7 @@ def _session_steps(
     name = fused.program.name
     return (
         Step(f"{name}: on the way in", _guarded(lambda: _way_in(entry, fused, state, storage, lingers, limits))),
-        Step(f"{name}: on the way out", _guarded(lambda: _way_out(exit_, fused, state, storage, must_go, limits))),
+        Step(f"{name}: on the way out", _guarded(lambda: _way_out(entry, exit_, fused, state, storage, must_go, limits))),
         Step(f"{name}: a way out that is left out", _guarded(lambda: _left_out(exit_, state, limits))),
     )
 
@@ -305,38 +317,10 @@ def _moved(t: Terms, move: _Move, left: Behaviour, right: Behaviour, sides: tupl
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
-def _stores(t: Terms, entry: Side, state: State) -> Term:
-    """When a run of the entry leaves something, whatever was there before: never, where that cannot be told."""
-    first = behaviour(t, entry, "stores", state.spec.name)
-    start, end = before_and_after(t, first, state.spec)
-    before, after = (contents.present(t, state.key(t)) for contents in (start, end))
-    if after.op == "disj" and before in after.args:
-        after = t.any_of(*(item for item in after.args if item is not before))
-    return t.false if before in postorder(after) else after
-
-
-_THREAD_CONSTANT = frozenset({"bpf_get_current_pid_tgid", "bpf_get_current_task", "bpf_get_current_task_btf", f"map:{RODATA}"})
-
-
-def _may_linger(entry: Side, state: State) -> bool:
-    """May an entry outlive its call without harm? So where it depends on the thread alone whether a call stores: a thread whose
-    calls are passed over never has one, and in the others each call overwrites it."""
-    stores = _stores(Terms(), entry, state)
-    return all(node.name in _THREAD_CONSTANT for node in postorder(stores) if node.op == "app")
-
-
-def _leaves(exit_: Side, state: State) -> bool:
-    """May the exit leave the entry that it found?"""
-    t = Terms()
-    start = holding(t, state.spec, state.key(t), t.true, Bytes(lambda at: t.app("cookie", 8, at)))
-    end = before_and_after(t, behaviour(t, exit_, "reference", state.spec.name, None, start), state.spec, start)[1]
-    return end.present(t, state.key(t)) is not t.false
-
-
 def _before_entry(t: Terms, entry: Side, state: State, before: Entry, lingers: bool) -> Term:
     """What is known of a thread's entry when the function is called: it is gone, or it is one that is overwritten."""
     absent = t.negate(before.present)
-    return t.any_of(absent, _stores(t, entry, state)) if lingers else absent
+    return t.any_of(absent, stores(t, entry, state)) if lingers else absent
 
 
 def _way_in(entry: Side, fused: Side, state: State, storage: Storage | None, lingers: bool, limits: Limits | None) -> Verdict:
@@ -368,10 +352,26 @@ def _cookie(t: Terms, memory: Bytes | None, size: int) -> tuple[Term, ...]:
     return tuple(item for item in loaded if isinstance(item, Term))
 
 
-def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, must_go: bool, limits: Limits | None) -> Verdict:
+def _passed(t: Terms, entry: Side, state: State) -> list[Term]:
+    """What the way in has made sure of, as far as it is the same in all runs of the thread: the way out need not ask again."""
+    when = stores(t, entry, state)
+    parts = when.args if when.op == "conj" else (when,)
+    return [p for p in parts if p is not t.false and all(n.name in THREAD_CONSTANT for n in postorder(p) if n.op == "app")]
+
+
+def _way_out(
+    entry: Side, exit_: Side, fused: Side, state: State, storage: Storage | None, must_go: bool, limits: Limits | None
+) -> Verdict:
     if storage is not None:
         return _task_storage(
-            exit_, fused, state, storage, True, limits, lambda t, before, after: ([before.present], None), must_go=must_go
+            exit_,
+            fused,
+            state,
+            storage,
+            True,
+            limits,
+            lambda t, before, after: ([before.present, *_passed(t, entry, state)], None),
+            must_go=must_go,
         )
     t = Terms()
     key, size = state.key(t), state.spec.value_size
@@ -383,7 +383,7 @@ def _way_out(exit_: Side, fused: Side, state: State, storage: Storage | None, mu
     after = entry_of(t, end, key, size)
     nothing, gone = t.const(32, 0), Bytes(lambda offset: t.const(8, 0))
     kept = gone if not must_go else as_memory(t, replace(after, value=()))
-    left = with_state(first, state.spec.name, kept, nothing, [], SESSION)
+    left = with_state(first, state.spec.name, kept, nothing, _passed(t, entry, state), SESSION)
     return equiv(t, left, with_state(second, "", gone, nothing, [], ()), Setting(limits))
 
 
@@ -453,7 +453,7 @@ def _cookie_out(exit_: Side, fused: Side, state: State, limits: Limits | None) -
 
 
 # --- arguments that are read again ------------------------------------------------------------------------------------
-_KEPT = _THREAD_CONSTANT | {"ctx"}
+_KEPT = THREAD_CONSTANT | {"ctx"}
 """What is the same when a call returns as when it was entered: its arguments, its thread, and what was configured."""
 
 

@@ -28,7 +28,11 @@ _NUMBERS = {"u64 *": 8, "s64 *": 8, "long *": 8, "u32 *": 4, "u16 *": 2}
 """What helpers write through pointers to numbers, in bytes."""
 _MAX_VISITS = 64
 ANY_ARGUMENT = -1
+_ANYWHERE = -(1 << 30)
+"""The offset of a pointer into a value that may be one or another: none that a program stores to."""
 _MAX_DEPTH = 8
+_SHIFTED = 32
+"""The depth of a field that waits to be shifted back."""
 
 
 class Source(StrEnum):
@@ -95,6 +99,10 @@ class Touch(StrEnum):
     PASSED = "passed"  # a value's address is given to a helper
 
 
+KEYED = frozenset({Touch.LOOKUP, Touch.UPDATE, Touch.DELETE})
+"""Touches that name an entry by its key."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapUse:
     """One touch of a map by one instruction. `key` is what the key is made of: one value, or its parts in order of offset;
@@ -137,12 +145,19 @@ def _join(a: Value, b: Value) -> Value:
     zero = Value(Source.CONST)
     if Source.ENTRY in (a.source, b.source) and zero in (a, b):  # NULL beside a pointer
         return a if b == zero else b
+    if a.source is b.source is Source.ENTRY:  # a value of one map or of another
+        return a._replace(name=",".join(sorted({*_maps(a), *_maps(b)})), number=a.number if a.number == b.number else _ANYWHERE)
     if a.source is b.source is Source.FRAME and a.depth == b.depth:
         places = sorted({*_offsets(a), *_offsets(b)})
         return Value(Source.FRAME, ",".join(map(str, places)), places[0], a.depth)
     if a.source is b.source is Source.ARGUMENT:  # one argument or another: still something that the hook was given
         return Value(Source.ARGUMENT, "", ANY_ARGUMENT)
     return UNKNOWN
+
+
+def _maps(pointer: Value) -> list[str]:
+    """The maps into whose values a pointer may lead."""
+    return pointer.name.split(",")
 
 
 def _offsets(pointer: Value) -> tuple[int, ...]:
@@ -215,7 +230,7 @@ class _Walk:
                 self._store(state, registers[base], offset, size, self._operand(registers, op.src), name, index)
             case ops.Atomic(base=base):
                 if registers[base].source is Source.ENTRY:
-                    self._use(Touch.ADD, registers[base].name, (), name, index)
+                    self._touched(Touch.ADD, registers[base], name, index)
                 if op.fetch:
                     registers[0 if op.kind is ops.AtomicKind.CMPXCHG else op.src] = UNKNOWN
             case ops.CallHelper(helper_id=helper_id):
@@ -224,7 +239,11 @@ class _Walk:
                 self._subprogram(state, callee, depth)
             case ops.CallSubprogram() | ops.CallKfunc() | ops.LoadSkb():
                 registers[:6] = [UNKNOWN] * 6
+            case ops.MoveSigned(dst=dst, src=src) if registers[src].source is Source.FIELD:
+                registers[dst] = registers[src]
             case ops.Negate(dst=dst) | ops.MoveSigned(dst=dst) | ops.ByteOrder(dst=dst) | ops.LoadFunction(dst=dst):
+                registers[dst] = UNKNOWN
+            case ops.LoadSymbol(dst=dst):
                 registers[dst] = UNKNOWN
             case ops.Branch() | ops.Jump() | ops.MayGoto() | ops.Exit() | ops.Unlifted():
                 pass
@@ -254,7 +273,7 @@ class _Walk:
                 at = base.number + offset
                 if not any((base.name, at + i) not in state.written for i in range(size)):
                     return UNKNOWN
-                self._use(Touch.READ, base.name, (), name, index)
+                self._touched(Touch.READ, base, name, index)
                 return Value(Source.STATE, base.name, at)
             case Source.CONTEXT:
                 return self._from_context(base.number + offset, size)
@@ -281,7 +300,7 @@ class _Walk:
             _put(state, base.depth, base.number + offset, size, value)
         elif base.source is Source.ENTRY:
             at = base.number + offset
-            self._use(Touch.WRITE, base.name, (), name, index)
+            self._touched(Touch.WRITE, base, name, index)
             state.written |= {(base.name, at + i) for i in range(size)}
         elif base.source is Source.OTHER:
             return  # through a pointer that is not followed: a value's, a record's; never the stack, which is named by r10
@@ -319,15 +338,18 @@ class _Walk:
         """What a helper may write through its pointers is unknown from then on, but for what it copies from a known place."""
         copied = UNKNOWN
         source = state.registers[3]
-        if helper.startswith("bpf_probe_read") and source.source in (Source.ARGUMENT, Source.FIELD, Source.TASK):
+        if helper.startswith("bpf_probe_read") and source.source is Source.CONTEXT:  # such as PT_REGS_PARM1_CORE
+            copied = self._from_context(source.number, 8)
+        elif helper.startswith("bpf_probe_read") and source.source in (Source.ARGUMENT, Source.FIELD, Source.TASK):
             copied = Value(Source.FIELD, source.name, source.number)
         for position, kind in enumerate(types, start=1):
             value = state.registers[position]
             following = state.registers[position + 1] if position < 5 else UNKNOWN
             writes = helper not in _READS_ONLY and not kind.startswith("const") and kind.endswith("*")
             if value.source is Source.ENTRY:
-                self._use(Touch.PASSED, value.name, (), name, index)
+                self._touched(Touch.PASSED, value, name, index)
                 if writes:
+                    self._touched(Touch.WRITE, value, name, index)
                     size = following.number if following.source is Source.CONST else 0
                     state.written |= {(value.name, value.number + i) for i in range(max(0, min(size, 4096)))}
             elif value.source is Source.FRAME and writes:
@@ -367,10 +389,17 @@ class _Walk:
         return tuple(parts)
 
     def _constant(self, map_name: str, offset: int, size: int) -> int | None:
+        if "," in map_name:
+            return None
         spec = self.program.map(map_name)
         if not spec.frozen or spec.initial is None:
             return None
         return int.from_bytes(spec.initial[offset : offset + size], "little")
+
+    def _touched(self, touch: Touch, value: Value, function: str, index: int) -> None:
+        """A touch of a value, of each map that it may belong to."""
+        for map_name in _maps(value):
+            self._use(touch, map_name, (), function, index)
 
     def _use(
         self,
@@ -415,6 +444,10 @@ def _with_constant(op: ops.Alu, old: Value, constant: Value) -> Value:
             return old._replace(number=old.number + number)
         case AluKind.ADD if old.source in (Source.ARGUMENT, Source.FIELD, Source.TASK):
             return Value(Source.FIELD, constant.name or old.name, number)
+        case AluKind.LSH if old.source is Source.FIELD and number == 32 and not old.depth:
+            return old._replace(depth=_SHIFTED)
+        case AluKind.RSH | AluKind.ARSH if old.source is Source.FIELD and number == 32 and old.depth == _SHIFTED:
+            return old._replace(depth=0)  # its lower half, extended
         case AluKind.RSH if old.source is Source.PID_TGID and number == 32:
             return Value(Source.TGID)
         case AluKind.LSH if number == 32 and old.source in (Source.PID_TGID, Source.TID):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import MapSpec, Program
@@ -18,6 +18,7 @@ from bpfsmith.semantics.memory import Bytes, HashMap, joined
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.specialise import Known, with_cookie
 
 OWN_STATE = "state of the thread"
 CONFIGURED = "what the loader puts into .rodata is any constant"
@@ -27,15 +28,16 @@ _SMALL = 16
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A program and the object it comes from."""
+    """A program and the object it comes from; `known` is what that is loaded and attached with, if it is for one case alone."""
 
     program: Program
     obj: Object
+    known: Known = field(default_factory=Known)
 
     def relocated(self) -> Program:
         """The program as this machine's kernel would see it, for any configuration: the loader may change .rodata before it is
         frozen. Unmodelled where there are no types to relocate by."""
-        program = self.program
+        program = with_cookie(self.program, self.known)
         if self.obj.core_relos(program):
             types = running_btf()
             if types is None:
@@ -44,12 +46,14 @@ class Side:
         return _configurable(program, self._texts())
 
     def _texts(self) -> list[range]:
-        """Where .rodata holds what no loader sets: formats of messages and other static constants, in bytes."""
+        """Where .rodata holds what no loader sets (formats of messages, other static constants) and what is known, in bytes."""
         btf = self.obj.btf
         static = (
             {item.name for item in btf.types if isinstance(item, Var) and item.linkage == STATIC} if btf is not None else set()
         )
-        known = (item for item in self.obj.variables if item.section == RODATA and item.name in static)
+        known = (
+            item for item in self.obj.variables if item.section == RODATA and item.name in static | self.known.constants.keys()
+        )
         return [range(item.offset, item.offset + item.size) for item in known]
 
 

@@ -23,7 +23,7 @@ from bpfsmith.objfile.code import Function
 from bpfsmith.optimize.graph import Block, Graph, Irregular, Node
 from bpfsmith.optimize.make import SIZES, load, move, store
 from bpfsmith.source import Span
-from bpfsmith.trace.provenance import MapUse, Source, Touch
+from bpfsmith.trace.provenance import KEYED, MapUse, Source, Touch
 
 BPF_ANY, BPF_NOEXIST = 0, 1
 STACK_BYTES = 512
@@ -119,11 +119,7 @@ def graph_of(function: Function) -> Graph:
 
 def marked(graph: Graph, uses: Sequence[MapUse], map_name: str) -> Marked:
     """The calls on a map in a graph that nothing has changed yet: blocks are numbered by their first instruction then."""
-    wanted = {
-        use.insn_idx: use
-        for use in uses
-        if use.function == graph.name and use.map == map_name and use.touch in (Touch.LOOKUP, Touch.UPDATE, Touch.DELETE)
-    }
+    wanted = {use.insn_idx: use for use in uses if use.function == graph.name and use.map == map_name and use.touch in KEYED}
     found = {
         id(node): (node, wanted[number_ + position])
         for number_, block in graph.blocks.items()

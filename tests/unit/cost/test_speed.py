@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
@@ -13,7 +14,7 @@ import pytest
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiment import Case, Experiment, Opened, Ordering
 from bpfsmith.cost.measure import Taken, conclude, sample
-from bpfsmith.cost.speed import Reading, between, kept, power_of, put_right, slowdown, speed_of
+from bpfsmith.cost.speed import LEAST_CALM, Reading, between, is_calm, kept, power_of, put_right, slowdown, speed_of
 
 ALONE, SHARED = Reading(3.0, 3.7), Reading(3.0, 1.9)
 SLOWER = Reading(2.6, 3.7)
@@ -58,8 +59,25 @@ def test_samples_during_which_the_speed_changed_are_dropped() -> None:
     changed = between(ALONE, SHARED)
     assert not changed.steady
     assert between(ALONE, ALONE).steady
-    assert kept([100.0] * 12 + [150.0] * 5, [ALONE] * 12 + [changed] * 5) == [100.0] * 12
-    assert kept([150.0, math.nan] * 3, [changed] * 6) == [150.0] * 3
+    assert kept([100.0] * 12 + [150.0] * 5, [(ALONE,)] * 12 + [(changed,)] * 5, ALONE) == [100.0] * 12
+    assert kept([150.0, math.nan] * 3, [(changed,)] * 6, ALONE) == [150.0] * 3
+
+
+def test_calm_moments_tell_alone_where_there_are_enough() -> None:
+    """A sample counts among them when the core was our own for it and for its floor."""
+    samples = [100.0] * 9 + [170.0] * 40
+    alone, beside = (ALONE, ALONE), (ALONE, SHARED)
+    assert kept(samples, [alone] * 9 + [beside] * 40, ALONE) == samples[:9]
+    assert len(kept(samples[6:], [alone] * 3 + [beside] * 40, ALONE)) == 43
+
+
+def test_there_are_more_rounds_where_few_moments_are_calm() -> None:
+    """The core is our own in one reading of two together in five: rounds go on until each case has enough such samples."""
+    now = itertools.cycle([ALONE, ALONE, SHARED, SHARED, SHARED])
+    taken = sample(*experiment({"a": 1.0, "b": 2.0}, []), lambda: next(now), ALONE, 1.0)
+    for name in ("a", "b"):
+        assert sum(is_calm(item, ALONE) for item in taken.readings[name]) >= LEAST_CALM
+    assert len(taken.samples["a"]) < 400
 
 
 def test_nothing_is_left_of_an_empty_program() -> None:
@@ -105,7 +123,7 @@ def experiment(actions: dict[str, float], order: list[str], *, odd: str = "") ->
 def test_rounds_interleave() -> None:
     """Each is sampled once in every round, the control as well, in an order that turns; the first round only warms up."""
     order: list[str] = []
-    taken = sample(*experiment({"a": 1.0, "b": 2.0, "c": 3.0}, order), lambda: ALONE, 0.0001)
+    taken = sample(*experiment({"a": 1.0, "b": 2.0, "c": 3.0}, order), lambda: ALONE, ALONE, 0.0001)
     assert {len(values) for values in taken.samples.values()} == {15}
     rounds = [order[at : at + 4] for at in range(0, len(order), 4)]
     assert all(sorted(item) == ["a", "a", "b", "c"] for item in rounds)
@@ -115,7 +133,7 @@ def test_rounds_interleave() -> None:
 def test_a_sample_that_is_lacking_is_no_sample() -> None:
     """A case that says nothing in some rounds has the median of the others, and rounds stay side by side."""
     order: list[str] = []
-    taken = sample(*experiment({"a": 1.0, "b": 2.0}, order, odd="b"), lambda: ALONE, 0.0001)
+    taken = sample(*experiment({"a": 1.0, "b": 2.0}, order, odd="b"), lambda: ALONE, ALONE, 0.0001)
     assert len(taken.samples["b"]) == len(taken.samples["a"]) == len(taken.readings["b"])
     result = conclude(taken)
     assert [item.estimate.value for item in result.measured] == [1.0, 2.0]

@@ -17,6 +17,8 @@ from bpfsmith.trace.fuse import FusedObject, fuse
 from bpfsmith.trace.pairs import KeyClass
 from bpfsmith.trace.relation import Side, State
 from bpfsmith.trace.rewriting import Storage
+from bpfsmith.trace.sharing import Users
+from bpfsmith.trace.specialise import known_of, with_values
 from tests.unit.trace.probes import STORE, TAKE, pair
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "pairs"
@@ -112,6 +114,17 @@ def test_formats_of_messages_are_as_they_stand_and_constants_are_not() -> None:
     assert not isinstance(step.verdict, Equal)
 
 
+def test_a_function_that_the_kernel_may_lack_is_the_same_for_both_forms() -> None:
+    declared = 'extern void *bpf_task_from_pid(int) __attribute__((weak, section(".ksyms"))); HASH(start, u32, u64);'
+    asks = "if (!bpf_task_from_pid) return 0;" + STORE
+    (outcome,) = fused(pair(asks, TAKE, declared), Form.TASK_STORAGE).outcomes
+    assert isinstance(outcome.verdict, Equal)
+    original = read_object(pair(asks, TAKE, declared))
+    made = fused(pair(asks.replace("!", ""), TAKE, declared), Form.TASK_STORAGE).obj
+    sides = Side(original.program("way_in"), original), Side(made.program("way_in"), made)
+    assert not isinstance(proof.task_storage(*sides, STATE, Storage("start", 8)).verdict, Equal)
+
+
 FUNCTION = ("fentry/do_unlinkat", "fexit/do_unlinkat")
 
 
@@ -127,7 +140,7 @@ def test_a_session_of_a_function_runs_its_exit_for_calls_that_are_passed_over_to
     state, storage = STATE, Storage("start", 8) if form is Form.SESSION_STORAGE else None
     original = read_object(pair(FILTER + STORE, TAKE, hooks=FUNCTION))
     halves = (Side(original.program("way_in"), original), Side(original.program("way_out"), original))
-    steps = proof.session(*halves, Side(early.program("way_in"), early), state, storage, early_out=False)
+    steps = proof.session(Users(state, (halves,)), *halves, Side(early.program("way_in"), early), storage, early_out=False)
     assert not isinstance(proof.summary(steps), Equal)
 
 
@@ -176,6 +189,75 @@ def test_what_the_object_holds_beside_the_pair_stays_as_it_is() -> None:
     assert [spec.name for spec in after.maps] == [spec.name for spec in before.maps]
     assert after.variable("other") == before.variable("other")
     assert after.license == before.license
+
+
+def test_pairs_that_share_their_sections_and_their_map_become_sessions() -> None:
+    """Their programs leave the sections, in which others stay; what uses the map for itself has to leave nothing in it."""
+    leaving = TAKE.replace("bpf_map_delete_elem(&start, &tid);", "")
+    for alone, proved in ((STORE + TAKE, True), (STORE + leaving, False)):
+        bodies = (
+            ("uprobe", "f_enter", STORE), ("uprobe", "bystander", "total += 1;"), ("uprobe", "g_enter", FILTER + STORE),
+            ("uretprobe", "f_exit", TAKE), ("uretprobe", "g_exit", TAKE), ("tp_btf/kfree", "alone", alone),
+        )  # fmt: skip
+        programs = "\n".join(
+            f'SEC("{hook}") int {name}(u64 *ctx) {{ u32 tid = bpf_get_current_pid_tgid(); {body} return 0; }}'
+            for hook, name, body in bodies
+        )
+        made = fused(pair("", "", f"HASH(start, u32, u64);\n{programs}", ("tc", "tc")), Form.SESSION)
+        forms = {outcome.pair.name: outcome.form for outcome in made.outcomes}
+        assert forms == dict.fromkeys(("f_enter -> f_exit", "g_enter -> g_exit"), Form.SESSION if proved else None)
+        if proved:
+            sections = {item.name: item.section for item in made.obj.programs if item.section != "tc"}
+            moved = dict.fromkeys(("f_enter", "g_enter"), "uprobe.session")
+            assert sections == {"bystander": "uprobe", "alone": "tp_btf/kfree", **moved}
+            assert any(insn.span is not None for insn in made.obj.program("g_enter").insns)
+            said = [item.verdict.assumptions for item in made.outcomes if isinstance(item.verdict, Equal)]
+            assert all(any(text.startswith("alone use") for text in texts) for texts in said)
+
+
+CONFIGURED = (
+    "static u64 (*bpf_get_attach_cookie)(void *) = (void *)174; const volatile u32 targ = 0; const volatile u32 other = 0;"
+    "HASH(start, u32, u64);"
+)
+ASKS = "if (targ && bpf_get_current_pid_tgid() >> 32 != targ) return 0;"
+
+
+@pytest.mark.parametrize("form", [Form.SESSION, Form.SESSION_STORAGE, Form.TASK_STORAGE])
+def test_what_is_known_is_folded_in_and_what_was_asked_before_is_not_asked_again(form: Form) -> None:
+    data = pair(ASKS + "if (bpf_get_attach_cookie(ctx) != 7) return 0;" + STORE, ASKS + TAKE, CONFIGURED)
+    known = known_of(read_object(data), ("targ=42", "way_in.cookie=7"))
+    made = fuse(data, "test.o", KERNEL, here=False, only=frozenset({form}), known=known)
+    (outcome,) = made.outcomes
+    assert isinstance(outcome.verdict, Equal)
+    assert set(known.said()) <= set(outcome.verdict.assumptions)
+    assert outcome.special is not None
+    assert outcome.special.slots_after < 0.75 * outcome.special.slots_before
+    assert outcome.special.checks_removed == (form is not Form.TASK_STORAGE)
+    variable = made.obj.variable("targ")
+    assert (made.obj.map(".rodata").initial or b"")[variable.offset :][:4] == (42).to_bytes(4, "little")
+    reads = [insn.symbol for program in made.obj.programs for insn in program.insns if insn.symbol == ".rodata"]
+    assert not reads
+
+
+def test_a_program_for_one_configuration_is_not_equal_in_another() -> None:
+    data = pair(ASKS + STORE, ASKS + TAKE, CONFIGURED)
+    original = read_object(data)
+    made = fuse(
+        data, "test.o", KERNEL, here=False, only=frozenset({Form.TASK_STORAGE}), known=known_of(original, ("targ=42",))
+    ).obj
+    for text, same in (("targ=42", True), ("targ=43", False), ("other=1", False)):
+        known = known_of(original, (text,))
+        told = read_object(with_values(data, original, known))
+        sides = Side(told.program("way_in"), told, known), Side(made.program("way_in"), made, known)
+        assert isinstance(proof.task_storage(*sides, STATE, Storage("start", 8)).verdict, Equal) is same
+
+
+@pytest.mark.parametrize("question", ["if (NOW & 1) return 0;", "if (bpf_get_current_pid_tgid() >> 32 == 43) return 0;"])
+def test_a_question_that_only_the_way_out_asks_stays(question: str) -> None:
+    data = pair(STORE, question + TAKE, CONFIGURED)
+    known = known_of(read_object(data), ("targ=42",))
+    (outcome,) = fuse(data, "test.o", KERNEL, here=False, only=frozenset({Form.SESSION}), known=known).outcomes
+    assert outcome.special is None or not outcome.special.checks_removed
 
 
 def test_an_exit_that_acts_without_an_entry_is_not_left_out() -> None:
@@ -251,7 +333,7 @@ def test_a_session_of_another_pair_is_never_equal(entry: str, exit_: str) -> Non
     program = made.obj.program("way_in")
     assert program.section == "uprobe.session"
     first, second = (Side(original.program(name), original) for name in ("way_in", "way_out"))
-    steps = proof.session(first, second, Side(program, made.obj), STATE, None)
+    steps = proof.session(Users(STATE, ((first, second),)), first, second, Side(program, made.obj), None)
     assert not isinstance(proof.summary(steps), Equal)
 
 

@@ -188,3 +188,63 @@ def test_two_programs_at_one_event_are_a_pair_and_one_that_only_drops_is_none() 
     drop = "u64 key = ctx[0]; bpf_map_delete_elem(&start, &key);"
     assert only(read_object(pair(store, "u64 key = ctx[0]; " + LOOK, "HASH(start, u64, u64);", hooks))).kind is PairKind.EVENT
     assert find_pairs(read_object(pair(store, drop, "HASH(start, u64, u64);", hooks))).pairs == ()
+
+
+PER_CPU = 'struct {{ __uint(type, 6); __uint(max_entries, 1); __type(key, u32); __type(value, u64); }} {0} SEC(".maps");'
+
+
+def test_what_a_helper_writes_into_a_value_is_left_there() -> None:
+    helper = "static long (*bpf_get_current_comm)(void *, u32) = (void *)16;"
+    fill = "u32 k = 0; u64 *p = bpf_map_lookup_elem(&start, &k); if (p) bpf_get_current_comm(p, 8);"
+    take = "u32 k = 0; u64 *p = bpf_map_lookup_elem(&start, &k); if (p) total += *p;"
+    data = pair(fill, take, helper + PER_CPU.format("start"), ("fentry/do_unlinkat", "fexit/do_unlinkat"))
+    assert [item.spec.name for item in only(read_object(data)).maps] == ["start"]
+
+
+def test_a_value_of_one_map_or_another_is_state_of_both() -> None:
+    """Spinning locks keep their time by the CPU, sleeping ones by the thread."""
+    maps = "HASH(start, u32, u64);" + PER_CPU.format("spinning")
+    choose = (
+        "u32 k = 0; u64 *p; if (ctx[1]) p = bpf_map_lookup_elem(&spinning, &k);"
+        "else { u64 z = 0; bpf_map_update_elem(&start, &tid, &z, 0); p = bpf_map_lookup_elem(&start, &tid); } if (!p) return 0;"
+    )
+    take = (
+        "u32 k = 0; u64 *p = bpf_map_lookup_elem(&spinning, &k); if (!p || !*p) p = bpf_map_lookup_elem(&start, &tid);"
+        "if (!p) return 0; total += NOW - *p; *p = 0;"
+    )
+    hooks = ("tp_btf/contention_begin", "tp_btf/contention_end")
+    found = only(read_object(pair(choose + "*p = NOW;", take, maps, hooks)))
+    assert {item.spec.name: item.key_class for item in found.maps} == {"spinning": KeyClass.CONSTANT, "start": KeyClass.TID}
+
+
+def test_fields_of_one_name_in_both_records_of_an_event_are_its_key() -> None:
+    """Such as number and CPU of an interrupt; not so where the two events have nothing to do with each other."""
+    key = "struct { u32 kind, cpu; u64 id; } key = {}; key.kind = 1; key.cpu = bpf_get_smp_processor_id();"
+    key += "key.id = *(int *)&ctx[1];"
+    maps = "struct key { u32 a[4]; }; HASH(start, struct key, u64);"
+    store = f"{key} u64 now = NOW; bpf_map_update_elem(&start, &key, &now, 0);"
+    for last, count in (("irq_handler_exit", 1), ("softirq_raise", 0)):
+        hooks = ("tracepoint/irq/irq_handler_entry", f"tracepoint/irq/{last}")
+        assert len(find_pairs(read_object(pair(store, f"{key} {LOOK}", maps, hooks))).pairs) == count
+
+
+def test_storage_that_both_halves_only_write_is_no_flow() -> None:
+    storage = (
+        "static void *(*bpf_task_storage_get)(void *, void *, void *, u64) = (void *)156;"
+        'struct { __uint(type, 29); __uint(map_flags, 1); __type(key, int); __type(value, u64); } start SEC(".maps");'
+    )
+    get = "u64 *p = bpf_task_storage_get(&start, (void *)ctx[0], 0, 1); if (!p) return 0;"
+    hooks = ("tp_btf/sched_wakeup", "tp_btf/sched_wakeup_new")
+    assert find_pairs(read_object(pair(get + "*p = NOW;", get + "*p = NOW;", storage, hooks))).pairs == ()
+    found = find_pairs(read_object(pair(get + "*p = NOW;", get + "total += *p; *p = 0;", storage, hooks)))
+    assert [item.name for item in found.pairs] == ["way_in -> way_out"]
+
+
+def test_an_argument_is_known_where_the_registers_are_read_as_kernel_memory() -> None:
+    read = "static long (*bpf_probe_read_kernel)(void *, u32, const void *) = (void *)113;"
+    key = "u64 key; bpf_probe_read_kernel(&key, 8, &ctx[14]);"
+    store = f"{key} u64 now = NOW; bpf_map_update_elem(&start, &key, &now, 0);"
+    found = only(
+        read_object(pair(store, f"u64 key = ctx[14]; {LOOK}", read + "HASH(start, u64, u64);", ("kprobe/f", "kprobe/g")))
+    )
+    assert (found.kind, found.maps[0].key_class) == (PairKind.EVENT, KeyClass.POINTER)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from bpfsmith.cost.bench import Bench
 from bpfsmith.cost.experiment import Case, Experiment, Opened
-from bpfsmith.cost.timing import side_by_side
+from bpfsmith.cost.timing import ROUNDS, side_by_side
 from bpfsmith.packet.build import udp_packet
 
 FILE = "train.bpf.c"
@@ -19,7 +19,7 @@ PROGRAMS = (
 
 def _open(bench: Bench, stack: ExitStack) -> Opened:
     obj = bench.object(FILE)
-    actions, _ = side_by_side(bench, stack, {name: (obj.program(name), obj) for name in PROGRAMS}, PACKET)
+    actions, *_ = side_by_side(bench, stack, {name: (obj.program(name), obj) for name in PROGRAMS}, PACKET)
     return Opened(tuple(actions.values()))
 
 
@@ -31,6 +31,7 @@ EXPERIMENTS = (
             *(Case(name, name.replace("_", " "), None, "floor_pass_tcx") for name in PROGRAMS),
         ),
         _open,
+        rounds=ROUNDS,
         seconds=10,
     ),
 )  # fmt: skip

@@ -164,7 +164,7 @@ def _explicit(node: Node) -> tuple[list[int], list[int]]:
             return [insn.dst_reg], [insn.dst_reg]
         case ops.MoveSigned() | ops.Load():
             return [insn.src_reg], [insn.dst_reg]
-        case ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction():
+        case ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction() | ops.LoadSymbol():
             return [], [insn.dst_reg]
         case ops.Store(src=src):
             return [insn.dst_reg] + ([] if isinstance(src, ops.Imm) else [insn.src_reg]), []
@@ -298,7 +298,14 @@ def _renamed(node: Node, webs: Webs, reads: dict[int, int], writes: dict[int, in
         return node
     match node.op:
         case (
-            ops.Alu() | ops.Negate() | ops.ByteOrder() | ops.LoadImm() | ops.LoadMap() | ops.LoadMapValue() | ops.LoadFunction()
+            ops.Alu()
+            | ops.Negate()
+            | ops.ByteOrder()
+            | ops.LoadImm()
+            | ops.LoadMap()
+            | ops.LoadMapValue()
+            | ops.LoadFunction()
+            | ops.LoadSymbol()
         ):
             new = replace(new, dst_reg=colour(writes, insn.dst_reg))
             if isinstance(node.op, ops.Alu) and not isinstance(node.op.src, ops.Imm):
