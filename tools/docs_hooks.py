@@ -1,19 +1,24 @@
-"""Pages of the documentation that are made from the code while mkdocs builds: commands, diagnostics, rules, helpers."""
+"""Pages of the documentation that are made from the code while mkdocs builds: commands, diagnostics, hooks, map types, .."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from bpfsmith.appnet import targets
 from bpfsmith.cli.main import VERBS, _verbs, parser
 from bpfsmith.isa import tables
+from bpfsmith.isa.progtype import PROGRAM_TYPES, ProgramType
 from bpfsmith.optimize.rules import RULES
+from bpfsmith.semantics import maps
 from bpfsmith.semantics.helpers import HELPERS
 from bpfsmith.semantics.kfuncs import KFUNCS
+from bpfsmith.workflow.costing import HOOKS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -59,6 +64,76 @@ def helpers() -> str:
     return text + "\n".join(f"- `{name}`" for name in names) + "\n"
 
 
+def hooks() -> str:
+    """The program types with their sections, contexts and return values."""
+    parts = [
+        "# Hooks\n",
+        "The program types that bpfsmith knows, with libbpf's section names; behind a `+` stands a target, as in "
+        "`kprobe/do_unlinkat`. Types without fields of a context get arguments of the kernel's own types, by its BTF.\n",
+    ]
+    for name, group in groupby(sorted(PROGRAM_TYPES, key=lambda item: item.name), key=lambda item: item.name):
+        parts.append("\n".join((f"## {name.removeprefix('BPF_PROG_TYPE_')}", "", *_program_type(list(group)), "")))
+    return "\n".join(parts)
+
+
+def _program_type(sections: Sequence[ProgramType]) -> Iterator[str]:
+    used = [
+        *(["AppNet runs here"] if {item.section for item in sections} & _APPNET else []),
+        *(["`cost` knows what the hook itself takes"] if sections[0].name in HOOKS else []),
+    ]
+    if used:
+        yield f"{'; '.join(used)}.\n"
+    yield "| section | attached as | sleepable | return values |"
+    yield "| --- | --- | --- | --- |"
+    for item in sections:
+        attach = (item.expected_attach_type or "-").removeprefix("BPF_")
+        actions = ", ".join(f"`{action}` {value}" for action, value in item.actions.items()) or "-"
+        section = f"`{item.section}{'+' * item.takes_target}`"
+        yield f"| {section} | {attach} | {'yes' if item.sleepable else '-'} | {actions} |"
+    layouts = {item.context_type: item.context for item in sections if item.context}
+    for context, fields in layouts.items():
+        names = ", ".join(f"`{field.name}`" for field in fields)
+        yield f"\nContext `{context}`: {names}."
+
+
+_APPNET = {target.section for target in (targets.XDP, targets.TC_INGRESS, targets.TC_EGRESS)}
+
+_FOLLOWED: tuple[tuple[Collection[str], str], ...] = (
+    (maps.EVICTING, "entry by entry; a run is taken to be too short for entries to be evicted"),
+    (maps.HASHES, "entry by entry, with what updates, deletions and a full map do"),
+    (maps.ARRAYS, "as memory: every value is there"),
+    (maps.LOCAL, "entry by entry, by the object that it belongs to"),
+    (maps.OF_MAPS, "the maps inside as one, whose keys begin with the outer key"),
+    (maps.READ_ONLY, "a lookup is some function of the key and of what changed the map before; values are read only"),
+    (maps.OF_SOCKETS, "a lookup gives a socket that is some function of the key and of what changed the map before"),
+    (("BPF_MAP_TYPE_ARENA",), "as places that addresses do not leave, in the proof of `offload`"),
+    (("BPF_MAP_TYPE_PROG_ARRAY",), "a tail call ends the run: the index and what it leaves behind are compared"),
+)
+
+
+_RECORDED = "calls that have a model are recorded, and what they are given compared"
+
+
+def map_types() -> str:
+    """The kernel's map types, and what the equivalence check makes of each."""
+    rows = []
+    for name in tables.MAP_TYPES:
+        if name == "BPF_MAP_TYPE_UNSPEC":
+            continue
+        how = next(
+            (words for types, words in _FOLLOWED if name in types),
+            "calls that have a model are recorded, and what they are given compared",
+        )
+        note = "of the CPU that runs" if name in maps.PER_CPU else "-"
+        rows.append(f"| `{name.removeprefix('BPF_MAP_TYPE_')}` | {how} | {note} |")
+    head = (
+        "# Map types\n\nWhat the equivalence check follows of each type of the kernel. Where a program does with a map what "
+        "its row does not cover, the verdict is `Unknown`, with the instruction.\n\n"
+        "| type | how it is followed | copies |\n| --- | --- | --- |\n"
+    )
+    return head + "\n".join(rows) + "\n"
+
+
 def decisions() -> str:
     """The pages of docs/decisions by their titles."""
     lines = []
@@ -71,6 +146,8 @@ def decisions() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "reference/commands.md": commands,
     "reference/diagnostics.md": diagnostics,
+    "reference/hooks.md": hooks,
+    "reference/maps.md": map_types,
     "reference/rules.md": rules,
     "reference/helpers.md": helpers,
     "reference/decisions.md": decisions,

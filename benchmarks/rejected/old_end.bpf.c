@@ -14,7 +14,7 @@ int strip(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (bpf_xdp_adjust_head(ctx, 8))
 		return XDP_ABORTED;
-	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct ethhdr *eth = (void *)(long)ctx->data; // <-
 #ifdef FIXED
 	data_end = (void *)(long)ctx->data_end;
 #endif

@@ -3,7 +3,7 @@
 #ifdef FIXED
 static
 #endif
-__attribute__((noinline)) int first(void *bytes)
+__attribute__((noinline)) int first(void *bytes) // <-
 {
 	volatile int zero = 0;
 	return *(__u8 *)bytes + zero;
@@ -12,6 +12,6 @@ __attribute__((noinline)) int first(void *bytes)
 SEC("xdp") int start(struct xdp_md *ctx)
 {
 	__u64 word = ctx->rx_queue_index;
-	return first(&word); // <-
+	return first(&word);
 }
 char _license[] SEC("license") = "GPL";

@@ -3,7 +3,7 @@
 #ifdef FIXED
 SEC("uprobe.s/libc.so.6:read")
 #else
-SEC("uprobe/libc.so.6:read")
+SEC("uprobe/libc.so.6:read") // <-
 #endif
 int copy(unsigned long *ctx)
 {

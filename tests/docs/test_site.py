@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import bpfsmith as bs
 from bpfsmith.cli.main import VERBS
+from bpfsmith.isa.progtype import PROGRAM_TYPES
+from bpfsmith.isa.tables import MAP_TYPES
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("site")  # built once
@@ -34,7 +37,11 @@ def test_reference_pages_are_made_from_the_code(site: Path) -> None:
     assert [id for id in pages if f"diagnostics/{id}.html" not in diagnostics] == []
     assert all((site / "diagnostics" / f"{id}.html").is_file() for id in pages)
     api = (site / "reference" / "api.html").read_text()
-    assert [name for name in ("compile", "check", "optimize", "verify") if f'id="bpfsmith.api.{name}"' not in api] == []
+    homes = {item: getattr(bs, item).__module__ for item in bs.__all__ if item[0] != "_"}
+    assert [name for name, home in homes.items() if f'id="{home}.{name}"' not in api and home != "bpfsmith.report"] == []
+    hooks, maps = ((site / "reference" / f"{name}.html").read_text() for name in ("hooks", "maps"))
+    assert [item.section for item in PROGRAM_TYPES if f"<code>{item.section}" not in hooks] == []
+    assert [name for name in MAP_TYPES if name.removeprefix("BPF_MAP_TYPE_") not in maps and MAP_TYPES[name]] == []
 
 
 def test_the_site_asks_no_other_host(site: Path) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rejected import refused
 
-from bpfsmith.isa.program import Program
-from bpfsmith.kernel.load import Rejected, load
-from bpfsmith.kernel.maps import open_maps
-from bpfsmith.objfile.object import Object
 from bpfsmith.repair.diagnose import diagnose, diagnostic
 from bpfsmith.repair.kind import Kind
 from bpfsmith.repair.table import KINDS
-from bpfsmith.workflow.inputs import BytecodeInput, Toolchain, open_input
+from bpfsmith.workflow.inputs import Toolchain
 
 pytestmark = pytest.mark.kernel
 
@@ -21,26 +18,18 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "rejected"
 HERE = [kind for kind in KINDS if not kind.elsewhere]
 
 
-def refused(kind: Kind, *flags: str) -> tuple[Program, Rejected, Object] | None:
-    """The first program of the kind's example that this kernel refuses."""
-    opened = open_input(str(EXAMPLES / f"{kind.example}.bpf.c"), Toolchain(flags=flags))
-    assert isinstance(opened, BytecodeInput)
-    assert opened.obj is not None
-    for program in opened.programs:
-        with open_maps(opened.obj) as maps, load(program, maps) as outcome:
-            if isinstance(outcome, Rejected):
-                return program, outcome, opened.obj
-    return None
+def of(kind: Kind) -> Path:
+    return EXAMPLES / f"{kind.example}.bpf.c"
 
 
 @pytest.mark.parametrize("kind", HERE, ids=lambda kind: kind.example)
 def test_the_example_is_refused_and_told_at_its_line(kind: Kind) -> None:
-    found = refused(kind)
+    found = refused(of(kind), Toolchain())
     assert found is not None, "the kernel accepts it"
     diagnosis = diagnose(*found)
     assert diagnosis.kind is kind, found[1].error_lines
     told = diagnostic(diagnosis)
-    text = (EXAMPLES / f"{kind.example}.bpf.c").read_text().split("\n")
+    text = of(kind).read_text().split("\n")
     assert told.primary is not None
     assert "// <-" in text[told.primary.span.line - 1]
     assert all(any(line in note for note in told.notes) for line in found[1].error_lines), "the kernel's words, unaltered"
@@ -50,7 +39,7 @@ def test_the_example_is_refused_and_told_at_its_line(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", HERE, ids=lambda kind: kind.example)
 def test_the_example_with_its_change_is_accepted(kind: Kind) -> None:
-    assert refused(kind, "-DFIXED") is None
+    assert refused(of(kind), Toolchain(flags=("-DFIXED",))) is None
 
 
 def test_there_are_kinds_enough() -> None:

@@ -81,11 +81,7 @@ class BraceLexer(Lexer):
         elif lexeme.kind == "_LPAR":
             block.parentheses.append(lexeme)
         elif lexeme.kind == "_RPAR":
-            if not block.parentheses:
-                raise InputError(
-                    self._mistake("found `)` that closes nothing", lexeme, help="remove it, or add the `(` it closes")
-                )
-            block.parentheses.pop()
+            self._close_parenthesis(lexeme)
         elif lexeme.kind == "NAME" and len(self._blocks) == 1:
             return lexeme._replace(kind=SECTIONS.get("state" if lexeme.text == "internal" else lexeme.text, "NAME"))
         elif lexeme.text == "pass" and lexeme.kind == "NAME" and self.last is not None and self.last.kind in _LINE_ENDS:

@@ -170,11 +170,7 @@ class Lexer:
         if lexeme.kind == "_LPAR":
             block.parentheses.append(lexeme)
         elif lexeme.kind == "_RPAR":
-            if not block.parentheses:
-                raise InputError(
-                    self._mistake("found `)` that closes nothing", lexeme, help="remove it, or add the `(` it closes")
-                )
-            block.parentheses.pop()
+            self._close_parenthesis(lexeme)
         elif lexeme.kind == "LAMBDA":
             block.lambdas.append(len(block.parentheses))
         kind = self._kind(lexeme, indent)
@@ -182,6 +178,12 @@ class Lexer:
         if kind == "_COLON" and block.lambdas and block.lambdas[-1] == len(block.parentheses) and block.parentheses:
             block.lambdas.pop()
             self._blocks.append(_Block([indent]))
+
+    def _close_parenthesis(self, at: Lexeme) -> None:
+        """InputError where none is open in this block."""
+        if not self._blocks[-1].parentheses:
+            raise InputError(self._mistake("found `)` that closes nothing", at, help="remove it, or add the `(` it closes"))
+        self._blocks[-1].parentheses.pop()
 
     def _kind(self, lexeme: Lexeme, indent: int) -> str:
         """Names that are words of the language only at one place: sections in column 1, `pass` where a statement begins."""

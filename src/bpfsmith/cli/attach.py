@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.workflow.attaching import Attached
 
 NAME = "attach"
-HELP = "run an AppNet program on a device of a network namespace, with its state live"
+HELP = "run an AppNet program on a device, with its state live"
 EXAMPLE = "bpfsmith attach fault.appnet --netns blue --dev veth0 --bind udp:9000"
 FORMATS = ("full", "concise")
 

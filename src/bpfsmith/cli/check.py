@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpfsmith.page.model import Page
 
 NAME = "check"
-HELP = "prove two programs equal, or show an input on which they differ"
+HELP = "prove two programs equal, or show where they differ"
 EXAMPLE = "bpfsmith check fault.appnet mine.bpf.c"
 HAS_PAGE = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 NAME = "completion"
-HELP = "print a script that completes commands and options in your shell"
+HELP = "print a script that completes commands in your shell"
 EXAMPLE = "bpfsmith completion bash > ~/.local/share/bash-completion/completions/bpfsmith"
 FORMATS = ("full",)
 

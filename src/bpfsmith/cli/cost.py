@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_json
+from bpfsmith.cli.output import print_json, reported, working
+
+if TYPE_CHECKING:
+    from bpfsmith.page.model import Page
 
 NAME = "cost"
-HELP = "predict what a program costs by path and line, and say whether offloading pays"
+HELP = "predict ns by path and line, and say whether offloading pays"
 EXAMPLE = "bpfsmith cost cache.bpf.c --workload counters.json"
 TERMINAL = "-"
+HAS_PAGE = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", metavar="JSON", help="map contents that decide lookups, as for `try`")
     parser.add_argument(
         "--workload", metavar="FILE",
-        help='advise: counters by outcome {"XDP_TX": 61, "XDP_PASS": 39}, a capture, or one outcome a line',
+        help='advise: counters by outcome {"XDP_TX": 61, ..}, a capture, or one outcome a line',
     )  # fmt: skip
     parser.add_argument("--hits", type=float, metavar="SHARE", help="advise: the share of requests that the program answers")
     parser.add_argument("--baseline-ns", type=float, metavar="NS", help="a request without offload (default: from the profile)")
@@ -59,11 +64,19 @@ def run(args: argparse.Namespace) -> int:
         hits=args.hits, baseline_ns=args.baseline_ns, service_ns=args.service_ns, saved_ns=args.saves_ns, per_second=args.rate,
         check_by_running=args.check,
     )  # fmt: skip
-    costed = cost(args.file, question, options.toolchain(args))
+    with working(f"running {args.file} in the kernel" if args.check else f"predicting {args.file}"):
+        costed = cost(args.file, question, options.toolchain(args))
     advice = next((item.advice for item in costed if item.advice is not None), None)
     if file and advice is not None:
         write_output(file, advice_picture(advice, file), inputs=[args.file])
     report = cost_report(costed)
+
+    def page() -> Page:
+        from bpfsmith.page.costed import cost_page
+
+        return cost_page(report, costed, args.file)
+
+    reported(args, report, page, [args.file])
     if args.output_format == "json":
         print_json(report)
         return report.verdict.exit_code

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_json
+from bpfsmith.cli.output import print_json, working
 
 NAME = "disasm"
-HELP = "show the instructions of a program as the kernel's log writes them"
+HELP = "show instructions as the kernel's log writes them"
 EXAMPLE = "bpfsmith disasm fault.bpf.o:fault"
 
 
@@ -18,9 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bpfsmith.workflow.text import listing_lines, listing_report, programs_of
+    with working(f"reading {args.file}"):
+        from bpfsmith.workflow.text import listing_lines, listing_report, programs_of
 
-    programs = programs_of(args.file, options.toolchain(args))
+        programs = programs_of(args.file, options.toolchain(args))
     if args.output_format == "json":
         print_json(listing_report(programs))
         return 0

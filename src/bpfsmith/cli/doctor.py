@@ -7,7 +7,7 @@ import argparse
 from bpfsmith.cli.output import print_json, working
 
 NAME = "doctor"
-HELP = "say what this machine can and cannot do, and what mends it"
+HELP = "say what this machine can do, and what mends the rest"
 EXAMPLE = "bpfsmith doctor"
 
 

@@ -8,7 +8,7 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_json, progress
 
 NAME = "examples"
-HELP = "list, check and add the proved pairs that language models are shown"
+HELP = "list, check and add what language models are shown"
 EXAMPLE = "bpfsmith examples add mine.appnet mine.bpf.c --idea 'a lock only where two CPUs write'"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 NAME = "explain"
-HELP = "say what a diagnostic means and what to do about it"
+HELP = "say what a diagnostic means, and what to do"
 EXAMPLE = "bpfsmith explain verifier-rejected"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 NAME = "lsp"
-HELP = "be the language server of an editor, for .appnet and .probe files (extra lsp)"
+HELP = "be the language server of an editor (extra lsp)"
 EXAMPLE = "bpfsmith lsp"
 FORMATS = ("full",)
 

@@ -53,11 +53,16 @@ GITHUB = "github"
 """The output format with annotations for GitHub."""
 
 
+LONGEST_NAME = 10
+"""Letters of the longest command."""
+
+
 class _Help(argparse.HelpFormatter):
     """Options in one column and what they do in another, up to 110 columns; a usage of one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=max(min(shutil.get_terminal_size().columns, 112) - 2, 78))
+        self._action_max_length = LONGEST_NAME + 4  # argparse leaves out that names of commands are indented twice
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """An option in an example is not broken at its hyphens."""

@@ -39,17 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--atomics",
         action="store_true",
-        help="a load, an addition and a store may become one atomic addition: no update is lost then (a refinement; often "
-        "shorter, rarely faster)",
+        help="an update of a counter may become one atomic addition (a refinement: no update is lost)",
     )
     parser.add_argument("--no-timing", action="store_true", help="do not measure the time of a run")
-    parser.add_argument(
-        "--learn", metavar="CORPUS", nargs="+", help="write no object: search the windows of these files and directories"
-    )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the searching for --learn")
-    parser.add_argument("--cache", metavar="FILE", help="the rule cache that --learn grows (default: the user's)")
     options.add_kernels(parser, "keep what these kernels accept")
     options.add_toolchain(parser)
+    learning = parser.add_argument_group("learning", "rewrite rules from the windows of a corpus; no object is written")
+    learning.add_argument("--learn", metavar="CORPUS", nargs="+", help="search the windows of these files and directories")
+    learning.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the searching")
+    learning.add_argument("--cache", metavar="FILE", help="the rule cache that grows (default: the user's)")
     options.add_model(parser)
 
 

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 
 def add_toolchain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clang", metavar="PATH", help="use this clang instead of the bundled one")
     parser.add_argument("--mcpu", choices=("v1", "v2", "v3", "v4"), default="v3", help="BPF instruction set (default: v3)")
+    add_compiler(parser)
+
+
+def add_compiler(parser: argparse.ArgumentParser) -> None:
+    """The compiler alone, for what is made for one instruction set."""
+    parser.add_argument("--clang", metavar="PATH", help="use this clang instead of the bundled one")
     parser.add_argument("--cflags", metavar="FLAGS", default="", help="more flags for clang, in one argument")
 
 
@@ -24,7 +29,7 @@ def add_placing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bind",
         metavar="FILE",
-        help="where the messages of an AppNet program are: a TOML file, or udp:PORT (default: PROG.bind.toml if there is one)",
+        help="where messages are: a TOML file, or udp:PORT (default: PROG.bind.toml)",
     )
     parser.add_argument(
         "--side", choices=("server", "client"), default="server", help="whose host it runs on (default: server)"
@@ -45,12 +50,12 @@ def toolchain(args: argparse.Namespace) -> Toolchain:
     placing = {}
     if hasattr(args, "bind"):
         placing = {"bind": args.bind, "side": args.side, "hook": args.hook or ""}
-    return Toolchain(args.clang, args.mcpu, tuple(shlex.split(args.cflags)), **placing)
+    return Toolchain(args.clang, getattr(args, "mcpu", "v3"), tuple(shlex.split(args.cflags)), **placing)
 
 
 def add_solver(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--solver", choices=("auto", "bitwuzla", "z3"), default="auto", help="auto asks bitwuzla first, then z3 (default: auto)"
+        "--solver", choices=("auto", "bitwuzla", "z3"), default="auto", help="auto: bitwuzla, then z3 (default: auto)"
     )
 
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bpfsmith.diagnostic import Diagnostic, InputError
-    from bpfsmith.workflow.pairing import against_report, find_report, fuse_files, lines
+    from bpfsmith.workflow.pairing import against_report, find_report, fuse, lines
 
     if args.fuse != bool(args.output):
         raise InputError(Diagnostic("bad-command", "--fuse and -o OUT belong together", help="see `bpfsmith pairs --help`"))
@@ -55,21 +55,17 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             Diagnostic("bad-command", "--against compares one FILE with another", help="see `bpfsmith pairs --help`")
         )
+    fused = None
     with progress() as say:
         if args.against:
             report = against_report(args.files[0], args.against)
         elif args.fuse:
-            report = fuse_files(
-                args.files,
-                args.output,
-                args.kernel,
-                tuple(args.form),
-                args.loader,
-                say,
-                allow_unknown=args.allow_unknown,
-                uprobes=args.uprobes,
-                settings=args.set,
-            )
+            done = fuse(
+                args.files, args.kernel, args.form, say,
+                allow_unknown=args.allow_unknown, uprobes=args.uprobes, settings=args.set,
+            )  # fmt: skip
+            done.write(args.output, args.loader)
+            report, fused = done.report(args.output), done.data
         else:
             report = find_report(args.files, args.kernel, say, uprobes=args.uprobes)
     print_diagnostics(report.diagnostics, args.output_format)
@@ -77,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     def page() -> Page:
         from bpfsmith.page.measured import pairs_page
 
-        return pairs_page(report, args.files)
+        return pairs_page(report, args.files, fused)
 
     reported(args, report, page, args.files)
     if args.output_format == "json":

@@ -7,7 +7,7 @@ import argparse
 from bpfsmith.cli.output import print_json, progress
 
 NAME = "pairs-run"
-HELP = "run a command (behind `--`) with an object's probes attached to it alone"
+HELP = "run a command with an object's probes on it alone"
 EXAMPLE = "bpfsmith pairs-run fused.bpf.o --function handle -- ./server --once"
 RUNS_COMMAND = True
 

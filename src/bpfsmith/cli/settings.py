@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,14 @@ def apply(settings: Settings, verbs: Mapping[str, argparse.ArgumentParser]) -> N
                     raise _bad(settings, name, f"`{key}` has no option --{name}", options[key])
                 _set(settings, verbs[key], options[key][name], name, item)
             continue
-        having = [name for name in verbs if key in options[name] and key not in settings.values.get(name, {})]  # type: ignore[operator]
-        if not any(key in options[name] for name in verbs):
+        having = [name for name in verbs if key in options[name]]
+        if not having:
             known = {option for found in options.values() for option in found}
             raise _bad(settings, key, f"no command has an option --{key}", known)
         for name in having:
-            _set(settings, verbs[name], options[name][key], key, value)
+            own = settings.values.get(name)
+            if not (isinstance(own, dict) and key in own):
+                _set(settings, verbs[name], options[name][key], key, value)
 
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -120,13 +122,13 @@ def _one(settings: Settings, action: argparse.Action, name: str, value: object) 
     return made
 
 
-def _bad(settings: Settings, key: str, problem: str, known: object) -> InputError:
+def _bad(settings: Settings, key: str, problem: str, known: Iterable[str]) -> InputError:
+    import difflib
+
     text = settings.path.read_text(encoding="utf-8")
     at = re.search(rf"^[ \t]*\[?(?:{re.escape(settings.prefix)})?\"?{re.escape(key)}\"?\s*[\]=]", text, re.MULTILINE)
     line = text[: at.start(0)].count("\n") + 1 if at else 1
-    names = sorted(str(item) for item in known) if known else []  # type: ignore[attr-defined]
-    import difflib
-
+    names = sorted(known)
     close = difflib.get_close_matches(key, names, 3)
     help_text = (
         f"did you mean {' or '.join(close)}?" if close else "keys are the names of long options: `bpfsmith COMMAND --help`"

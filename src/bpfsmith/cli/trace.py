@@ -9,7 +9,7 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_json, progress
 
 NAME = "trace"
-HELP = "trace a command (behind `--`) with probes that state way in and way out as one"
+HELP = "trace a command with probes that state way in and out as one"
 EXAMPLE = "bpfsmith trace latency.probe -- ./server --once"
 RUNS_COMMAND = True
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from bpfsmith.cli import options
-from bpfsmith.cli.output import print_diagnostics, print_json
+from bpfsmith.cli.output import print_diagnostics, print_json, working
 from bpfsmith.diagnostic import Diagnostic, InputError
 
 NAME = "try"
@@ -102,7 +102,8 @@ def _try(args: argparse.Namespace) -> int:
     from bpfsmith.workflow.watching import Code
 
     packet = packet_of(args.packet)
-    subject = subject_of(args.file, options.toolchain(args))
+    with working(f"reading {args.file}"):
+        subject = subject_of(args.file, options.toolchain(args))
     maps = maps_of(args.maps, subject.program)
     as_json = args.output_format == "json"
     debugger = None

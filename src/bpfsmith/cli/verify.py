@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpfsmith.page.model import Page
 
 NAME = "verify"
-HELP = "ask the kernel's verifier, and explain a rejection at your line"
+HELP = "ask the kernel's verifier; a rejection is told at your line"
 EXAMPLE = "bpfsmith verify mine.bpf.c"
 HAS_PAGE = True
 FORMATS = ("full", "concise", "json", "csv")
@@ -50,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.workflow import columns
     from bpfsmith.workflow.kernels import requested
     from bpfsmith.workflow.verified import choices, diffs, printed, profiles, save, with_input_errors
-    from bpfsmith.workflow.verifying import verify
 
     shown, sort = columns.columns(args.columns), [item for item in args.sort.split(",") if item]
     columns.arranged([], sort, args.filter)  # a mistake in them is told before the work, not after
@@ -58,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     kernels = requested(args.kernel)
     chosen = choices(args.map, args.section)
     with working("asking the verifier"):
+        from bpfsmith.workflow.verifying import verify
+
         report = verify(
             args.files,
             options.toolchain(args),

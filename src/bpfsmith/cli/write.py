@@ -9,7 +9,7 @@ from bpfsmith.cli import options
 from bpfsmith.cli.output import print_diagnostics, print_json, progress
 
 NAME = "write"
-HELP = "turn a sentence into an AppNet program or eBPF C with a language model; you confirm what it means"
+HELP = "make a program of a sentence with a language model"
 EXAMPLE = 'bpfsmith write "drop UDP to port 9999 from 10.0.0.0/8" --model NAME'
 
 

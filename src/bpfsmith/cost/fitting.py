@@ -25,6 +25,7 @@ _GRID: Mapping[str, tuple[float, ...]] = {
     "uop_cycles": (0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
     "taken_uops": (2.0, 3.0, 4.0),  # a core fetches past one taken branch a cycle at most
     "div_share": (0.1, 0.2, 0.33, 0.5),
+    "atomic_share": (1.0, 0.85, 0.7, 0.55, 0.4, 0.25),
 }
 _LEAST_NS = 1.0
 _LEAST_RUNS = 10

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bpfsmith.cost.profile import Profile
-from bpfsmith.cost.steps import Call, Step
+from bpfsmith.cost.steps import Address, Call, Step
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import AluKind, AtomicKind, Op, Operand
 from bpfsmith.ir.registers import defines, uses
@@ -79,6 +79,7 @@ class Model:
         self.stall = insns.value("insns", "stall_latency", 13 * self.cycle) - self.forward
         self.taken = self.slot * self.fit.taken_uops
         self.atomic = {case: insns.value("helpers", case, 20 * self.cycle) for case in {_LOCKED, *_ATOMICS.values()}}
+        self.turn = insns.value("helpers", "loop_helper", 5 * self.cycle)
         self.subprogram = insns.value("helpers", "subprogram_call", 5 * self.cycle)
         chain = insns.value("chain", "tail_calls", 0) - insns.value("chain", "inlined", 0)
         self.tail_call = max(chain / 3, 2 * self.cycle)
@@ -89,8 +90,8 @@ class Model:
         guesses: dict[str, None] = {}
         known: dict[object, tuple[_Cost, tuple[int, ...], tuple[int, ...]]] = {}  # of instructions that come again, in loops
         ready = [0.0] * 11
-        memory: dict[tuple[object, object, int], float] = {}
-        narrow: dict[tuple[object, object, int], int] = {}  # stores of less than a word, and when
+        memory: dict[Address, float] = {}
+        narrow: dict[Address, int] = {}  # stores of less than a word, and when
         front = retired = 0.0
         window: list[float] = []
         per_insn: dict[tuple[str, int], float] = {}
@@ -102,6 +103,8 @@ class Model:
                 found = self._cost(program, step, taken, guesses), _reads(step.op), _writes(step.op)
                 known[where, taken, step.call] = found
             cost, reads, writes = found
+            if index and step.insn_idx == 0 and isinstance(steps[index - 1].op, ops.Exit | ops.CallHelper):
+                front += self.turn  # of bpf_loop or for_each: its callback is called
             start = max([front, *(ready[item] for item in reads)])
             if len(window) >= _WINDOW:
                 start = max(start, window[-_WINDOW])
@@ -132,7 +135,7 @@ class Model:
             per_insn[first] = per_insn.get(first, 0.0) + entry
         return PathCost(before + entry, per_insn, tuple(guesses))
 
-    def _stalls(self, program: Program, call: Call, narrow: Mapping[tuple[object, object, int], int], index: int) -> bool:
+    def _stalls(self, program: Program, call: Call, narrow: Mapping[Address, int], index: int) -> bool:
         """Does a map read its key by words of which halves were stored a moment ago? Such a load cannot be forwarded: it waits
         until the stores have left the store buffer. Hashes read 32 bits at a time (jhash2)."""
         spec = next((spec for spec in program.maps if spec.name == call.map), None)
@@ -161,7 +164,7 @@ class Model:
                 return _Cost(self.slot, 0.0)
             case ops.Atomic(kind=kind, fetch=fetch):
                 took = self.atomic[_ATOMICS[kind] if fetch else _LOCKED]
-                return _Cost(took, took)
+                return _Cost(took * self.fit.atomic_share, took)
             case ops.LoadSkb():
                 return _Cost(self.subprogram, 2 * _LOAD_CYCLES * self.cycle)
             case ops.CallHelper() | ops.CallKfunc():
@@ -204,7 +207,11 @@ class Model:
         spec = next((spec for spec in program.maps if spec.name == call.map), None)
         if name in _MAP_VERBS and spec is not None:
             took = self.map_ns(_MAP_VERBS[name], spec, guesses)
-            if call.found is False and "HASH" in spec.type:
+            if call.empty and spec.type == "BPF_MAP_TYPE_LPM_TRIE":
+                took = self.profile.value("maps.kinds", "lpm_empty", took)
+            elif call.found is False and name == "bpf_map_delete_elem":
+                took = self.profile.value("maps.update", "hash_delete_nothing", took / 2)
+            elif call.found is False and "HASH" in spec.type:
                 took = max(took - self._hit_ns(spec.key_size), 0.0)
             inlined = _MAP_VERBS[name] == "lookup" and spec.type in _INLINED
             return _Cost(took, took + _LOAD_CYCLES * self.cycle) if inlined else self._waited(took)
@@ -217,6 +224,8 @@ class Model:
 
     def _helper_ns(self, name: str, call: Call, guesses: dict[str, None]) -> float:
         short = name.removeprefix("bpf_")
+        if short == "loop":
+            return 0.0  # its turns are what costs
         if short in _HALF_OF:
             case, default_ns = _HALF_OF[short]
             return self.profile.value("helpers", case, default_ns) / 2
@@ -238,8 +247,6 @@ class Model:
             return self.profile.value("maps.kinds", "task", 5.0)
         if short == "perf_event_output":
             return self.profile.value("channels", "perf_output_produce@64", 110.0)
-        if short == "loop":
-            return self.profile.value("helpers", "loop_helper", 2.0)
         middle = self.unknown_helper_ns
         guesses[f"{name} is not in the profile: taken as {middle:.0f} ns, the median of helpers"] = None
         return middle
@@ -326,6 +333,7 @@ _INLINED = frozenset(("BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"))
 _KINDS = {
     "ARRAY": "array", "PERCPU_ARRAY": "percpu_array", "HASH": "hash", "PERCPU_HASH": "percpu_hash", "LRU_HASH": "lru_hash",
     "LRU_PERCPU_HASH": "lru_hash", "LPM_TRIE": "lpm", "PROG_ARRAY": "array", "ARRAY_OF_MAPS": "array", "HASH_OF_MAPS": "hash",
+    "DEVMAP": "array", "CPUMAP": "array", "XSKMAP": "array", "SOCKMAP": "array", "DEVMAP_HASH": "hash", "SOCKHASH": "hash",
 }  # fmt: skip
 _SERIES_OF = {"percpu_array": "array", "percpu_hash": "hash"}
 # Helpers that do what another one does, and those whose cost grows with an argument: the sizes measured, and which of r1 to r5.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
-from bpfsmith.cost.steps import Step
+from bpfsmith.cost.steps import Address, Step
 from bpfsmith.cost.values import MASK64, Pointer, Unknown, Value
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import Condition, Imm, Op, Operand
@@ -86,7 +86,7 @@ class State:
         )
 
 
-def address_of(state: State, op: Op) -> tuple[Hashable, Hashable, int] | None:
+def address_of(state: State, op: Op) -> Address | None:
     match op:
         case ops.Load(base=base, offset=offset) | ops.Store(base=base, offset=offset) | ops.Atomic(base=base, offset=offset):
             pointer = state.registers[base]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bpfsmith.cost.followed import followed, run_input
 from bpfsmith.cost.model import Model, PathCost
 from bpfsmith.cost.path_state import Path
 from bpfsmith.cost.paths import paths
@@ -20,6 +21,7 @@ _ANSWERS = frozenset(
         "SK_DROP", "redirected",
     )
 )  # fmt: skip
+_FRESH = frozenset(("BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_PERCPU_ARRAY"))
 _REDIRECTED = {"BPF_PROG_TYPE_XDP": "XDP_REDIRECT", "BPF_PROG_TYPE_SCHED_CLS": "TC_ACT_REDIRECT"}
 
 
@@ -80,10 +82,27 @@ def predict(
     packet: bytes | None = None,
     maps: Mapping[str, MapContents] | None = None,
 ) -> Prediction:
-    """The cost of every path of `program`, or of those that `packet` and these map contents leave open."""
+    """The cost of every path of `program`, or of those that `packet` and these map contents leave open.
+
+    Where these decide everything but the clock and random numbers, the first path is the one that the interpreter goes; arrays
+    that `maps` does not name hold what a fresh load puts into them.
+    """
     found = paths(program, packet=packet, maps=maps)
-    costed = tuple(CostedPath(path, model.cost(program, path.steps), _outcome(program, path)) for path in found.paths)
-    return Prediction(program, costed, found.complete)
+    likely = None
+    if packet is not None and all(spec.name in (maps or {}) or spec.type in _FRESH for spec in program.maps):
+        likely = followed(program, run_input(program, packet, maps or {}))
+    others = [path for path in found.paths if likely is None or _same(path) != _same(likely)]
+    ways = others if likely is None else [likely, *others]
+    return Prediction(program, tuple(costed(program, model, path) for path in ways), found.complete)
+
+
+def _same(path: Path) -> list[tuple[str, int]]:
+    return [(step.function, step.insn_idx) for step in path.steps]
+
+
+def costed(program: Program, model: Model, path: Path) -> CostedPath:
+    """A path with its cost."""
+    return CostedPath(path, model.cost(program, path.steps), _outcome(program, path))
 
 
 def _outcome(program: Program, path: Path) -> str:

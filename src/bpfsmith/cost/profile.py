@@ -94,8 +94,9 @@ class Fit:
     something waits for it than when calls go on side by side, `call_ns` what a call of the kernel costs beyond its own work,
     `enter_ns` what entering and leaving a program costs. `uop_cycles` is how long the front end takes over one simple
     instruction, `taken_uops` how many of those a branch that is taken is worth, `div_share` the part of a division's latency
-    in which no other one starts. `unseen` are measured by predicted times, the least first, of the programs of the fit when
-    each is predicted by a fit to others.
+    in which no other one starts, `atomic_share` the part of an atomic instruction's time that holds up what comes after it.
+    `unseen` are measured by predicted times, the least first, of the programs of the fit when each is predicted by a fit to
+    others.
     """
 
     hidden: float = 1.0
@@ -105,6 +106,7 @@ class Fit:
     uop_cycles: float = 0.35
     taken_uops: float = 3.0
     div_share: float = 0.2
+    atomic_share: float = 1.0
     unseen: tuple[float, ...] = ()
 
     @property

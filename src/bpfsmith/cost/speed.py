@@ -35,6 +35,8 @@ _BLUR = 0.12
 _LEAST_MOVE = 0.02
 _GRID = tuple(n / 50 for n in range(76))
 LEAST_CALM = 25
+"""So many samples of calm moments are waited for."""
+_LEAST_TO_TELL = 7
 _LEAST_STEADY = 10
 _PRIOR = 0.05
 """By how much a power must bring the quartiles of the logarithms together, for each 1 that it lies off what was expected."""
@@ -130,7 +132,7 @@ def kept(samples: Sequence[float], readings: Sequence[Sequence[Reading]], own: R
     which the speed stayed, where they are enough; never NaN."""
     there = [(sample, nows) for sample, nows in zip(samples, readings, strict=True) if not math.isnan(sample)]
     calm = [sample for sample, nows in there if all(is_calm(now, own) for now in nows)]
-    if len(calm) >= LEAST_CALM:
+    if len(calm) >= _LEAST_TO_TELL:
         return calm
     steady = [sample for sample, nows in there if all(now.steady for now in nows)]
     return steady if len(steady) >= max(_LEAST_STEADY, len(there) / 3) else [sample for sample, _ in there]

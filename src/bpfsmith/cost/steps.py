@@ -10,17 +10,21 @@ from bpfsmith.ir.ops import Op
 
 ARGUMENTS = 5
 
+Address = tuple[Hashable, Hashable, int]
+"""A kind of memory, which piece of it, and the offset there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is known of a helper call: the map that it is given (None: it takes none, or which one is not known) and the
-    constants among r1 to r5 (None: not a constant). `found` says of a lookup whether the key was there (None: not known),
-    `key` where r2 points, as `Step.address`."""
+    constants among r1 to r5 (None: not a constant). `found` says whether the key was there (None: not known), `empty` that
+    nothing is in the map, `key` where r2 points, as `Step.address`."""
 
     map: str | None
     constants: tuple[int | None, ...]
     found: bool | None = None
-    key: tuple[Hashable, Hashable, int] | None = None
+    key: Address | None = None
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +35,5 @@ class Step:
     function: str
     insn_idx: int
     op: Op
-    address: tuple[Hashable, Hashable, int] | None = None
+    address: Address | None = None
     call: Call | None = None

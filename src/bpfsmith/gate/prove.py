@@ -64,7 +64,10 @@ def prove_equal(
         found = differential(*sides, runs=EARLY_RUNS)
         return found if isinstance(found, Counterexample) else None
 
-    verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored, accepted)
+    try:
+        verdict = _proved(*sides, limits, replay, try_runs if replay else None, ignored, accepted)
+    except RecursionError:  # a memory that is written at varying offsets again and again is looked through store by store
+        verdict = Unknown("size-limit", "memory is written at varying offsets too often for its contents to be followed")
     if ask_verifier and isinstance(verdict, Equal):
         verdict = _of_accepted(verdict, (("reference", *sides[:2]), ("candidate", *sides[2:])))
     if not (random_runs and isinstance(verdict, Unknown)) or verdict.gap in NOT_COMPARABLE:

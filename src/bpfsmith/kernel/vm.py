@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from bpfsmith.diagnostic import Diagnostic, KernelError
@@ -84,8 +85,8 @@ class GuestRun:
     died: str | None = None
 
 
-def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
-    """Boots a kernel once and loads every program in it.
+def load_in(found: Image, loads: Sequence[Load], stop: Event | None = None) -> GuestRun:
+    """Boots a kernel once and loads every program in it; once `stop` is set nothing is booted any more.
 
     KernelError `no-qemu` where it is not installed. Whatever happens, no process and no file is left behind.
     """
@@ -94,6 +95,8 @@ def load_in(found: Image, loads: Sequence[Load]) -> GuestRun:
     steps = plan(loads, Target(found.release, found.configuration, types))
     guest = GuestRun(found.release, {})
     for _ in range(_BOOTS):
+        if stop is not None and stop.is_set():
+            break
         guest = _read(*_boot(qemu, found, steps, _BOOT_SECONDS + _PROGRAM_SECONDS * len(loads)), found)
         if guest.died is None or guest.verdicts:
             break  # a kernel that dies before it has seen a program, as emulated ones do now and then, is booted again

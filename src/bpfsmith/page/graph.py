@@ -1,14 +1,16 @@
 """Control-flow graphs as they are drawn: blocks in layers, ways between them, and what the other graph has not.
 
-Layers and the order in them are fast-sugiyama's; a layer is as high as its highest block.
+Layers and the order in them are fast-sugiyama's; a layer is as high as its highest block, and its blocks stand as near to what
+they are linked to as their neighbours allow.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bpfsmith.diagnostic import ToolError
 from bpfsmith.ir.cfg import Function, build
@@ -22,6 +24,10 @@ from bpfsmith.page.model import Edge, Graph, Node
 LINE, CHAR, PAD = 15.0, 6.7, 8.0
 """Pixels: height of a line, width of a character, and space around them."""
 GAP_X, GAP_Y = 28.0, 42.0
+SWEEPS = 12
+"""How often layers are moved to what they are linked to; from there on nothing moves by a pixel."""
+STRAIGHT = 8
+"""How much more the points of one way pull at each other than blocks do: long ways are to be straight."""
 MOST_LINES = 14
 """Instructions of a block that are drawn."""
 MOST_BLOCKS = 150
@@ -83,7 +89,8 @@ def diagram(title: str, boxes: Sequence[tuple[Sequence[str], bool]], ways: Seque
         for lines, marked in boxes
     ]  # fmt: skip
     places, routes = _layers(len(nodes), ways)
-    return _placed(title, nodes, ways, places, routes)
+    graph = _placed(title, nodes, ways, places, routes)
+    return replace(graph, edges=tuple(replace(edge, kind="next") for edge in graph.edges))
 
 
 def _node(code: Code, start: int, end: int, changed: Sequence[bool], keys: Keys) -> Node:
@@ -147,11 +154,47 @@ def _between(edge: tuple[int, int], following: Mapping[int, list[int]], count: i
     return []
 
 
+Point = int | tuple[int, int, int]
+"""A block, or the nth point of a way between its blocks."""
+
+
+def _columns(
+    layers: Sequence[Sequence[Point]], half: Mapping[Point, float], links: Mapping[Point, list[Point]]
+) -> dict[Point, float]:
+    """Pixels from the left of every point: in the order of its layer, beside its neighbours there, and otherwise as near as may
+    be to what it is linked to in the layers above and below."""
+    spots: dict[Point, float] = {}
+    offsets: dict[Point, float] = {}
+    for row in layers:
+        right = 0.0
+        for point in row:
+            offsets[point] = spots[point] = right + half[point]
+            right = offsets[point] + half[point] + GAP_X
+    for sweep in range(SWEEPS):
+        for row in layers if sweep % 2 == 0 else layers[::-1]:
+            # The least sum of squares that keeps the order: neighbours that would overlap move as one (isotonic regression).
+            pools: list[tuple[float, int]] = []
+            for point in row:
+                pulls = [
+                    (spots[other], 1 if isinstance(point, int) or isinstance(other, int) else STRAIGHT)
+                    for other in links[point]
+                ]
+                force = sum(weight for _, weight in pulls)
+                wish = (sum(spot * weight for spot, weight in pulls) / force if force else spots[point]) - offsets[point]
+                pools.append((wish, 1))
+                while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+                    (late, some), (early, more) = pools.pop(), pools.pop()
+                    pools.append(((late * some + early * more) / (some + more), some + more))
+            moved = [shift for shift, count in pools for _ in range(count)]
+            spots |= {point: offsets[point] + shift for point, shift in zip(row, moved, strict=True)}
+    left = min(spots[point] - half[point] for point in spots) - GAP_X / 2
+    return {point: spot - left for point, spot in spots.items()}
+
+
 def _placed(
     title: str, nodes: Sequence[Node], ways: Sequence[tuple[int, int]], places: Mapping[int, tuple[int, float]], routes: Routes
 ) -> Graph:
-    """Units become pixels: as wide as the widest block, each layer as high as its highest."""
-    unit = max(node.width for node in nodes) + GAP_X
+    """Units become pixels: each layer is as high as its highest block, and no wider than its blocks and ways have to be."""
     heights: dict[int, float] = {}
     for at, (layer, _) in places.items():
         heights[layer] = max(heights.get(layer, 0), nodes[at].height)
@@ -159,24 +202,36 @@ def _placed(
     for layer in range(max(heights) + 1):
         tops[layer] = y
         y += heights.get(layer, 0) + GAP_Y
-    left = min([x for _, x in places.values()] + [x - 0.5 + GAP_X / unit for spots in routes.values() for _, x in spots])
-    spots = {at: ((x - left) * unit + unit / 2, tops[layer] + nodes[at].height / 2) for at, (layer, x) in places.items()}
-    boxes = [
-        Node(spots[at][0], spots[at][1], node.width, node.height, node.lines, node.changed, node.key)
-        for at, node in enumerate(nodes)
-    ]
+    points: dict[Point, tuple[int, float]] = {}
+    for at, spot in places.items():
+        points[at] = spot
+    links: dict[Point, list[Point]] = {at: [] for at in places}
+    for (start, end), spots in routes.items():
+        middle: list[Point] = [(start, end, index) for index in range(len(spots))]
+        points |= dict(zip(middle, spots, strict=True))
+        for one, two in itertools.pairwise([start, *middle, end]):
+            links.setdefault(one, []).append(two)
+            links.setdefault(two, []).append(one)
+    layers = [sorted((item for item in points if points[item][0] == layer), key=lambda item: points[item][1]) for layer in tops]
+    half = {item: nodes[item].width / 2 if isinstance(item, int) else 0.0 for item in points}
+    column = _columns(layers, half, links)
+    boxes = [replace(node, x=column[at], y=tops[places[at][0]] + node.height / 2) for at, node in enumerate(nodes)]
     edges = []
-    widest = max(box.x + box.width / 2 for box in boxes)
+    widest = max(column[item] + half[item] for item in points)
     for at, to in ways:
         both = [way for way in ways if way[0] == at]
         kind = "next" if len(both) != 2 else "else" if both[0] == (at, to) else "taken"
-        middle = [((x - left) * unit + unit / 2, tops[layer], heights.get(layer, 0)) for layer, x in routes.get((at, to), ())]
+        between = [
+            (column[(at, to, index)], tops[layer], heights.get(layer, 0))
+            for index, (layer, _) in enumerate(routes.get((at, to), ()))
+        ]
         back = places[to][0] <= places[at][0]
-        aims = sorted(both, key=lambda way: (routes.get(way) or [places[way[1]]])[0][1])
+        aims = sorted(both, key=lambda way: column[(*way, 0) if routes.get(way) else way[1]])
         side = 0.3 * (aims.index((at, to)) - (len(both) - 1) / 2) / max(len(both) - 1, 1)
-        edges.append(Edge(_path(boxes[at], boxes[to], middle, back, side), kind, back))
-        widest = max([widest, *(x for x, _, _ in middle), *([boxes[at].x + boxes[at].width / 2 + GAP_X] if back else [])])
-    return Graph(title, widest + GAP_X, y, tuple(boxes), tuple(edges))
+        edges.append(Edge(_path(boxes[at], boxes[to], between, back, side), kind, back))
+        if back:
+            widest = max(widest, boxes[at].x + boxes[at].width / 2 + GAP_X, boxes[to].x + boxes[to].width / 2 + GAP_X)
+    return Graph(title, widest + GAP_X / 2, y - GAP_Y / 2, tuple(boxes), tuple(edges))
 
 
 def _path(start: Node, end: Node, middle: Sequence[tuple[float, float, float]], back: bool, side: float) -> str:

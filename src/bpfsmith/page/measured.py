@@ -70,8 +70,9 @@ def _experiment(item: Experiment) -> Chart:
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
-def pairs_page(report: Report, files: Sequence[str]) -> Page:
-    """Each pair with its state, the forms that it can take, and why not a better one."""
+def pairs_page(report: Report, files: Sequence[str], fused_object: bytes | None = None) -> Page:
+    """Each pair with its state, the forms that it can take, and why not a better one; with the object that was made of one
+    file, the programs before and after."""
     pairs: Sequence[Mapping[str, Any]] = _rows(report.details.get("pairs"))
     compared: Sequence[Mapping[str, Any]] = _rows(report.details.get("compared"))
     sections: list[Section] = []
@@ -95,24 +96,21 @@ def pairs_page(report: Report, files: Sequence[str]) -> Page:
         )  # fmt: skip
         sections.append(Table("Their state", ("pair", "map", "type", "key", "#key bytes", "#value bytes", "whose"), state))
         sections += _reasons(pairs)
-    sections += _fused_listings(report, files)
+    if fused_object is not None:
+        sections += _fused_listings(files[0], fused_object)
     sections += (*urgent(report), *proof(report))
-    word = (
-        f"{report.details['fused']} of {len(pairs)} pairs fused." if "fused" in report.details else f"{len(pairs)} pairs found."
-    )
+    counted = f"{len(pairs)} pair{'s' * (len(pairs) != 1)}"
+    word = f"{report.details['fused']} of {counted} fused." if "fused" in report.details else f"{counted} found."
     if compared:
         word = "The sessions do what the pairs do." if report.verdict is Outcome.EQUAL else "See the table."
     facts = {"files": str(report.details.get("files", 1)), "kernel": str(report.details.get("kernel", "-"))}
     return page(report, ", ".join(Path(name).name for name in files[:4]), word, facts, sections)
 
 
-def _fused_listings(report: Report, files: Sequence[str]) -> Iterator[Section]:
+def _fused_listings(file: str, fused_object: bytes) -> Iterator[Section]:
     """Of one object with fused pairs: its source, both halves as they were, and the programs that took their place."""
-    output = report.details.get("output")
-    if len(files) != 1 or not isinstance(output, str) or not Path(output).is_file():
-        return
-    before = read_object(object_bytes(files[0], Toolchain()))
-    after = read_object(Path(output).read_bytes())
+    before = read_object(object_bytes(file, Toolchain()))
+    after = read_object(fused_object)
     old = {program.name: program for program in before.programs}
     keys = Keys()
     new = [program for program in after.programs if program.name not in old or program.insns != old[program.name].insns]
@@ -158,9 +156,9 @@ def offload_page(report: Report, done: Split) -> Page:
          "-" if item["name"] not in same else "the same" if same[item["name"]] else "DIFFERENT")
         for item in _rows(details.get("states"))
     )  # fmt: skip
-    sections.append(
-        Table("State that both halves share", ("variable", "#line", "#bytes", "changed by", "at the end of the trial"), state)
-    )
+    if state:
+        head = ("variable", "#line", "#bytes", "changed by", "at the end of the trial")
+        sections.append(Table("State that both halves share", head, state))
     sections += _trial(details)
     places = [item.primary.span for item in report.diagnostics if item.primary is not None and item.id == "handed-over"]
     blamed = {str(Path(path).resolve()): {span.line for span in places if span.path == path} for path in done.read.sources}
@@ -193,7 +191,8 @@ def _boundary(report: Report, done: Split) -> Graphs:
         reached.append(ref)
         waiting += [call.ref for call in server.calls.get(ref, ()) if call.ref in server.functions]
     counters = report.details.get("counters")
-    ends = _shares(counters if isinstance(counters, dict) else {})
+    sent = report.details.get("requests")
+    ends = _shares(counters if isinstance(counters, dict) else {}, sent if isinstance(sent, int) else 0)
     boxes: list[tuple[Sequence[str], bool]] = [(("requests",), False)]
     for ref in reached:
         function = server.functions[ref]
@@ -213,15 +212,17 @@ def _boundary(report: Report, done: Split) -> Graphs:
     return Graphs("The boundary", (graph,), note, legend="what the kernel half has")
 
 
-def _shares(counters: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def _shares(counters: Mapping[str, Any], sent: int) -> list[tuple[str, bool]]:
+    """Where the requests of a trial ended, and whether that is in the kernel; what its half did not count was too long."""
     names = (("answered", "answered in the kernel", True), ("consumed", "consumed in the kernel, no reply", True),
              ("handed_over", "handed over to the process", False))  # fmt: skip
-    total = sum(counters.get(name, 0) for name, _, _ in names)
-    if not total:
+    known = sum(counters.get(name, 0) for name, _, _ in names)
+    if not known:
         return [(text, kernel) for _, text, kernel in names]
-    return [
-        (f"{text}: {counters[name]:,} ({counters[name] / total:.0%})", kernel) for name, text, kernel in names if counters[name]
-    ]
+    total = max(known, sent)
+    ends = [(counters[name], text, kernel) for name, text, kernel in names]
+    ends.append((total - known, "past the kernel half, too long for it", False))
+    return [(f"{text}: {count:,} ({count / total:.0%})", kernel) for count, text, kernel in ends if count]
 
 
 def _trial(details: Mapping[str, Any]) -> Iterator[Section]:

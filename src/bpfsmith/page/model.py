@@ -101,7 +101,17 @@ class Graphs:
     title: str
     graphs: tuple[Graph, ...]
     note: str = ""
-    legend: str = "block with instructions that the other form lacks; a dashed way is taken when the condition holds"
+    legend: str = "block with instructions that the other form lacks"
+
+    @property
+    def is_marked(self) -> bool:
+        """Is there a block that stands out?"""
+        return any(node.changed for graph in self.graphs for node in graph.nodes)
+
+    @property
+    def is_decided(self) -> bool:
+        """Is there a way that depends on a condition?"""
+        return any(edge.kind == "taken" for graph in self.graphs for edge in graph.edges)
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ def verify_page(report: Report, files: Sequence[str], toolchain: Toolchain) -> P
         sections += (_profile(name, rows) for name, rows in profiles.items())
     sections += _verified_listings(report, files, toolchain)
     refused = [item for item in report.programs if item.verdict not in ("accepted", None)]
-    counted = f"{len(report.programs) - len(refused)} of {len(report.programs)} verdicts are `accepted`."
+    counted = f"Not accepted: {len(refused)} of {len(report.programs)}." if refused else "Every program is accepted."
     return page(report, ", ".join(Path(name).name for name in files[:4]), counted, {"files": str(len(files))}, sections)
 
 

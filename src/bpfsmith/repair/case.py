@@ -26,6 +26,7 @@ _CAST = re.compile(
 
 
 _NO_NAMES = frozenset("return if else for while do sizeof const volatile struct".split())
+_COPIES = re.compile(r"(?:__builtin_)?mem(?:cpy|move|cmp|set)")
 _OPERATORS = frozenset(("", "=", "+", "-", "*", "/", "|", "&", "^", "++", "--", "<<", ">>", "[", ")"))
 
 
@@ -115,12 +116,24 @@ class Case:
         at = span.column - 1
         chains = list(_IDENTIFIER.finditer(_CAST.sub(lambda found: " " * len(found[0]), line)))
         around = next((chain for chain in chains if chain.start() <= at < chain.end()), None)
+        if around is not None and _COPIES.fullmatch(around[0]):
+            return self._copied(line, around.end()) or around[0]
         if around is not None and around[0] not in _NO_NAMES:
             return around[0]
         if line[at : at + 2].strip().rstrip("=") in _OPERATORS:
             before = [chain for chain in chains if chain.end() <= at and chain[0] not in _NO_NAMES]
             return before[-1][0] if before else ""
         return next((chain[0] for chain in chains if chain.start() >= at and chain[0] not in _NO_NAMES), "")
+
+    def _copied(self, line: str, at: int) -> str:
+        """The pointer argument of a copy that the refused insn follows: where it goes for a store, else where it comes from."""
+        found = re.match(r"\s*\(((?:[^()]|\([^()]*\))*)\)", line[at:])
+        last = self.trace.last
+        if found is None or last is None:
+            return ""
+        names = [_IDENTIFIER.search(_CAST.sub("", part)) for part in found[1].split(",")[:2]]
+        pointers = [name[0] for name in names if name is not None]
+        return pointers[0 if last.text.startswith(("*(", "lock ")) else -1] if pointers else ""
 
 
 def shown_path(path: str) -> str:

@@ -118,7 +118,8 @@ def return_value(case: Case, match: Match) -> Story:
     wanted = match.groupdict().get("want") or ""
     if "return" not in case.line_text(at) or _is_fine(case.line_text(at), wanted):
         at = _return_outside(case, wanted) or at
-    return Story(Place(at, "this value is returned"), names={"name": case.expression(at)})
+    who, to = ("the callback", "its caller") if "callback" in match[0] or "async" in match[0] else ("the program", "its hook")
+    return Story(Place(at, "this value is returned"), names={"name": case.expression(at), "who": who, "to": to})
 
 
 def _is_fine(line: str, wanted: str) -> bool:
@@ -132,7 +133,8 @@ def _is_fine(line: str, wanted: str) -> bool:
 def _return_outside(case: Case, wanted: str) -> Span | None:
     """The return statement that gives something else than wanted: a number outside of the range `[0, 1]`, else no number.
     Compilers join the returns of a function, and their lines are lost."""
-    text, begin = case.source, case.function_span
+    begin = last_span(case)
+    text = case.text(begin.path) if begin else None
     limits = [int(number, 0) for number in re.findall(r"-?(?:0x[0-9a-f]+|\d+)", wanted)]
     if text is None or begin is None or len(limits) < 2:
         return None

@@ -44,7 +44,7 @@ def largest(text: SourceText | None) -> Local | None:
 def locals_of(text: str) -> Iterator[Local]:
     """The variables that are declared, one a line, in the bodies of functions."""
     code = blanked(text)
-    inside = _in_functions(code)
+    inside = _in_functions(re.sub(r"^[ \t]*#[^\n]*", "", code, flags=re.MULTILINE))
     for number, line in enumerate(code.split("\n"), 1):
         match = _DECLARATION.match(line) if number in inside else None
         if match is None or match["type"].split()[0] in _NO_TYPES or "static" in line:

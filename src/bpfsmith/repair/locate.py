@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from bpfsmith.isa.progtype import PROGRAM_TYPES, for_section
 from bpfsmith.kernel.verifier_trace import Register, Visit
 from bpfsmith.repair import ctext
 from bpfsmith.repair.case import Case, history, origin, written
@@ -18,7 +19,7 @@ def _last(case: Case) -> Visit | None:
     return case.trace.last
 
 
-def _before_refusal(case: Case, name: str) -> Register | None:
+def before_refusal(case: Case, name: str) -> Register | None:
     """What the verifier knew of a register when it came to the refused insn."""
     last = _last(case)
     return last.before.get(name) if last is not None else None
@@ -29,7 +30,7 @@ def refused_at(case: Case) -> int:
     return len(case.visits) - 1
 
 
-def _register(match: Match) -> str:
+def refused_register(match: Match) -> str:
     number = match.groupdict().get("reg")
     return f"R{number}" if number else ""
 
@@ -71,153 +72,138 @@ def _of_access(case: Case, visit: Visit, span: Span) -> Span:
     return span
 
 
-def packet(case: Case, match: Match) -> Story:
-    """A read past what was compared with data_end: no check, one of too few bytes, or one of another pointer."""
+def context_field(case: Case, match: Match) -> Story:
+    """A place in the context that is not there; of an argument of a traced function, its first use."""
     at = last_span(case)
-    need = int(match["off"]) + int(match["size"])
-    checks = _packet_checks(case)
-    names = {"need": str(need), "name": _base(case.expression(at)) or "the pointer"}
-    reached = int(match["range"])
-    variable = match["id"] != "0"
-    hint = f"let the check prove {need - reached} bytes more behind `{names['name']}`" if variable and reached else ""
-    where = next((span for span, covers in reversed(checks) if covers == reached), checks[-1][0] if checks else None)
-    # Where the compiler has merged branches the line of the comparison is that of another.
-    readable = where is not None and re.search(r"end", case.line_text(where))
-    if reached and readable and _is_check_of(case, where, at):
-        return Story(
-            Place(where, f"this check proves {reached} bytes"),
-            (Place(at, f"{need} bytes are read up to here"),),
-            names={**names, "have": str(reached)},
-            help=hint,
-        )
-    meant = ctext.packet_check(case, at, _base(case.expression(at))) if reached else None
-    if meant is not None:
-        return Story(
-            Place(meant, f"this check proves {reached} bytes"),
-            (Place(at, f"{need} bytes are read up to here"),),
-            names={**names, "have": str(reached)},
-            help=hint,
-        )
-    others = tuple(Place(span, f"this check proves {covers} bytes of another pointer") for span, covers in checks[-1:])
-    if reached and readable:
-        others = (Place(where, f"this check proves {reached} bytes"),)
-    added = _variable_addition(case, _register(match)) if variable else None
-    if added is not None:
-        others = (*others, Place(added, "a variable offset is added here, after which nothing is proved"))
-    told = f"only {reached} bytes are proved here, and {need} needed" if reached else "no check against data_end covers this"
-    return Story(Place(at, told), others, names={"have": str(reached), **names})
+    told = f"{match['size']} bytes at offset {match['off']} of the context"
+    missing = re.search(r"func '(\w+)' doesn't have (\d+)-th argument", " ".join(case.words))
+    header = case.line_text(at)
+    if missing is None or at is None or "BPF_PROG" not in header:
+        field = _field_read(case, at, int(match["off"]))
+        if field is None:
+            return Story(Place(at, told), names={"name": case.expression(at) or "it"})
+        hint = ""
+        if field[0] in ("data", "data_end") and case.program.section.startswith("socket"):
+            hint = "copy the bytes to a local variable: `bpf_skb_load_bytes(skb, offset, &header, sizeof(header))`"
+        return Story(Place(field[1], f"programs in `{case.program.section}` have no `{field[0]}`"), (), (), {}, hint)
+    parameters = [
+        part.split()[-1].lstrip("*") for part in header[header.index("(") + 1 :].rstrip(") {").split(",")[1:] if part.split()
+    ]
+    number = int(match["off"]) // 8
+    hint = f"`{missing[1]}` has no such argument on this kernel: leave it out, and take the value from another one"
+    if number >= len(parameters):
+        return Story(Place(at, told), help=hint)
+    name = parameters[number]
+    found, (start, end) = ctext.lines(case, at), ctext.function_range(case, at)
+    for line in range(max(at.line + 1, start), end + 1):
+        if used := re.search(rf"(?<![\w.>]){re.escape(name)}\b", found[line - 1]):
+            where = Span(at.path, line, used.start() + 1, line, used.end() + 1)
+            declared = Place(at, f"`{name}` is argument {number + 1} here")
+            return Story(Place(where, f"`{name}` is not there on this kernel"), (declared,), (), {"name": name}, hint)
+    return Story(Place(at, told), names={"name": name}, help=hint)
 
 
-def _is_check_of(case: Case, check: Span | None, at: Span | None) -> bool:
-    """Was a check meant for this access: does it name the pointer that is read, was that made before it, or is it the check of
-    the whole packet? A check of the header before is right as it is, and the access wants one of its own."""
-    text = case.line_text(check)
-    base = re.split(r"->|\.|\[", case.expression(at))[0]
-    if base and re.search(rf"\b{re.escape(base)}\b", text):
-        return True
-    declared = ctext.declaration(case, at, base)
-    made = declared is not None and re.search(rf"\b{re.escape(base)}\s*=", case.line_text(declared))
-    if declared and made and check and ctext.function_range(case, check)[0] <= declared.line < check.line:
-        return True
-    words = re.findall(r"(?<![\w.>])[A-Za-z_]\w*", text)
-    names = [name for name in words if not re.search(r"end|^(?:if|void|sizeof|struct)$", name)]
-    assigned = "\n".join(ctext.lines(case, check))
-    return any(re.search(rf"\b{name}\s*=\s*(?:\([^()]*\)\s*)*\w+->data\b", assigned) for name in names)
-
-
-_MOVES = re.compile(
-    r"call bpf_(?:xdp_adjust_|skb_(?:change_|pull_data|vlan_|adjust_|store_bytes|set_tunnel|ecn)|l[34]_csum_replace|"
-    r"clone_redirect|lwt_push|lwt_seg6|msg_p|msg_apply|skb_cgroup_classid|sk_release|csum_update)"
-)
-"""Calls after which pointers into the packet are void."""
-
-_NEAR = 500
-"""Visits before the refused insn among which the check of it is looked for."""
-
-
-def stale_end(case: Case) -> tuple[Visit, Visit] | None:
-    """A comparison of a packet pointer with an end from before the packet was moved, and the call that moved it."""
-    moved = next((index for index, visit in enumerate(case.visits) if _MOVES.match(visit.text)), None)
-    if moved is None:
+def _field_read(case: Case, at: Span | None, offset: int) -> tuple[str, Span] | None:
+    """The field of the context at an offset, as other programs with the same context have it, and the line that reads it where
+    that is not the insn's own: compilers move loads."""
+    kind = for_section(case.program.section).context_type
+    fields = (item for other in PROGRAM_TYPES if other.context_type == kind for item in other.context)
+    name = next((item.name.partition("[")[0] for item in fields if item.offset == offset), None)
+    if name is None or at is None:
         return None
-    for index in range(refused_at(case) - 1, max(moved, refused_at(case) - _NEAR), -1):
-        visit = case.visits[index]
-        names = [f"R{number}" for number in re.findall(r"\br(\d+)\b", visit.text)] if visit.text.startswith("if ") else []
-        kinds = {name: visit.before.get(name, _NONE).kind for name in names}
-        if len(names) == 2 and "pkt" in kinds.values():
-            # The verifier's log does not say that the call has made the end a number: it goes on as it was.
-            other = next((name for name, kind in kinds.items() if kind in ("scalar", "pkt_end")), names[0])
-            made, mover = origin(case, other, index), invalidator(case, other, index)
-            if mover is not None and made is not None and made[0] < mover[0]:
-                return visit, mover[1]
-    return None
+    found, (start, end) = ctext.lines(case, at), ctext.function_range(case, at)
+    lines = [number for number in range(start, end + 1) if re.search(rf"->\s*{name}\b", found[number - 1])]
+    if not lines or at.line in lines:
+        return (name, at) if lines else None
+    match = re.search(rf"\w+\s*->\s*{name}\b", found[lines[0] - 1])
+    begin, close = (match.start() + 1, match.end() + 1) if match else (1, 1)
+    return name, Span(at.path, lines[0], begin, lines[0], close)
 
 
-def packet_far(case: Case, match: Match) -> Story:
-    """A packet pointer that was moved so far, perhaps, that a comparison with data_end proves nothing of it."""
-    at, name = last_span(case), _register(match)
-    variable = _index_of(case, name)
-    names = {"name": _base(case.expression(at)) or "the pointer", "index": "the offset", "limit": "65535"}
-    checks = tuple(
-        Place(span, "this check proves nothing: the pointer may be too far off") for span, _ in _packet_checks(case)[-1:]
-    )
-    register = _before_refusal(case, name)
-    if register is not None and register.largest is not None:
-        names["limit"] = str(register.largest + int(match["off"]))
-    if variable is None:
-        head = ctext.loop_head(case, at)
-        if head is None:
-            return Story(Place(at, "its offset may be too large"), checks, names=names)
-        hint = "bound the rounds: `for (int i = 0; i < 375; i++)`, with the check against data_end inside"
-        told = "nothing but the end of the packet ends this loop"
-        return Story(Place(head, told), (Place(at, "up to 65535 bytes from the start can be checked"),), (), names, hint)
-    where, register_name, added = variable
-    loaded = origin(case, register_name, where)
-    names["index"] = ctext.index_name(case, (case.span(added), at), case.span(loaded[1]) if loaded else None) or "the offset"
-    come_from = (Place(case.span(loaded[1]), "it comes from here"),) if loaded else ()
-    # Compilers add constants to the start of the packet first: the line of the addition may be another.
-    place = ctext.addition_line(case, at, names["index"]) or at
-    return Story(Place(place, f"up to {names['limit']} bytes from the start, with this"), (*checks, *come_from), names=names)
-
-
-def _base(expression: str) -> str:
+def base_of(expression: str) -> str:
     """The pointer of a member chain: `eth` of `eth->h_proto`, `a->b` of `a->b->c.d`."""
     return expression.rpartition("->")[0] or expression
 
 
-def _packet_checks(case: Case) -> list[tuple[Span | None, int]]:
-    """The comparisons with data_end on the path, each with the bytes that it proves."""
-    found: list[tuple[Span | None, int]] = []
-    for visit in case.visits:
-        if not visit.text.startswith("if "):
-            continue
-        names = re.findall(r"\br(\d+)\b", visit.text)
-        if any(visit.before.get(f"R{n}", _NONE).kind == "pkt_end" for n in names):
-            ranges = [visit.after[f"R{n}"].number("r") or 0 for n in names if visit.after.get(f"R{n}", _NONE).kind == "pkt"]
-            found.append((case.span(visit), max(ranges, default=0)))
-    return found
-
-
-_NONE = Register("none")
-
-
-def _variable_addition(case: Case, name: str) -> Span | None:
-    for _, visit, _ in history(case, name, refused_at(case)):
-        if re.match(r"^r\d+ \+= r\d+$", visit.text):
-            return case.span(visit)
-    return None
+NONE = Register("none")
 
 
 def null(case: Case, match: Match) -> Story:
-    """A pointer that a call gave and nobody compared with NULL."""
-    at, name = last_span(case), _register(match) or "R0"
+    """A pointer that a call gave and nobody compared with NULL: its first use, or the check that is of another pointer."""
+    at, name = last_span(case), refused_register(match) or "R0"
     made = origin(case, name, refused_at(case))
     call = made[1] if made else None
-    what = callee(call)
-    variable = ctext.assigned(case, case.span(call)) or _base(case.expression(at)) or "the pointer"
+    what = callee(call) if call and call.text.startswith("call ") else _maker(case, call)
+    variable = ctext.assigned(case, case.span(call)) or base_of(case.expression(at)) or "the pointer"
     others = (Place(case.span(call), f"{what} may give NULL here"),) if call else ()
-    place = f"`{variable}` may still be NULL here"
-    return Story(Place(at, place), others, names={"name": variable, "call": what, "return": ctext.early_return(case, at)})
+    names = {"name": variable, "call": what, "return": ctext.early_return(case, at)}
+    other = _check_of_another(case, case.span(call), at, variable)
+    if other is not None:
+        checked, where = other
+        told = f"this checks `{checked}` once more, and `{variable}` may be NULL"
+        hint = f"check `{variable}` here, which {what} has just given"
+        return Story(Place(where, told), (*others, Place(at, "it is used here")), (), {**names, "checked": checked}, hint)
+    first = _first_use(case, case.span(call), at, variable) or _use_behind(case, at, variable)
+    return Story(Place(first or at, f"`{variable}` may still be NULL here"), others, names=names)
+
+
+def _maker(case: Case, made: Visit | None) -> str:
+    """What gave a pointer that no call gave: the right side of the assignment; a caller, where it is an argument."""
+    found = re.search(r"=\s*([\w>.-]+)\s*;", case.line_text(case.span(made))) if made else None
+    return f"`{found[1]}`" if found else "a caller"
+
+
+def _use_behind(case: Case, at: Span | None, name: str) -> Span | None:
+    """The next line that follows a pointer, where the refused access has the line that made it."""
+    found = ctext.lines(case, at)
+    if at is None or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        return None
+    follows = re.compile(rf"(?<![\w.>]){name}\s*(?:->|\[)")
+    line = found[at.line - 1]
+    if follows.search(line) or not re.search(rf"(?<![\w.>]){name}\s*=(?!=)", line):
+        return None
+    for number in range(at.line + 1, min(at.line + 5, len(found) + 1)):
+        if match := follows.search(found[number - 1]):
+            return Span(at.path, number, match.start() + 1, number, match.end() + 1)
+    return None
+
+
+_NULL_CHECK = r"\bif\s*\(\s*(?:!\s*(\w+)\s*\)|(\w+)\s*==\s*(?:NULL|0)\s*\))"
+
+
+def _check_of_another(case: Case, call: Span | None, at: Span | None, name: str) -> tuple[str, Span] | None:
+    """A comparison with NULL right behind a call that is of a pointer which was compared before: the name and the place."""
+    if call is None or at is None or call.path != at.path or at.line <= call.line:
+        return None
+    found = ctext.lines(case, at)
+    start, _ = ctext.function_range(case, at)
+    for number in range(call.line + 1, min(call.line + 4, at.line)):
+        match = re.search(_NULL_CHECK, found[number - 1])
+        if match is None:
+            continue
+        checked = match[1] or match[2]
+        again = rf"\bif\s*\(\s*(?:!\s*{checked}\s*\)|{checked}\s*==)"
+        if checked != name and any(re.search(again, found[n - 1]) for n in range(start, call.line)):
+            return checked, Span(at.path, number, match.start() + 1, number, match.end() + 1)
+        return None
+    return None
+
+
+def _first_use(case: Case, call: Span | None, at: Span | None, name: str) -> Span | None:
+    """The first line behind a call, before the refused access, at which its result is followed: compilers move accesses."""
+    if call is None or at is None or call.path != at.path or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        return None
+    found = ctext.lines(case, at)
+    follows = re.compile(rf"(?<![\w.>]){name}\s*(?:->|\[)|\*\s*{name}\b(?!\s*[=,;]\s*bpf)")
+    if at.line <= call.line or ctext.function_range(case, call) != ctext.function_range(case, at):
+        return None
+    between = range(call.line + 1, at.line)
+    if any(re.search(r"\b(?:if|else|while|for|case|goto)\b|\?|:\s*$", found[number - 1]) for number in between):
+        return None
+    for number in between:
+        if match := follows.search(found[number - 1]):
+            return Span(at.path, number, match.start() + 1, number, match.end() + 1)
+    return None
 
 
 def callee(visit: Visit | None) -> str:
@@ -227,8 +213,8 @@ def callee(visit: Visit | None) -> str:
 
 def index(case: Case, match: Match) -> Story:
     """A variable offset that may leave its object: the check of it, if there was one, else the access."""
-    at, name = last_span(case), _register(match) or _pointer(case)
-    variable = _index_of(case, name)
+    at, name = last_span(case), refused_register(match) or _pointer(case)
+    variable = index_of(case, name)
     names = {"name": case.expression(at) or "it", "index": "the index", "limit": "its size"}
     for key in ("value_size", "size", "off"):
         if key in match.groupdict():
@@ -277,23 +263,6 @@ def _lost_check(case: Case, at: Span | None, name: str) -> Story | None:
     return Story(Place(check, told), (Place(at, "the verifier knows no bound here"),), () if part else (fact,), {}, hint)
 
 
-def packet_offset(case: Case, match: Match) -> Story:
-    """A number without bounds that is added to a packet pointer: where it is added, or the check that was not enough."""
-    story, at = index(case, match), last_span(case)
-    if story.primary.span != at:
-        return story
-    name = story.names.get("index", "")
-    if at is not None and re.fullmatch(r"\w+", name) and not re.search(rf"\b{name}\b", case.line_text(at)):
-        # Compilers add the variable to the start of the packet where that is loaded, and the constants later.
-        end = ctext.function_range(case, at)[1]
-        place = ctext.addition_line(case, replace(at, line=end, end_line=end), name)
-        return replace(story, primary=replace(story.primary, span=place or at))
-    place = ctext.addition_line(case, at, story.names.get("index", "")) or _variable_addition(case, _register(match))
-    if place is None or at is None or place.line == at.line:
-        return story
-    return replace(story, primary=replace(story.primary, span=place), others=(*story.others, Place(at, "it is read here")))
-
-
 def _pointer(case: Case) -> str:
     """The register of the refused access: as the verifier's words have it, else the insn's base."""
     told = re.search(r"\bR(\d+) (?:min|max|unbounded)", " ".join(case.words))
@@ -302,11 +271,11 @@ def _pointer(case: Case) -> str:
     return f"R{found[1]}" if found else ""
 
 
-def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
+def index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
     """Where a register was added to a pointer: the visit's index, the register, the insn. It may be the refused insn."""
     last = case.trace.last
     if last is not None and (adds := re.match(r"^r(\d+) [+-]= r(\d+)$", last.text)):
-        scalar = adds[1] if last.before.get(f"R{adds[1]}", _NONE).kind == "scalar" else adds[2]
+        scalar = adds[1] if last.before.get(f"R{adds[1]}", NONE).kind == "scalar" else adds[2]
         return refused_at(case), f"R{scalar}", last
     for where, visit, _ in history(case, pointer, refused_at(case)):
         added = re.match(r"^r\d+ [+-]= r(\d+)$", visit.text)
@@ -314,14 +283,14 @@ def _index_of(case: Case, pointer: str) -> tuple[int, str, Visit] | None:
             continue
         other, own = f"R{added[1]}", written(visit) or ""
         # In `r1 += r2` either may be the pointer.
-        scalar = own if visit.before.get(own, _NONE).kind == "scalar" else other
+        scalar = own if visit.before.get(own, NONE).kind == "scalar" else other
         return where, scalar, visit
     return None
 
 
 def is_indexed(case: Case, pointer: str) -> bool:
     """Was a register added to this pointer on its way?"""
-    return _index_of(case, pointer) is not None
+    return index_of(case, pointer) is not None
 
 
 def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
@@ -334,7 +303,7 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
         compared = re.match(r"^if [rw](\d+) (?:s?[<>]=?|==|!=) (0x[0-9a-f]+|-?\d+|[rw]\d+) goto", visit.text)
         if compared is None or f"R{compared[1]}" not in aliases:
             continue
-        bound = visit.after.get(f"R{compared[1]}", _NONE).largest
+        bound = visit.after.get(f"R{compared[1]}", NONE).largest
         limit = None if compared[2][0] in "rw" else int(compared[2], 0)
         if bound is not None and bound < 1 << 31 and (limit is None or abs(limit - bound) <= 1):
             return visit, bound
@@ -343,7 +312,7 @@ def _last_check(case: Case, name: str, before: int) -> tuple[Visit, int] | None:
 
 def scalar_pointer(case: Case, match: Match) -> Story:
     """A number where a pointer is needed: what made it."""
-    at, name = last_span(case), _register(match)
+    at, name = last_span(case), refused_register(match)
     made = origin(case, name, refused_at(case))
     variable = case.expression(at) or "it"
     if made is None:
@@ -360,42 +329,25 @@ def wrong_argument(case: Case, match: Match) -> Story:
     """An argument of another type than the call takes."""
     story = scalar_pointer(case, match)
     what = match.groupdict().get("what") or "scalar"
+    made = next((place for place in story.others if place.span), None)
+    if (
+        what in ("scalar", "inv")
+        and re.search(r"\bptr_|trusted_ptr|rcu_ptr", match[0])
+        and made
+        and _is_probed(case, made.span)
+    ):
+        name = ctext.assigned(case, made.span) or "it"
+        here = replace(made, text=f"`{name}` is a number from here on: what was probed has no type for the verifier")
+        hint = "read the field of the typed pointer itself, as in `task->real_parent`, or take the object with a kfunc"
+        return Story(here, (replace(story.primary, text="a pointer of the kernel's is needed here"),), (), story.names, hint)
     if what in ("scalar", "inv"):
         return story
     others = tuple(replace(place, text="it comes from here") for place in story.others)
     return replace(story, primary=replace(story.primary, text=f"this argument is a {what}"), others=others)
 
 
-def stale_packet(case: Case, match: Match) -> Story:
-    """A packet pointer from before a call that moves the packet."""
-    old = stale_end(case) if "access to packet" in match[0] else None
-    if old is not None:
-        name = ctext.end_name(case.line_text(case.span(old[0])))
-        names = {"name": name, "call": callee(old[1])}
-        hint = f"load it anew after {callee(old[1])}: `{name} = (void *)(long)ctx->data_end;`"
-        moved = Place(case.span(old[1]), f"{callee(old[1])} may move the packet: its old end is void from here on")
-        check = Place(case.span(old[0]), f"`{name}` is from before that call, and proves nothing")
-        return Story(check, (moved, Place(last_span(case), "this read is not covered")), (), names, hint)
-    at, name = last_span(case), _register(match)
-    mover = invalidator(case, name)
-    variable = _base(case.expression(at)) or "the pointer"
-    where = case.span(mover[1]) if mover else None
-    return Story(
-        Place(at, f"`{variable}` was made before that call"),
-        (Place(where, f"{callee(mover[1] if mover else None)} may move the packet: pointers into it are void from here on"),),
-        names={"name": variable, "call": callee(mover[1] if mover else None)},
-    )
-
-
-def invalidator(case: Case, name: str, before: int | None = None) -> tuple[int, Visit] | None:
-    """The call before which a register, or what it was copied from, was a packet pointer, and after which it is none."""
-    end = refused_at(case) if before is None else before
-    names = {name} | {source for _, _, source in history(case, name, end)}
-    for where in range(end - 1, -1, -1):
-        visit = case.visits[where]
-        if _MOVES.match(visit.text) and any(visit.before.get(n, _NONE).kind in ("pkt", "pkt_meta", "pkt_end") for n in names):
-            return where, visit
-    return None
+def _is_probed(case: Case, span: Span | None) -> bool:
+    return re.search(r"BPF_CORE_READ|BPF_PROBE_READ|bpf_core_read|bpf_probe_read", case.line_text(span)) is not None
 
 
 def released(case: Case, match: Match) -> Story:
@@ -403,7 +355,7 @@ def released(case: Case, match: Match) -> Story:
     at = last_span(case)
     call = releaser(case, f"R{match['reg']}")
     what = callee(call)
-    names = {"name": _base(case.expression(at)) or "it", "call": what}
+    names = {"name": base_of(case.expression(at)) or "it", "call": what}
     return Story(
         Place(at, "it is used here"),
         (Place(case.span(call), f"{what} gives it back: the pointer is void from here on"),),
@@ -416,7 +368,7 @@ def releaser(case: Case, name: str) -> Visit | None:
     gives = re.compile(r"call (?:bpf_ringbuf_(?:submit|discard)|bpf_\w*(?:release|destroy|drop|put))")
     names = {name} | {source for _, _, source in history(case, name, refused_at(case))}
     for visit in reversed(case.visits[:-1]):
-        held = (visit.before.get(n, _NONE) for n in names)
+        held = (visit.before.get(n, NONE) for n in names)
         if gives.match(visit.text) and any(item.is_pointer and item.kind not in ("none", "fp", "ctx") for item in held):
             return visit
     return None
@@ -437,6 +389,18 @@ def stack_argument(case: Case, match: Match) -> Story:
 def stack_size(case: Case, match: Match) -> Story:
     """A local variable that is smaller than what is done with it."""
     story = stack_argument(case, match)
+    bound = _size_bound(case, match)
+    if bound is not None and story.others:
+        where, most = bound
+        name = story.names.get("name", "it")
+        declared, used = story.primary, story.others[0]
+        both = (
+            replace(used, text=f"up to {most} bytes are accessed here"),
+            replace(declared, text=f"`{name}` has fewer bytes"),
+        )
+        return Story(
+            Place(where, f"this lets up to {most} bytes through"), both, (), story.names, f"allow no more than sizeof({name})"
+        )
     part = {"2": "key", "3": "value"}.get(match.groupdict().get("reg") or "")
     if part and story.others and re.match(r"call bpf_map_\w+_elem", case.trace.last.text if case.trace.last else ""):
         name, size = story.names.get("name", "it"), match.groupdict().get("size") or "more"
@@ -458,10 +422,54 @@ def stack_size(case: Case, match: Match) -> Story:
     return replace(story, primary=replace(story.primary, text=f"`{name}` has fewer bytes"), others=reached)
 
 
+def value_too_small(case: Case, match: Match) -> Story:
+    """Bytes behind the end of a map's value: a size that varies, and the check that was meant to bound it, else the access."""
+    at, last = last_span(case), _last(case)
+    told = re.search(r"\bR(\d) (?:min|max) value is outside", " ".join(case.words))
+    number = int(told[1]) if told else 0
+    size = last.before.get(f"R{number + 1}", NONE) if last and number and last.text.startswith("call ") else NONE
+    if size.kind != "scalar" or size.value is not None:
+        return Story(Place(at, "this goes past the end of the value"), names={"name": case.expression(at) or "it"})
+    given = ctext.size_argument(case, at, f"R{number + 1}") or "the size"
+    names = {
+        "name": (
+            re.findall(r"(?<![\w.>])[a-z_]\w*\b(?!\s*\()", re.sub(r"sizeof\s*\([^)]*\)|offsetof\s*\([^)]*\)", "", given))
+            or [given]
+        )[-1]
+    }
+    most = f"`{given}` may be {size.largest} here" if size.largest is not None else f"nothing bounds `{given}` here"
+    lost = _lost_check(case, at, names["name"])
+    if lost is not None:
+        return replace(lost, others=(Place(at, most),), names=names)
+    hint = f"bound it before the call: `if ({names['name']} > SIZE) {ctext.early_return(case, at)}`"
+    return Story(Place(at, most), names=names, help=hint)
+
+
+def _size_bound(case: Case, match: Match) -> tuple[Span, int] | None:
+    """Where the size behind a stack buffer, which varies, got the upper bound that is too large: a mask, a comparison, or the
+    call itself."""
+    last, number = _last(case), match.groupdict().get("reg")
+    if last is None or not last.text.startswith("call ") or not number:
+        return None
+    name = f"R{int(number) + 1}"
+    size = last.before.get(name, NONE)
+    if size.kind != "scalar" or size.value is not None or size.largest is None:
+        return None
+    check = _last_check(case, name, refused_at(case))
+    masks = [visit for _, visit, _ in history(case, name, refused_at(case)) if re.match(r"^[rw]\d+ &= ", visit.text)]
+    visit = check[0] if check else (masks[0] if masks else None)
+    span = case.span(visit) or last_span(case)
+    return (span, size.largest) if span is not None else None
+
+
 def uninitialised(case: Case, match: Match) -> Story:
     """A register that no insn on this path wrote: the variable's declaration, or a function without a return value."""
-    at, name = last_span(case), _register(match)
+    at, name = last_span(case), refused_register(match)
     last = _last(case)
+    inner = _exit_of_callee(case) if last is not None and last.text == "exit" else None
+    if inner is not None:
+        told = Place(at, "its result is returned here")
+        return Story(Place(inner, "this function may end without a value"), (told,), names={"name": "its result"})
     if last is not None and last.text == "exit":
         return Story(Place(at, "the function ends here without a value"), names={"name": "the return value"})
     variable = case.expression(at)
@@ -477,6 +485,16 @@ def uninitialised(case: Case, match: Match) -> Story:
     return Story(Place(at, "nothing was written to it on this path"), names={"name": variable or name.lower()})
 
 
+def _exit_of_callee(case: Case) -> Span | None:
+    """Where the function ended whose result the program returns as it is."""
+    for visit in reversed(case.visits[:-1]):
+        if visit.frame:
+            return case.span(visit) if visit.text == "exit" else None
+        if written(visit) == "R0":
+            return None
+    return None
+
+
 def is_varying_size(case: Case, match: Match) -> bool:
     """Is a helper given a packet pointer and, behind it, a size that is no constant?"""
     last = _last(case)
@@ -488,7 +506,7 @@ def is_varying_size(case: Case, match: Match) -> bool:
 
 def size_argument(case: Case, match: Match) -> Story:
     """The length that a helper is given: where its bound was made or lost."""
-    at, name = last_span(case), _register(match)
+    at, name = last_span(case), refused_register(match)
     if match.groupdict().get("buffer"):
         name = f"R{int(match['buffer']) + 1}"
     elif not name and (buffer := re.search(r"\bR(\d) (?:min|max) value is outside", " ".join(case.words))):
@@ -501,7 +519,7 @@ def size_argument(case: Case, match: Match) -> Story:
     primary = Place(at, f"`{variable}` {'is no constant' if constant else 'has no bounds here that the verifier knows'}")
     if check is not None and case.span(check[0]) != at:
         others = [Place(case.span(check[0]), f"this check leaves it {_range(check[0], name)}"), *others]
-    register = _before_refusal(case, name)
+    register = before_refusal(case, name)
     facts = (f"{name} is {register.text}",) if register else ()
     empty = f"{variable} == 0 || " if "zero-sized" in " ".join(case.words) else ""
     names = {"name": variable, "empty": empty, "return": ctext.early_return(case, at)}
@@ -512,6 +530,6 @@ def size_argument(case: Case, match: Match) -> Story:
 
 
 def _range(visit: Visit, name: str) -> str:
-    register = visit.after.get(name, _NONE)
+    register = visit.after.get(name, NONE)
     largest = register.largest
     return f"at most {largest}" if largest is not None else "without an upper bound"

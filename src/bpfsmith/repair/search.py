@@ -45,7 +45,7 @@ class _Budget:
     attempts: float
 
     def spend(self, seconds: float) -> None:
-        self.attempts -= max(1.0, seconds * 5)
+        self.attempts -= max(1.0, seconds * 2)
 
 
 MOST_ATTEMPTS, MOST_STEPS = 80, 4
@@ -86,14 +86,15 @@ def _search(
 
 
 def _moved(before: Diagnosis, after: Diagnosis, changed: str, text: str) -> bool:
-    """Is the new rejection another one: of another kind, or at another statement?"""
+    """Is the new rejection another one: of another kind, in other words, or about another statement?"""
     if before.kind is not after.kind:
         return True
-    old, new = last_span(before.case), last_span(after.case)
-    if old is None or new is None:
-        return False
+    if after.case.words != before.case.words:
+        return True
+    spans = ((last_span(before.case), last_span(after.case)), (before.story.primary.span, after.story.primary.span))
     lines, others = text.split("\n"), changed.split("\n")
-    same_text = (
-        old.line <= len(lines) and new.line <= len(others) and lines[old.line - 1].strip() == others[new.line - 1].strip()
+    return any(
+        old.line <= len(lines) and new.line <= len(others) and lines[old.line - 1].strip() != others[new.line - 1].strip()
+        for old, new in spans
+        if old is not None and new is not None
     )
-    return not same_text or after.case.words != before.case.words

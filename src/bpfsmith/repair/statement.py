@@ -53,6 +53,14 @@ class Function:
         return self._range[1]
 
     @cached_property
+    def top(self) -> int:
+        """The line that the definition begins on, its section included: what goes before it is at file scope."""
+        top = self.first
+        while top > 1 and self.lines[top - 2].strip() and not self.code[top - 2].rstrip().endswith((";", "}")):
+            top -= 1
+        return top
+
+    @cached_property
     def header(self) -> str:
         """The text of the declaration, up to the opening brace."""
         found: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair import locate, whole
+from bpfsmith.repair import locate, packets, whole
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Kind
 from bpfsmith.repair.locate import access
@@ -67,8 +67,8 @@ def _into_packet(case: Case, match: re.Match[str]) -> bool:
 
 def _was_packet(case: Case, match: re.Match[str]) -> bool:
     if "access to packet" in match[0]:
-        return locate.stale_end(case) is not None
-    return locate.invalidator(case, f"R{match['reg']}") is not None
+        return packets.stale_end(case) is not None
+    return packets.invalidator(case, f"R{match['reg']}") is not None
 
 
 def _was_released(case: Case, match: re.Match[str]) -> bool:
@@ -79,6 +79,25 @@ def _is_zero(case: Case, match: re.Match[str]) -> bool:
     last = case.trace.last
     register = last.before.get(f"R{match['reg']}") if last else None
     return register is not None and register.value == 0
+
+
+def _at_variable(case: Case, match: re.Match[str]) -> bool:
+    """Was a number added to the context pointer that is no constant of the source? One path may know its value."""
+    return "modified" not in match[0] or locate.is_indexed(case, f"R{match['reg']}")
+
+
+_NO_ADDITION = re.compile(r"^[rw]\d+ (?:&|\||\^|<<|>>|s>>|\*|/|%)=")
+
+
+def _is_operator(case: Case, match: re.Match[str]) -> bool:
+    """Is the refused insn one that no pointer takes at all? Where additions are refused, too, the words are the same."""
+    if not match[0].startswith("math between") and "32-bit" not in match[0]:
+        return True
+    return case.trace.last is not None and _NO_ADDITION.match(case.trace.last.text) is not None
+
+
+def _is_32_bit(case: Case, match: re.Match[str]) -> bool:
+    return "32-bit" not in match[0] or not _is_operator(case, match)
 
 
 def _stores(case: Case, match: re.Match[str]) -> bool:
@@ -120,7 +139,7 @@ MEMORY = (
         "verifier-packet-stale-pointer",
         (_SCALAR, _SCALAR_ARGUMENT, _PACKET),
         "a packet pointer is used after a call that may move the packet",
-        locate.stale_packet,
+        packets.stale_packet,
         "after {call}, read ctx->data and ctx->data_end again and repeat the bounds check",
         "Helpers that change a packet (adjust_head, pull_data, store_bytes, change_*, l3/l4_csum_replace) may move it:"
         " the verifier"
@@ -131,7 +150,7 @@ MEMORY = (
         "verifier-packet-offset-far",
         (_PACKET,),
         "a packet is read at an offset that may be too large for any check to count",
-        locate.packet_far,
+        packets.packet_far,
         "bound the offset before it is added, so that the sum stays below 65536: `if ({index} > 1500) return ..;`, or a mask",
         "A comparison with `data_end` proves bytes of a pointer only while that lies at most 65535 bytes from the start of the"
         " packet. A length of 16 bits, taken from the packet, is already too much when a constant has been added before: the"
@@ -142,7 +161,7 @@ MEMORY = (
         "verifier-packet-check-elsewhere",
         (_PACKET,),
         "a packet read at a variable offset that no check covers",
-        locate.packet,
+        packets.packet,
         "after the variable offset is added, compare again: `if ((void *)({name} + 1) > data_end) return ..;`",
         "A comparison with `data_end` proves bytes behind the pointer that was compared, and behind copies of it with"
         " a constant"
@@ -155,7 +174,7 @@ MEMORY = (
         "verifier-packet-unchecked",
         (_PACKET,),
         "a packet read that no comparison with data_end covers",
-        locate.packet,
+        packets.packet,
         "before the read: `if ((void *){name} + {need} > data_end) return ..;`",
         "Packet memory may be read only after the program has compared a pointer into it with `data_end`, and only up"
         " to the bytes"
@@ -166,7 +185,7 @@ MEMORY = (
         "verifier-packet-check-too-small",
         (_PACKET,),
         "the check against data_end proves {have} bytes, and {need} are read",
-        locate.packet,
+        packets.packet,
         "let the check cover the whole access: compare `data + {need}` with `data_end`",
         "The comparison with `data_end` proves fewer bytes than the access needs: often the size of another header, a pointer"
         " instead of what it points to (`sizeof(eth)`), or a header behind the one that was checked.",
@@ -180,7 +199,7 @@ MEMORY = (
             r"R(?P<reg>\d+) min value is negative, either use unsigned index",
         ),
         "an offset that may be negative or huge is added to a packet pointer",
-        locate.packet_offset,
+        packets.packet_offset,
         "bound the offset before it is added: make it unsigned and write `if ({index} > MAX) return ..;` or `{index} &= MAX;`",
         "A packet pointer may move by a variable only when the verifier knows bounds of it (at most 65535 for"
         " packets). A signed"
@@ -310,7 +329,7 @@ MEMORY = (
         "verifier-map-value-too-small",
         (r"invalid access to map value, value_size=(?P<value_size>\d+) off=(?P<off>-?\d+) size=(?P<size>\d+)",),
         "bytes {off} to {end} of a map value of {value_size} bytes",
-        access("this goes past the end of the value"),
+        locate.value_too_small,
         "use a type for the access that is not larger than the map's value, or give the map a larger value type; to a call,"
         " give the size of the member that it is to fill",
         "The access is at a constant offset that lies outside of the map's value: the pointer's C type is not the map's.",
@@ -331,7 +350,7 @@ MEMORY = (
         "verifier-map-read-only",
         (r"write into map forbidden",),
         "a write into a map that programs may only read",
-        access("this writes into it"),
+        whole.read_only,
         "declare the variable without `const`, or the map without BPF_F_RDONLY_PROG",
         "`const` globals lie in .rodata, which is frozen at load; maps with BPF_F_RDONLY_PROG are only written by userspace.",
     ),
@@ -363,6 +382,17 @@ MEMORY = (
         when=_not_empty,
     ),
     Kind(
+        "verifier-context-variable",
+        (r"variable ctx access var_off=", r"R\d+ variable offset ctx", r"dereference of modified ctx ptr R(?P<reg>\d+)"),
+        "the context is read at a variable offset",
+        access("the offset is not a constant"),
+        "read each field by a constant offset, with a switch if need be",
+        "Context accesses are rewritten field by field, so each must name its field: arrays in the context (cb, args)"
+        " are indexed by"
+        " constants only.",
+        when=_at_variable,
+    ),
+    Kind(
         "verifier-context-modified",
         (r"dereference of modified ctx ptr R(?P<reg>\d+)", r"negative offset ctx ptr R(?P<reg>\d+)"),
         "the context pointer was changed before its use",
@@ -371,16 +401,6 @@ MEMORY = (
         "The context may only be read at constant offsets from the pointer that the program was given; passing"
         " `&ctx->field` on, or"
         " ctx plus something, is refused.",
-    ),
-    Kind(
-        "verifier-context-variable",
-        (r"variable ctx access var_off=", r"R\d+ variable offset ctx"),
-        "the context is read at a variable offset",
-        access("the offset is not a constant"),
-        "read each field by a constant offset, with a switch if need be",
-        "Context accesses are rewritten field by field, so each must name its field: arrays in the context (cb, args)"
-        " are indexed by"
-        " constants only.",
     ),
     Kind(
         "verifier-context-write",
@@ -396,7 +416,7 @@ MEMORY = (
         "verifier-context-access",
         (r"invalid bpf_context access off=(?P<off>\d+) size=(?P<size>\d+)",),
         "the context has no such field for this program",
-        access("{size} bytes at offset {off} of the context"),
+        locate.context_field,
         "read the whole field by its name in the type's own context, or use a program type that has it",
         "Program types see different fields: `skb->data` is for tc and not for socket filters, `skb->sk` not for all."
         " A read must"
@@ -566,6 +586,7 @@ MEMORY = (
         access("only 32 bits of it are left"),
         "use pointers or 64-bit integers: `void *data = (void *)(long)ctx->data`",
         "A pointer must stay in 64 bits. A cast to `int` or `__u32`, also for an intermediate result, cuts it.",
+        when=_is_32_bit,
     ),
     Kind(
         "verifier-pointer-operator",
@@ -574,12 +595,15 @@ MEMORY = (
             r"R(?P<reg>\d+) bitwise operator (?P<op>\S+) on pointer prohibited",
             r"R(?P<reg>\d+) tried to (?:add|subtract)",
             r"R(?P<reg>\d+) (?:tried to subtract pointer from scalar|subtraction from stack pointer prohibited)",
+            r"math between (?P<what>\w+) pointer and -?\d+ is not allowed",
+            r"R(?P<reg>\d+) 32-bit pointer arithmetic prohibited",
         ),
         "an operation that pointers do not allow",
         access("a pointer is changed with this"),
         "compute with numbers and add the result to the pointer at the end",
         "Pointers allow addition and subtraction of numbers only: masks, shifts, multiplication and negation make a"
         " number of them.",
+        when=_is_operator,
     ),
     Kind(
         "verifier-pointer-arithmetic",

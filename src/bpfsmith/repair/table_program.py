@@ -43,7 +43,7 @@ PROGRAM = (
             r"At (?:callback|async callback|async) return the register R0 has (?P<what>.*)",
             r"R0 has smin=.* should have been in (?P<want>.*)",
         ),
-        "the program may return something that its hook does not know",
+        "{who} may return something that {to} does not know",
         endings.return_value,
         "return one of the values of this program type on every path",
         "Some program types may return only certain numbers: 0 or 1 for cgroup hooks, 0 for fentry and iterators, 0 to"
@@ -109,6 +109,15 @@ PROGRAM = (
         "Some helpers (bpf_probe_read_*, bpf_trace_printk, bpf_perf_event_output, bpf_ktime_get_ns in old kernels) and"
         " all kfuncs are only for"
         " programs whose license is compatible with the GPL.",
+    ),
+    Kind(
+        "verifier-timer-map",
+        (r"(?P<what>timer|workqueue|task work) pointer in R(?P<reg>\d+) map_uid=\d+ doesn't match map pointer in R\d+",),
+        "the {what} lies in a value of another map than the one named",
+        access("this names another map"),
+        "name the map that the value was looked up in",
+        "A timer keeps the map whose value it lies in alive. The map given to bpf_timer_init() must be that very map: where it"
+        " was reached through a map of maps, the inner one that the value came from.",
     ),
     Kind(
         "verifier-map-type",
@@ -254,7 +263,7 @@ PROGRAM = (
             r"non-preemptible|IRQ-disabled|lock)",
         ),
         "a call that may sleep where sleeping is not allowed",
-        access("this may sleep"),
+        whole.sleeps,
         "put the program into a section with `.s` (`fentry.s`, `lsm.s`, `uprobe.s`), or use the form that does not sleep",
         "Copying from userspace and some kfuncs may wait for memory: only sleepable programs may, and not while they"
         " hold an RCU lock.",
@@ -358,7 +367,7 @@ PROGRAM = (
             r"(?P<what>bpf_\w+) cannot be used in .* prog",
         ),
         "programs of this type may not use a map with {what}",
-        function("it uses such a map"),
+        whole.object_used,
         "use atomics (__sync_fetch_and_add) or a per-CPU map in this program, and keep {what} in maps of other programs",
         "A bpf_spin_lock, a timer or a list in a map's value rules the map out for program types that may run where it is not"
         " safe: kprobes, tracepoints and perf events, and for locks socket filters too.",
@@ -496,7 +505,7 @@ PROGRAM = (
             r"func '?(?P<what>\w+)'? .* is not supported",
         ),
         "a global function with arguments that the verifier does not check on their own",
-        access("global functions are checked without their callers"),
+        whole.global_function,
         "make it `static` (it is then checked with each caller), or pass pointers to structs of known size and check"
         " them for NULL inside",
         "A function that is not static is verified once, for any arguments: it may take the context, numbers, and"

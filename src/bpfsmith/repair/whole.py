@@ -11,6 +11,7 @@ from bpfsmith.repair import ctext, locals
 from bpfsmith.repair.case import Case
 from bpfsmith.repair.kind import Locator, Place, Story
 from bpfsmith.repair.locate import Match, callee, last_span
+from bpfsmith.repair.statement import Function
 from bpfsmith.source import Span
 
 
@@ -81,11 +82,86 @@ def hottest(case: Case) -> list[tuple[int, int]]:
 
 
 def large_variable(case: Case, match: Match) -> Story:
-    """The largest local variable, when the stack is too small."""
-    found = locals.largest(case.source)
-    if found is None or case.source is None:
+    """The largest local variable, when the stack is too small; where the frames of several functions are, that of a callee."""
+    source = case.source
+    if source is None or (found := locals.largest(source)) is None:
         return Story(Place(case.function_span, "the locals of this do not fit"))
-    return Story(Place(found.span(case.source.path), f"this alone takes about {found.size} bytes of the stack"))
+    others: tuple[Place, ...] = ()
+    if "combined" in match[0]:
+        inner = [item for item in locals.locals_of(source.text) if item.size >= _LARGE and _is_callee(source.text, item.line)]
+        callee_local = max(inner, key=lambda item: item.size, default=None)
+        if callee_local is not None and callee_local != found:
+            others = (Place(found.span(source.path), f"this takes {found.size} bytes of its caller's"),)
+            found = callee_local
+    return Story(Place(found.span(source.path), f"this alone takes about {found.size} bytes of the stack"), others)
+
+
+_LARGE = 64
+
+
+def _is_callee(text: str, number: int) -> bool:
+    """Does a line lie in a function that is no program of its own?"""
+    function = Function(text, number)
+    return "SEC(" not in "\n".join(function.lines[function.top - 1 : function.first])
+
+
+def sleeps(case: Case, match: Match) -> Story:
+    """A call that may sleep: the section, where that has a form whose programs may; else the call."""
+    at, section = last_span(case), ctext.section_line(case)
+    kind = case.program.section.split("/")[0]
+    if section is not None and "non-sleepable prog" in match[0] and kind in _MAY_SLEEP:
+        changed = case.program.section.replace(kind, f"{kind}.s", 1)
+        called = Place(at, f"{callee(case.trace.last)} may sleep")
+        return Story(Place(section, "programs of this section may not sleep"), (called,), help=f'write `SEC("{changed}")`')
+    return Story(Place(at, "this may sleep"), names={"name": case.expression(at) or "it"})
+
+
+def read_only(case: Case, match: Match) -> Story:
+    """A write into what is declared to be read only: the flag of the map, or the `const` of the variable."""
+    at, last = last_span(case), case.trace.last
+    write = Place(at, "this writes into it")
+    names = [held.facts.get("map", "") for held in (last.before.values() if last else ()) if held.kind == "map_value"]
+    for name in names:
+        definition = ctext.find_line(case, rf"\b{re.escape(name)}\b.*SEC\(\"\.?maps") if name else None
+        for number in range(definition.line, max(definition.line - 12, 0), -1) if definition else ():
+            line = ctext.lines(case, definition)[number - 1]
+            if definition and (flag := re.search(r"BPF_F_RDONLY_PROG", line)):
+                where = Span(definition.path, number, flag.start() + 1, number, flag.end() + 1)
+                hint = "leave out BPF_F_RDONLY_PROG, or keep what programs write in another map"
+                return Story(Place(where, f"programs may only read `{name}`"), (write,), (), {"name": name}, hint)
+    return Story(write)
+
+
+def object_used(case: Case, match: Match) -> Story:
+    """An object that programs of this type may not have in their maps: the first call about it, else the program."""
+    what = match["what"].removeprefix("bpf_")
+    begin = case.function_span
+    section = ctext.section_line(case) or begin
+    told = Place(section, "programs of this type may not")
+    if begin is None:
+        return Story(told)
+    first, last = ctext.function_range(case, begin)
+    for number in range(first, last + 1):
+        if call := re.search(rf"\bbpf_{re.escape(what)}\w*\s*\(", ctext.lines(case, begin)[number - 1]):
+            where = Span(begin.path, number, call.start() + 1, number, call.end())
+            return Story(Place(where, f"{match['what']} is used here"), (told,))
+    return Story(replace(told, text="it uses such a map"))
+
+
+def global_function(case: Case, match: Match) -> Story:
+    """A global function that is checked by itself: its definition."""
+    at = last_span(case)
+    named = re.search(r"func#\d+ \('(\w+)'\)|[Gg]lobal function (\w+)\(|func '(\w+)'", " ".join(case.words))
+    name = next((group for group in named.groups() if group), "") if named else ""
+    where = ctext.find_line(case, rf"^(?!\s|static|extern)[\w\s*()]*\b{name}\s*\([^;]*$") if name else None
+    if where is None:
+        return Story(Place(at, "global functions are checked without their callers"))
+    told = Place(where, f"`{name}` is global: it is checked without its callers")
+    return Story(told, (Place(at, "it is called here"),), (), {"name": name})
+
+
+_MAY_SLEEP = frozenset("uprobe uretprobe fentry fexit fmod_ret lsm iter".split())
+"""Sections that exist with `.s`, too (libbpf's section_defs)."""
 
 
 def kernel_field(case: Case, match: Match) -> Story:

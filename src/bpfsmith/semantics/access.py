@@ -16,7 +16,7 @@ from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.domain import signed
 from bpfsmith.semantics.fork import branch
 from bpfsmith.semantics.memory import Bytes, Initial, Pointer, Region, Target, Value, joined, merge_values
-from bpfsmith.semantics.recorded import ORDER, packet_view
+from bpfsmith.semantics.recorded import ORDER, cases, packet_view
 from bpfsmith.semantics.state import CTX, Access, State, Unmodelled
 from bpfsmith.semantics.terms import Term, Terms
 
@@ -43,6 +43,13 @@ NO_QUEUE_MAPPING = 0xFFFF
 """A store of this or more to queue_mapping is left out; it looks at all 64 bits of the register, but an immediate's sign
 (net/core/filter.c: bpf_convert_ctx_access)."""
 
+REFERENCES = {
+    "bpf_sk_release": ("bpf_sk_lookup_tcp", "bpf_sk_lookup_udp", "bpf_skc_lookup_tcp"),
+    "bpf_task_release": ("bpf_task_acquire", "bpf_task_from_pid"),
+    "bpf_cgroup_release": ("bpf_cgroup_acquire", "bpf_cgroup_from_id"),
+}
+"""What is given back by which call: a run has to call it as often as it was given one."""
+
 LARGEST_TABLE = 4096
 """Bytes of constants that may be read at an offset that varies: each is a case of its own."""
 
@@ -62,6 +69,7 @@ class Accessor:
     sees_packet: bool = False  # has the program got at the kernel's own structure of the packet?
     # Of a program that the verifier refused: when it leaves its memory or follows NULL. None: no accepted program does.
     faults: dict[Term, None] | None = None
+    giving: Region | None = None  # the reservation that is being submitted
     insn_idx: int = 0
     context: Layout = ()
     _generation: int = 0
@@ -205,15 +213,17 @@ class Accessor:
             raise self.unmodelled("unmodelled-map", f"two maps inside {name[:-2]}, which may be the same, and one is written")
 
     # --- loads --------------------------------------------------------------------------------------------------------
-    def load(self, state: State, pointer: Value, offset: int, size: int) -> Value:
-        """`size` bytes at pointer + offset: a term of 8 * size bits, or a pointer that was spilled there."""
+    def load(self, state: State, pointer: Value, offset: int, size: int, *, checked: bool = True) -> Value:
+        """`size` bytes at pointer + offset: a term of 8 * size bits, or a pointer that was spilled there. Whether they lie
+        inside of what is pointed to is asked elsewhere where that is not `checked` here."""
         t = self.t
         if isinstance(pointer, Term):
             return self._load_kernel(state, t.add(64, pointer, t.const(64, offset)), size)
         result: Value | None = None
         for target in reversed(self._targets(state, pointer)):
             where = t.add(64, target.offset, t.const(64, offset))
-            self.fault(state, self._outside(state, target, where, size))
+            if checked:
+                self.fault(state, self._outside(state, target, where, t.const(64, size)))
             value = self._load_from(state, target, where, size)
             result = value if result is None else merge_values(branch(t, target.guard), value, result)
         assert result is not None
@@ -275,7 +285,7 @@ class Accessor:
         return joined(t, [t.app("kernel", 8, t.add(64, address, t.const(64, i)), calls) for i in range(size)])
 
     # --- stores -------------------------------------------------------------------------------------------------------
-    def store(self, state: State, pointer: Value, offset: int, size: int, value: Value) -> None:
+    def store(self, state: State, pointer: Value, offset: int, size: int, value: Value, *, checked: bool = True) -> None:
         """The low `size` bytes of a 64-bit `value` (or a pointer, to the stack) at pointer + offset."""
         t = self.t
         targets = self._targets(state, pointer)
@@ -284,7 +294,8 @@ class Accessor:
             value = t.extract(value, value.width, 8 * size - 1, 0)
         for target in targets:
             where = t.add(64, target.offset, t.const(64, offset))
-            self.fault(state, self._outside(state, target, where, size))
+            if checked:
+                self.fault(state, self._outside(state, target, where, t.const(64, size)))
             new = value
             if len(targets) > 1:
                 old = self._load_from(state, target, where, size, log=False)
@@ -430,18 +441,23 @@ class Accessor:
         if self.faults is not None and condition is not self.t.false:
             self.faults[self.t.all_of(state.condition, condition)] = None
 
-    def _outside(self, state: State, target: Target, where: Term, size: int) -> Term:
-        """When `size` bytes at `where` are not all in what a target lies in, as far as its end is known."""
+    def must_hold(self, state: State, pointer: Value, size: Term) -> None:
+        """A refused program gives a call `size` bytes (64 bits) behind a pointer: a fault where there are not as many."""
+        for target in self._known_targets(pointer):
+            self.fault(state, self._outside(state, target, target.offset, size))
+
+    def _outside(self, state: State, target: Target, where: Term, size: Term) -> Term:
+        """When `size` bytes at `where` are not all in what a target lies in, as far as its end is known, or that is void."""
         t, region = self.t, target.region
         if self.faults is None or region is None:
             return t.false
         match region.kind:
-            case "packet":
-                ends = [end.offset for end in state.packet_end.targets if end.region == region]
-                beyond = t.slt(64, ends[0], t.add(64, where, t.const(64, size))) if len(ends) == 1 else t.false
-                return t.all_of(target.guard, beyond)
+            case "packet":  # what was the packet before a call that renewed it is void
+                ends = (end for end in state.packet_end.targets if end.region == region)
+                valid = (t.all_of(end.guard, t.negate(t.slt(64, end.offset, t.add(64, where, size)))) for end in ends)
+                return t.all_of(target.guard, t.negate(t.any_of(*valid)))
             case "stack":  # offsets are from its end
-                return t.all_of(target.guard, t.slt(64, t.const(64, -size), where))
+                return t.all_of(target.guard, t.slt(64, t.sub(64, t.const(64, 0), size), where))
             case "data":
                 spec = self.program.map(region.name)
                 room = mapmodel.stride(spec) * spec.max_entries
@@ -451,7 +467,36 @@ class Accessor:
                 room = self.reserved[region]
             case _:
                 return t.false
-        return t.all_of(target.guard, t.ult(64, t.const(64, room - size), where) if size <= room else t.true)
+        left = t.sub(64, t.const(64, room), size)
+        beyond = t.any_of(t.ult(64, t.const(64, room), size), t.ult(64, left, where))
+        is_void = region.kind == "record" and region != self.giving
+        given_back = self.given_back(state, region) if is_void else t.false
+        return t.all_of(target.guard, t.any_of(beyond, given_back))
+
+    def given_back(self, state: State, record: Region) -> Term:
+        """Has a reservation been submitted or discarded?"""
+        names = (f"bpf_ringbuf_{how}:{record.name}" for how in ("submit", "discard"))
+        counts = (state.calls[name] for name in names if name in state.calls)
+        return self.t.any_of(*(self.t.negate(self.t.eq(16, count, self.t.const(16, 0))) for count in counts))
+
+    def held(self, state: State) -> Term:
+        """Does a run end, in this state, with something that it has not given back, or gave back without holding it?"""
+        t = self.t
+        wrong = []
+        for region in self.reserved:
+            name, _, number = region.name.rpartition("#")
+            made = t.ult(16, t.const(16, int(number)), state.calls.get(f"bpf_ringbuf_reserve:{name}", t.const(16, 0)))
+            given = t.app(f"bpf_ringbuf_reserve:{name}.given", 0, t.const(16, int(number)))
+            wrong.append(t.all_of(made, given, t.negate(self.given_back(state, region))))
+        for release, takes in REFERENCES.items():
+            taken = t.const(16, 0)
+            for call in (name for name in takes if name in state.calls):
+                for condition, count in cases(t, state.calls[call]):
+                    for nth in range(count):
+                        is_one = t.all_of(condition, t.negate(t.eq(64, t.app(call, 64, t.const(16, nth)), t.const(64, 0))))
+                        taken = t.add(16, taken, t.ite(16, is_one, t.const(16, 1), t.const(16, 0)))
+            wrong.append(t.negate(t.eq(16, taken, state.calls.get(release, t.const(16, 0)))))
+        return t.any_of(*wrong)
 
     # --- words --------------------------------------------------------------------------------------------------------
     def at(self, message: str) -> str:

@@ -112,9 +112,9 @@ class ArenaExecutor(PathExecutor):
         state.registers[op.dst] = value
 
     # --- memory -------------------------------------------------------------------------------------------------------
-    def load(self, state: State, pointer: Value, offset: int, size: int) -> Value:
+    def load(self, state: State, pointer: Value, offset: int, size: int, *, checked: bool = True) -> Value:
         if not isinstance(pointer, Term):
-            return Executor.load(self, state, pointer, offset, size)
+            return Executor.load(self, state, pointer, offset, size, checked=checked)
         t = self.t
         if size > 1 and self._crosses(pointer, offset, size):
             return joined(t, [part for i in range(size) if isinstance(part := self.load(state, pointer, offset + i, 1), Term)])
@@ -125,9 +125,9 @@ class ArenaExecutor(PathExecutor):
             result = value if result is None else t.ite(8 * size, guard, value, result)
         return result if result is not None else t.const(8 * size, 0)  # where no address is left, nobody gets here
 
-    def store(self, state: State, pointer: Value, offset: int, size: int, value: Value) -> None:
+    def store(self, state: State, pointer: Value, offset: int, size: int, value: Value, *, checked: bool = True) -> None:
         if not isinstance(pointer, Term):
-            Executor.store(self, state, pointer, offset, size, value)
+            Executor.store(self, state, pointer, offset, size, value, checked=checked)
             return
         if not isinstance(value, Term):
             raise self.unmodelled("leaked-pointer", "a pointer is stored in an arena")

@@ -86,7 +86,7 @@ def _string(call: HelperCall, pointer: Pointer) -> Term:
     """The bytes of a string as far as its end, the rest zero; 8 * n bits, the first byte lowest."""
     t, out, going = call.t, [], call.t.true
     for at in range(room(call, pointer)):
-        byte = call.executor.load(call.state, pointer, at, 1)
+        byte = call.executor.load(call.state, pointer, at, 1, checked=False)
         if not isinstance(byte, Term):
             raise Unmodelled("leaked-pointer", f"{call.name} is given a string that holds a pointer")
         going = t.all_of(going, t.negate(t.eq(8, byte, t.const(8, 0))))
@@ -125,8 +125,11 @@ def discard(call: HelperCall) -> None:
 
 
 def _give_back(call: HelperCall, region: Region, words: str, args: tuple[Value, ...]) -> None:
-    """Each reservation has a record of its own."""
+    """Each reservation has a record of its own, and is given back once."""
+    call.executor.fault(call.state, call.executor.given_back(call.state, region))
+    call.executor.giving = region  # what it holds is looked at once more
     recorded(words, 0)(HelperCall(call.executor, call.state, f"{call.name}:{region.name}", args))
+    call.executor.giving = None
 
 
 def _reservation(call: HelperCall) -> Region:

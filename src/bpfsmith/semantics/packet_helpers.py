@@ -217,12 +217,12 @@ def _copy_out(call: HelperCall, offset: Term, size: Size, done: Term, to: Value,
         value = joined(t, [view.byte(t, t.add(64, start, t.const(64, at + i))) for i in range(piece)])
         width = 8 * piece
         if not zeroes or size.varying is not None:
-            ((_, old),) = pieces(call, to, at, piece)
+            ((_, old),) = pieces(call, to, at, piece, checked=size.varying is None)
             value = t.ite(width, done, value, t.const(width, 0) if zeroes else old)
             value = t.ite(width, t.ult(32, t.const(32, at), _length(t, size)), value, old)
         else:
             value = t.ite(width, done, value, t.const(width, 0))
-        call.executor.store(call.state, to, at, piece, t.zext(value, width, 64))
+        call.executor.store(call.state, to, at, piece, t.zext(value, width, 64), checked=size.varying is None)
 
 
 def _copy_in(call: HelperCall, offset: Term, size: Size, done: Term, source: Value) -> None:
@@ -230,7 +230,7 @@ def _copy_in(call: HelperCall, offset: Term, size: Size, done: Term, source: Val
     step = 1 if size.varying is not None else 8
     for at in range(0, size.limit, step):
         piece = min(step, size.limit - at)
-        ((_, value),) = pieces(call, source, at, piece)
+        ((_, value),) = pieces(call, source, at, piece, checked=size.varying is None)
         here = t.all_of(done, t.ult(32, t.const(32, at), _length(t, size)))
         for target in state.packet.targets:
             assert target.region is not None

@@ -206,7 +206,7 @@ def sized(call: HelperCall, pointer: Value, size: Value) -> Size:
         low = call.t.extract(size, 64, 31, 0)
         if not low.is_const:
             limit = room(call, pointer)
-            call.executor.fault(call.state, call.t.ult(32, call.t.const(32, limit), low))
+            call.executor.must_hold(call.state, pointer, call.t.zext(low, 32, 64))
             return Size(min(limit, (1 << low.width - leading_zeros(low)) - 1), low)
         if low.number < STRIDE // 8:
             return Size(low.number)
@@ -255,10 +255,12 @@ def _given(call: HelperCall, arguments: tuple[Argument, ...], index: int, argume
             raise AssertionError(f"no argument is of the kind {kind}")
 
 
-def pieces(call: HelperCall, pointer: Value, at: int, size: int, end: Term | None = None) -> list[tuple[int, Term]]:
-    """`size` bytes at pointer + at, zero from `end` on."""
+def pieces(
+    call: HelperCall, pointer: Value, at: int, size: int, end: Term | None = None, *, checked: bool = True
+) -> list[tuple[int, Term]]:
+    """`size` bytes at pointer + at, zero from `end` on; not `checked` where it is known apart how many there have to be."""
     t = call.t
-    part = call.executor.load(call.state, pointer, at, size)
+    part = call.executor.load(call.state, pointer, at, size, checked=checked and end is None)
     if not isinstance(part, Term):
         raise Unmodelled("leaked-pointer", f"{call.name} is given memory that holds a pointer")
     if end is None:
@@ -286,7 +288,7 @@ def _give(
         # Bytes have names of their own, so that a run can be told whichever was asked for.
         value = t.app(f"{name}.{at}" if step == 1 else f"{name}+{at}", 8 * piece, *known)
         if kind in ("text", "got", "may") or size.varying is not None:
-            ((_, old),) = pieces(call, call.args[index], at, piece)
+            ((_, old),) = pieces(call, call.args[index], at, piece, checked=size.varying is None)
             match kind:
                 case "text":
                     # Texts of processes are copied in words: what lies behind the end in its word may be cleared.
@@ -301,7 +303,8 @@ def _give(
                     pass
             if size.varying is not None:
                 value = t.ite(8 * piece, _before(t, at, size.varying), value, old)
-        call.executor.store(call.state, call.args[index], at, piece, t.zext(value, 8 * piece, 64))
+        into, whole = call.args[index], t.zext(value, 8 * piece, 64)
+        call.executor.store(call.state, into, at, piece, whole, checked=size.varying is None)
 
 
 def _record(call: HelperCall, channel: str, number: Term, arguments: tuple[Argument, ...], result: Term) -> None:

@@ -228,6 +228,8 @@ def _ask_z3(roots: list[Term], rlimit: int) -> Answer:
     if result == z3.unsat:
         return Unsatisfiable("z3")
     if result != z3.sat:
+        if solver.reason_unknown() == "interrupted from keyboard":  # z3 takes Ctrl-C for itself while it works
+            raise KeyboardInterrupt
         return NoAnswer(f"z3 gave up at its resource limit of {rlimit:,} ({solver.reason_unknown()})")
     model = solver.model()
 

@@ -106,7 +106,9 @@ class Executor(Accessor):
         state.registers[1] = self.pointer(CTX)
         state = self._call(self._functions[self.program.name], state)
         value = state.registers[0]
-        if state.lock is not self.t.false:
+        if self.faults is not None:
+            self.fault(state, self.t.any_of(state.lock, self.held(state)))
+        elif state.lock is not self.t.false:
             raise Unmodelled("lock-held", f"{self.program.name} may end with a lock held")
         if not isinstance(value, Term):
             raise Unmodelled("returned-pointer", f"{self.program.name} returns something that is not a number")

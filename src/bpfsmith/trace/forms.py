@@ -211,10 +211,13 @@ def storage_refusal(spec: MapSpec, found: Found) -> str | None:
         reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
         if reason is not None:
             return reason
-    untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
-    if untraced:
-        return f"{', '.join(untraced)} uses {name} too, and is no tracing program"
-    return None
+    return _untraced(name, found)
+
+
+def _untraced(name: str, found: Found) -> str | None:
+    """Programs that are no probes, and so have no thread or object that the map could belong to."""
+    others = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
+    return f"{', '.join(others)} uses {name} too, and is no tracing program" if others else None
 
 
 def _object_storage(pair: Pair, found: Found, kernel: Kernel) -> str | None:
@@ -252,9 +255,9 @@ def storage_of(spec: MapSpec, found: Found) -> str:
         reason = _flags(half, name, (BPF_ANY, BPF_NOEXIST))
         if reason is not None:
             return reason
-    untraced = [p.name for p in found.obj.programs if p.name not in found.halves and any(m.name == name for m in p.maps)]
-    if untraced:
-        return f"{', '.join(untraced)} uses {name} too, and is no tracing program"
+    other = _untraced(name, found)
+    if other is not None:
+        return other
     return kinds.pop() if len(kinds) == 1 else f"keys of {name} are objects of different kinds"
 
 

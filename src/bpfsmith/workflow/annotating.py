@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from bpfsmith import __version__
 from bpfsmith.diagnostic import Diagnostic, InputError, Label, Severity
@@ -126,5 +127,6 @@ def _result(item: Diagnostic, ids: Sequence[str]) -> dict[str, object]:
 def _location(label: Label) -> dict[str, object]:
     span = label.span
     region = {"startLine": span.line, "startColumn": span.column, "endLine": span.end_line, "endColumn": span.end_column}
-    place: dict[str, object] = {"physicalLocation": {"artifactLocation": {"uri": _relative(span.path)}, "region": region}}
+    artifact = {"uri": quote(_relative(span.path))}
+    place: dict[str, object] = {"physicalLocation": {"artifactLocation": artifact, "region": region}}
     return {**place, "message": {"text": label.text}} if label.text else place

@@ -264,9 +264,11 @@ def compile_report(compiled: Compiled) -> Report:
         case Unknown(gap=gap, detail=detail):
             return replace(report, unknown=f"{gap}: {detail}")
         case Equal():
-            equal = [verdict for verdict in compiled.verdicts.values() if isinstance(verdict, Equal)]
-            assumptions = tuple(dict.fromkeys(item for verdict in equal for item in verdict.assumptions))
-            evidence = tuple(item for verdict in equal for item in verdict.evidence)
+            equal = {name: verdict for name, verdict in compiled.verdicts.items() if isinstance(verdict, Equal)}
+            assumptions = tuple(dict.fromkeys(item for verdict in equal.values() for item in verdict.assumptions))
+            evidence = tuple(
+                f"{name}: {item}" if len(equal) > 1 else item for name, verdict in equal.items() for item in verdict.evidence
+            )
             return replace(report, assumptions=assumptions, evidence=evidence)
         case _:
             return report

@@ -73,7 +73,7 @@ def _path_lines(prediction: Prediction, profile: Profile) -> Iterator[str]:
         groups.setdefault((item.outcome, f"{item.cost.ns:.1g}" if index else "likely"), []).append(index)
     for indices in list(groups.values())[:SHOWN_PATHS]:
         item = prediction.paths[indices[0]]
-        where = "the likely one" if indices[0] == 0 else _parting(prediction, item)
+        where = "the likely one" if indices[0] == 0 else parting(prediction, item)
         alike = f"  (and {len(indices) - 1} much like it)" if len(indices) > 1 else ""
         between = " to ".join(number(bound) for bound in bounds(item.cost.ns, profile))
         ns, insns = number(item.cost.ns), len(item.path.steps)
@@ -115,7 +115,7 @@ def _hook_line(program: Program, profile: Profile) -> Iterator[str]:
         yield f"  the hook: an empty {program.section} program adds {number(found.value)} ns to a request ({found.title})"
 
 
-def _parting(prediction: Prediction, item: CostedPath) -> str:
+def parting(prediction: Prediction, item: CostedPath) -> str:
     """The first branch at which the path goes another way than the likely one."""
     program = prediction.program
     likely = list(decisions(program, prediction.likely.path))
@@ -130,11 +130,11 @@ def _parting(prediction: Prediction, item: CostedPath) -> str:
 def _place(span: Span | None) -> str:
     if span is None:
         return "at an instruction without a source line"
-    text = _source_line(span).strip()
+    text = source_line(span).strip()
     return f"{shown_path(span.path)}:{span.line}  {text[:60]}"
 
 
-def _source_line(span: Span) -> str:
+def source_line(span: Span) -> str:
     try:
         lines = Path(span.path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -159,7 +159,7 @@ def _source_lines(prediction: Prediction) -> Iterator[str]:
         if key[0] != file:
             file = key[0]
             yield f"  {'likely':>8} {'dearest':>8}  {shown_path(file)}"
-        text = _source_line(item.span)
+        text = source_line(item.span)
         yield (
             f"  {number(item.ns):>8} {number(dearest.get(key, 0.0)):>8}  {bar(item.ns, largest, 10):10} {key[1]:5}  {text[:76]}"
         ).rstrip()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 
 from bpfsmith.diagnostic import Diagnostic, InputError
 from bpfsmith.gate.load import bare_report
@@ -62,10 +63,14 @@ def on_guests(subjects: Sequence[Subject], versions: Sequence[str], *, attach: b
     """
     loads = [Load(number, item.program, item.maps, item.opened.obj, attach) for number, item in enumerate(subjects)]
     images = [image(version) for version in versions]  # before the first boot: what is not to be had is told at once
+    stop = Event()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        runs = pool.map(lambda found: load_in(found, loads), images)
-        for version, found, run in zip(versions, images, runs, strict=True):
-            yield _reports(subjects, version, found, run)
+        runs = pool.map(lambda found: load_in(found, loads, stop), images)
+        try:
+            for version, found, run in zip(versions, images, runs, strict=True):
+                yield _reports(subjects, version, found, run)
+        finally:
+            stop.set()  # Ctrl-C ends the machines, and none is to be booted again for that
 
 
 def _reports(subjects: Sequence[Subject], version: str, found: Image, run: GuestRun) -> GuestReports:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -218,7 +217,7 @@ def tcp(findings: Findings) -> DoNotOffload:
             Label(receive.inside.span(receive.node), "requests come over a connection"),
             notes=(
                 "a program on a TCP socket (sk_skb) is reached after the kernel's TCP: measured, a reply from there takes as "
-                "long as one from the process (`bpfsmith measure hooks`, hooks.echo: sk_skb and socket_tcp)",
+                "long as one from the process (`bpfsmith measure --table hooks`, hooks.echo: sk_skb and socket_tcp)",
             ),
             help="batch requests, or keep connections open; an offload pays for UDP",
         )
@@ -270,20 +269,6 @@ def write_halves(done: Split, directory: Path) -> None:
     for name, text in done.files.items():
         (directory / name).write_text(text, encoding="latin-1", errors="replace")
     (directory / "server.bpf.o").write_bytes(done.object)
-
-
-def copy_halves(built: Path, directory: Path) -> None:
-    """Puts the files where the user wants them, each whole or not at all. InputError `unwritable-output`."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for item in sorted(built.iterdir()):
-            scratch = directory / f".{item.name}.new"
-            shutil.copy2(item, scratch)
-            scratch.replace(directory / item.name)
-    except OSError as error:
-        raise InputError(
-            Diagnostic("unwritable-output", f"{directory} cannot be written: {error.strerror}", help="name another with -o")
-        ) from error
 
 
 def build(done: Split, directory: Path, *, offload: bool = True) -> Path:

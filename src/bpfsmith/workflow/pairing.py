@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
@@ -105,28 +105,83 @@ def _pair_json(path: str, judged: Judged) -> dict[str, object]:
 
 
 # --- fusing -----------------------------------------------------------------------------------------------------------
-def fuse_files(
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A file and what became of its pairs."""
+
+    path: Path
+    made: fusing.FusedObject
+
+    @property
+    def changed(self) -> bool:
+        """Is the object another one than the file?"""
+        return any(outcome.form is not None or _folded(outcome) for outcome in self.made.outcomes)
+
+    @property
+    def loader(self) -> str:
+        """What changes for the program that loads it, as C for libbpf."""
+        return loader_header(self.path.name, self.made.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The files with pairs, fused for a kernel; `said` is of files without, and of those that cannot be read. `several`: files
+    or a directory were named, so that objects go into a directory."""
+
+    kernel: Kernel
+    files: tuple[Path, ...]
+    fused: tuple[Fused, ...]
+    said: tuple[Diagnostic, ...]
+    several: bool
+
+    @property
+    def data(self) -> bytes | None:
+        """The fused object, where one file was named and it is another one now."""
+        return self.fused[0].made.data if not self.several and self.fused and self.fused[0].changed else None
+
+    def write(self, output: str, loader: str | None = None) -> None:
+        """Writes each object that changed to the file, or into the directory, `output`. InputError `unwritable-output`."""
+        if self.several:
+            Path(output).mkdir(parents=True, exist_ok=True)
+        changed = [item for item in self.fused if item.changed]
+        for item in changed:
+            target = str(Path(output) / item.path.name) if self.several else output
+            write_output(target, item.made.data, inputs=[str(item.path)])
+        if loader:
+            text = "\n".join(item.loader for item in changed)
+            write_output(loader, text.encode(), inputs=[str(path) for path in self.files])
+
+    def report(self, output: str | None) -> Report:
+        """The envelope; `output` is where the objects went."""
+        pairs = [_outcome_json(str(item.path), outcome) for item in self.fused for outcome in item.made.outcomes]
+        fused = sum(pair["form"] is not None for pair in pairs)
+        written = any(item.changed for item in self.fused)
+        details = {
+            "kernel": self.kernel.name, "files": len(self.files), "output": output if written else None, "fused": fused,
+            "pairs": pairs,
+        }  # fmt: skip
+        assumed = tuple(dict.fromkeys(text for pair in pairs for text in _texts(pair["assumptions"])))
+        unproved = any(pair["proof"] == "unknown" for pair in pairs)
+        proved = fused or written  # what is set may have been folded into pairs that keep their form
+        outcome = Outcome.DONE if not pairs else Outcome.EQUAL if proved and not unproved else Outcome.UNKNOWN
+        return Report("pairs", outcome, assumptions=assumed, diagnostics=self.said, details=details)
+
+
+def fuse(
     names: Sequence[str],
-    output: str,
     kernel_name: str,
-    forms: tuple[str, ...],
-    loader: str | None,
+    forms: Sequence[str],
     say: Say,
     *,
     allow_unknown: bool = False,
     uprobes: bool = False,
     settings: Sequence[str] = (),
-) -> Report:
-    """Writes the fused object of a file, or those of several files into a directory. A file without pairs is left out."""
+) -> Fusion:
+    """Each pair in its best form, proved; nothing is written. ToolError where the one file that is named cannot be fused."""
     kernel, files = kernel_named(kernel_name), _objects(names)
     several = len(files) > 1 or Path(names[0]).is_dir()
-    if several:
-        Path(output).mkdir(parents=True, exist_ok=True)
     only = frozenset(Form(form) for form in forms) or frozenset(fusing.MADE)
-    pairs: list[dict[str, object]] = []
-    said: list[Diagnostic] = []
-    headers: list[str] = []
-    written = False
+    fused, said = [], []
     for path in files:
         say(f"fusing {path}")
         try:
@@ -147,30 +202,11 @@ def fuse_files(
                 raise
             said += list(error.diagnostics)
             continue
-        if not made.outcomes:
+        if made.outcomes:
+            fused.append(Fused(path, made))
+        else:
             said.append(_no_pairs(path))
-            continue
-        pairs += [_outcome_json(str(path), outcome) for outcome in made.outcomes]
-        target = str(Path(output) / path.name) if several else output
-        if any(outcome.form is not None or _folded(outcome) for outcome in made.outcomes):
-            written = True
-            write_output(target, made.data, inputs=[str(path)])
-            headers.append(loader_header(path.name, made.outcomes))
-    if loader:
-        write_output(loader, "\n".join(headers).encode(), inputs=[str(path) for path in files])
-    fused = sum(pair["form"] is not None for pair in pairs)
-    details = {
-        "kernel": kernel.name,
-        "files": len(files),
-        "output": output if written else None,
-        "fused": fused,
-        "pairs": pairs,
-    }
-    assumed = tuple(dict.fromkeys(text for pair in pairs for text in _texts(pair["assumptions"])))
-    unproved = any(pair["proof"] == "unknown" for pair in pairs)
-    proved = fused or written  # what is set may have been folded into pairs that keep their form
-    outcome = Outcome.DONE if not pairs else Outcome.EQUAL if proved and not unproved else Outcome.UNKNOWN
-    return Report("pairs", outcome, assumptions=assumed, diagnostics=tuple(said), details=details)
+    return Fusion(kernel, tuple(files), tuple(fused), tuple(said), several)
 
 
 def _no_pairs(path: Path) -> Diagnostic:

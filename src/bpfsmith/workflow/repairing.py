@@ -58,14 +58,21 @@ def suggest(
             return None
 
     best: Suggestion | None = None
-    for count, found in enumerate(repairs(diagnose(program, rejected, obj), text, attempt), 1):
+    diagnosis = diagnose(program, rejected, obj)
+    kind = diagnosis.kind.id if diagnosis.kind else ""
+    for count, found in enumerate(repairs(diagnosis, text, attempt), 1):
         unchanged, words = _behaviour(program, obj, found)
+        if unchanged is False and kind in FORBIDDEN_ANYHOW:
+            unchanged, words = None, "not compared where it reaches what was refused: that is forbidden on every input"
         if best is None or (unchanged is not False and best.unchanged is False):
             best = _suggestion(path, program, text, found, unchanged, words)
         if unchanged is not False or all(patch.usual for patch in found.patches) or count == MOST_COMPARED:
             break
     return best
 
+
+FORBIDDEN_ANYHOW = frozenset({"verifier-number-as-pointer", "verifier-argument-type"})
+"""Kinds in which no value of the register would have been right: to give it the right one is no change of behaviour."""
 
 MOST_COMPARED = 4
 """Accepted changes to compare with the program as it was, until one leaves alone what that could handle."""

@@ -65,10 +65,10 @@ def test_samples_during_which_the_speed_changed_are_dropped() -> None:
 
 def test_calm_moments_tell_alone_where_there_are_enough() -> None:
     """A sample counts among them when the core was our own for it and for its floor."""
-    samples = [100.0] * LEAST_CALM + [170.0] * 40
+    samples = [100.0] * 9 + [170.0] * 40
     alone, beside = (ALONE, ALONE), (ALONE, SHARED)
-    assert kept(samples, [alone] * LEAST_CALM + [beside] * 40, ALONE) == samples[:LEAST_CALM]
-    assert len(kept(samples[1:], [alone] * (LEAST_CALM - 1) + [beside] * 40, ALONE)) == len(samples) - 1
+    assert kept(samples, [alone] * 9 + [beside] * 40, ALONE) == samples[:9]
+    assert len(kept(samples[6:], [alone] * 3 + [beside] * 40, ALONE)) == 43
 
 
 def test_there_are_more_rounds_where_few_moments_are_calm() -> None:

@@ -16,7 +16,7 @@ from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.measuring import of_tables, profile_report
 from bpfsmith.workflow.offload_trial import offload_report
 from bpfsmith.workflow.offloading import Request, read_server, split
-from bpfsmith.workflow.pairing import find_report, fuse_files
+from bpfsmith.workflow.pairing import find_report, fuse
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -35,11 +35,11 @@ def test_every_measured_case_is_a_bar_with_its_interval() -> None:
     assert html(page).count('class="bar"') == sum(len(chart.bars) for chart in charts)
 
 
-def test_a_fused_pair_is_shown_with_what_it_was(tmp_path: Path) -> None:
+def test_a_fused_pair_is_shown_with_what_it_was() -> None:
     """Law: the page has every pair with its form and proof, and the programs before and after."""
-    source, output = str(EXAMPLES / "pairs" / "openlat.bpf.c"), str(tmp_path / "fused.bpf.o")
-    report = fuse_files([source], output, "6.12", (), None, lambda text: None)
-    page = pairs_page(report, [source])
+    source = str(EXAMPLES / "pairs" / "openlat.bpf.c")
+    done = fuse([source], "6.12", (), lambda text: None)
+    page = pairs_page(done.report(None), [source], done.data)
     (table,) = [section for section in page.sections if isinstance(section, Table) and section.title == "Pairs"]
     assert [row[1:3] for row in table.rows] == [("open_entry", "open_exit")]
     (listings,) = [section for section in page.sections if isinstance(section, Listings)]
@@ -48,7 +48,7 @@ def test_a_fused_pair_is_shown_with_what_it_was(tmp_path: Path) -> None:
     assert any(title.endswith("before") for title in titles)
     assert any(title.endswith("fused") for title in titles)
     found = pairs_page(find_report([source], "6.12", lambda text: None), [source])
-    assert found.headline == "1 pairs found."
+    assert found.headline == "1 pair found."
 
 
 def test_a_rejection_is_marked_in_the_source() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
+import signal
+import threading
 
 import pytest
 
@@ -115,3 +118,20 @@ def test_giving_up_is_an_answer() -> None:
     assert isinstance(satisfiable(hard, Limits(bitwuzla_steps=1, z3_rlimit=1_000)), NoAnswer)
     assert isinstance(satisfiable([]), Satisfiable)
     assert isinstance(satisfiable([t.false]), Unsatisfiable)
+
+
+def test_an_interrupt_ends_the_work_while_z3_is_at_it() -> None:
+    """Law: Ctrl-C that z3 takes for itself is an interrupt all the same, and no answer."""
+    t = Terms()
+    x, y = t.app("x", 64), t.app("y", 64)
+    product = t.eq(64, t.mul(64, x, y), t.const(64, 0x123456789ABCDEF1))
+    both = [t.ult(64, t.const(64, 1), x), t.ult(64, x, y), t.ult(64, y, t.const(64, 1 << 40))]
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            satisfiable([product, *both], Limits(z3_rlimit=2_000_000_000, solver="z3"))
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)

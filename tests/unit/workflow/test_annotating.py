@@ -39,9 +39,16 @@ def test_sarif_has_a_rule_with_its_page_for_each_id(tmp_path: Path) -> None:
         ("error", "verifier-rejected"), ("warning", "no-bpf"), ("error", "verifier-rejected"),
     ]  # fmt: skip
     place = run["results"][0]["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"]["uri"] == "dir/a,b.bpf.c"
+    assert unquote(place["artifactLocation"]["uri"]) == "dir/a,b.bpf.c"
     assert place["region"] == {"startLine": 4, "startColumn": 2, "endLine": 4, "endColumn": 9}
     assert "locations" not in run["results"][1]
+
+
+def test_a_place_in_sarif_is_a_uri_reference() -> None:
+    """Law: what no URI may hold is escaped (RFC 3986, section 2.1), and undoing that gives the path."""
+    (run,) = json.loads(sarif([Diagnostic("no-bpf", "x", Label(Span("a dir/50%é.bpf.c", 1)))]))["runs"]
+    uri = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert (uri, unquote(uri)) == ("a%20dir/50%25%C3%A9.bpf.c", "a dir/50%é.bpf.c")
 
 
 def test_a_difference_is_told_where_the_runs_part() -> None:

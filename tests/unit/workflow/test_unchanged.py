@@ -14,6 +14,19 @@ ARRAY = """
 struct { __uint(type, 2); __uint(max_entries, 1); __type(key, u32); __type(value, u64[8]); } table SEC(".maps");
 u64 seen;
 """
+RING = """
+struct { __uint(type, 27); __uint(max_entries, 4096); } ring SEC(".maps");
+static void *(*bpf_ringbuf_reserve)(void *, u64, u64) = (void *)131;
+static void (*bpf_ringbuf_submit)(void *, u64) = (void *)132;
+static void (*bpf_ringbuf_discard)(void *, u64) = (void *)133;
+static void *(*bpf_sk_lookup_udp)(void *, void *, u32, u64, u64) = (void *)85;
+static long (*bpf_sk_release)(void *) = (void *)86;
+static long (*bpf_xdp_load_bytes)(void *, u32, void *, u32) = (void *)189;
+"""
+RESERVE = "u64 *e = bpf_ringbuf_reserve(&ring, 8, 0); if (!e) return 0; *e = 1;"
+SOCKET = "u32 to[3] = {}; void *sk = bpf_sk_lookup_udp(ctx, &to, 12, 0, 0); if (!sk) return 0;"
+COUNTED = "u32 i = ctx->rx_queue_index, n = ctx->ingress_ifindex & 7;"
+LOADED = "bpf_xdp_load_bytes(ctx, 0, (char *)v + i, n);"
 LOOKUP = "u32 zero = 0; u64 *v = bpf_map_lookup_elem(&table, &zero);"
 
 # What was refused, a change, and whether that leaves alone what the program could do.
@@ -53,6 +66,41 @@ CHANGES = {
         f"{LOOKUP} u32 i = ctx->rx_queue_index; if (i >= 7) return 2; if (v) v[i]++; return 2;",
         False,
     ),
+    "less is allowed than a call with a size that varies could handle": (
+        f"{LOOKUP} if (!v) return 0; {COUNTED} {LOADED} return 2;",
+        f"{LOOKUP} if (!v) return 0; {COUNTED} if (i >= 60) return 2; {LOADED} return 2;",
+        False,
+    ),
+    "what was held is given back": (
+        f"{RESERVE} if (ctx->rx_queue_index) return 1; bpf_ringbuf_submit(e, 0); return 2;",
+        f"{RESERVE} if (ctx->rx_queue_index) {{ bpf_ringbuf_discard(e, 0); return 1; }} bpf_ringbuf_submit(e, 0); return 2;",
+        True,
+    ),
+    "what was submitted is discarded": (
+        f"{RESERVE} if (ctx->rx_queue_index == 5) return 1; bpf_ringbuf_submit(e, 0); return 2;",
+        f"{RESERVE} bpf_ringbuf_discard(e, 0); return ctx->rx_queue_index == 5 ? 1 : 2;",
+        False,
+    ),
+    "a record that is no longer ours is not read": (
+        f"{RESERVE} bpf_ringbuf_submit(e, 0); if (ctx->rx_queue_index == 5) seen = *e; return 2;",
+        f"{RESERVE} u64 got = *e; bpf_ringbuf_submit(e, 0); if (ctx->rx_queue_index == 5) seen = got; return 2;",
+        True,
+    ),
+    "a record is submitted once, and another value with it": (
+        f"{RESERVE} bpf_ringbuf_submit(e, 0); if (ctx->rx_queue_index == 5) bpf_ringbuf_submit(e, 0); return 2;",
+        f"{RESERVE} *e = 2; bpf_ringbuf_submit(e, 0); return 2;",
+        False,
+    ),
+    "a socket is given back": (
+        f"{SOCKET} if (ctx->rx_queue_index == 5) return 1; bpf_sk_release(sk); return 2;",
+        f"{SOCKET} bpf_sk_release(sk); return ctx->rx_queue_index == 5 ? 1 : 2;",
+        True,
+    ),
+    "a socket is given back, and the result is another": (
+        f"{SOCKET} if (ctx->rx_queue_index == 5) return 1; bpf_sk_release(sk); return 2;",
+        f"{SOCKET} bpf_sk_release(sk); return ctx->rx_queue_index == 5 ? 1 : 3;",
+        False,
+    ),
     "the access is gone": (
         f"{LOOKUP} u32 i = ctx->rx_queue_index; if (v) v[i]++; return 2;",
         "return 2;",
@@ -83,7 +131,7 @@ def verdict(refused: Object, changed: Object) -> Verdict:
 @pytest.mark.parametrize("name", CHANGES)
 def test_unchanged_is_what_leaves_accepted_inputs_alone(name: str) -> None:
     before, after, unchanged = CHANGES[name]
-    found = verdict(object_of(before), object_of(after))
+    found = verdict(object_of(before, ARRAY + RING), object_of(after, ARRAY + RING))
     assert isinstance(found, Equal if unchanged else Different), found
 
 

@@ -138,14 +138,22 @@ def _types(bench: Bench, stack: ExitStack) -> Opened:
             actions.append(_sampler(case, tasks.copies[program]))
         else:
             missing.append(Missing(case, tasks.refused[program]))
+    empty = bench.load(stack, "maps.bpf.c", ["walk_lpm"], copies=COPIES)
+    lay_out(empty, key_order(100, 0))
+    if "walk_lpm" in empty.programs:
+        actions.append(_sampler("lpm_empty", empty.copies["walk_lpm"]))
     return Opened(tuple(actions), tuple(missing))
 
 
+_DELETES = {
+    "hash_delete": "hash, delete and insert", "lru_hash_delete": "LRU hash, delete and insert",
+    "hash_delete_nothing": "hash, delete of a key that is not there",
+}  # fmt: skip
 _UPDATES = ("array", "percpu_array", "hash", "percpu_hash", "lru_hash")
 
 
 def _updates(bench: Bench, stack: ExitStack) -> Opened:
-    names = [f"walk_{kind}_update" for kind in _UPDATES] + ["walk_hash_delete", "walk_lru_hash_delete", "walk_floor"]
+    names = [f"walk_{kind}_update" for kind in _UPDATES] + [f"walk_{case}" for case in (*_DELETES, "floor")]
     loaded = bench.load(
         stack, "maps.bpf.c", [*names, *(f"fill_{kind}" for kind in _UPDATES)], entries=room_for(100), copies=COPIES
     )
@@ -207,6 +215,7 @@ EXPERIMENTS = (
         (
             Case("floor", "the loop alone", is_floor=True),
             *(Case(kind, _TITLES[kind], _STUDY_TYPES.get(kind), "floor") for kind in KINDS),
+            Case("lpm_empty", "LPM trie without entries", None, "floor"),
             Case("floor_task", "the loop alone, raw_tp", is_floor=True),
             Case("task", "task storage", None, "floor_task"),
         ),
@@ -244,8 +253,7 @@ EXPERIMENTS = (
         (
             Case("floor", "the loop alone", is_floor=True),
             *(Case(f"{kind}_update", f"{_TITLES[kind]}, update", None, "floor") for kind in _UPDATES),
-            Case("hash_delete", "hash, delete and insert", None, "floor"),
-            Case("lru_hash_delete", "LRU hash, delete and insert", None, "floor"),
+            *(Case(name, title, None, "floor") for name, title in _DELETES.items()),
         ),
         _updates,
         (Ordering("array_update", "hash_update", "an array is updated faster than a hash", "map implementation"),),

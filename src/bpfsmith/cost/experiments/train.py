@@ -19,7 +19,7 @@ PROGRAMS = (
 
 def _open(bench: Bench, stack: ExitStack) -> Opened:
     obj = bench.object(FILE)
-    actions, _ = side_by_side(bench, stack, {name: (obj.program(name), obj) for name in PROGRAMS}, PACKET)
+    actions, *_ = side_by_side(bench, stack, {name: (obj.program(name), obj) for name in PROGRAMS}, PACKET)
     return Opened(tuple(actions.values()))
 
 

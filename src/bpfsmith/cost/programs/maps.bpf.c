@@ -85,6 +85,7 @@ WALK(percpu_array_update, __u64 value = i; bpf_map_update_elem(&percpu_array, &k
 WALK(percpu_hash_update, __u64 value = i; bpf_map_update_elem(&percpu_hash, &key, &value, BPF_ANY))
 WALK(lru_hash_update, __u64 value = i; bpf_map_update_elem(&lru_hash, &key, &value, BPF_ANY))
 WALK(hash_delete, __u64 value = i; bpf_map_delete_elem(&hash, &key); bpf_map_update_elem(&hash, &key, &value, BPF_ANY))
+WALK(hash_delete_nothing, key |= 1u << 31; sum += bpf_map_delete_elem(&hash, &key))
 WALK(lru_hash_delete, __u64 value = i; bpf_map_delete_elem(&lru_hash, &key); bpf_map_update_elem(&lru_hash, &key, &value, BPF_ANY))
 FILL(array, bpf_map_update_elem(&array, &key, &value, BPF_ANY))
 FILL(percpu_array, bpf_map_update_elem(&percpu_array, &key, &value, BPF_ANY))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from bpfsmith.repair import ctext, locals
 from bpfsmith.repair.case import history
 from bpfsmith.repair.patch import Edit, Patch, substituted
-
-if TYPE_CHECKING:
-    from bpfsmith.repair.propose import Site
+from bpfsmith.repair.site import Site
 
 _FARTHEST = 0x8000
 """An offset into a packet that every packet pointer may move by, and few packets have."""
