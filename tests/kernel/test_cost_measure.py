@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -13,15 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from bpfsmith.cost.bench import COPIES, Bench, run_ns
+from bpfsmith.cost.bench import COPIES, FRAME, Bench, run_ns, wall_ns
 from bpfsmith.cost.experiment import Action, Case, Experiment, Opened, Ordering
 from bpfsmith.cost.experiments import EXPERIMENTS
 from bpfsmith.cost.experiments.maps import _walk, fill, misses, room_for
 from bpfsmith.cost.measure import Result, run_experiment
 from bpfsmith.isa.asm import assemble
+from bpfsmith.kernel import syscall
 from bpfsmith.kernel.load import Accepted, load
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.kernel.netns import Namespace
+from bpfsmith.kernel.testrun import dispatched
 from tests.cli.running import ROOT
 
 pytestmark = pytest.mark.kernel
@@ -63,7 +66,6 @@ def planted(turns: dict[str, int]) -> Experiment:
 
 
 def _timed(name: str, copies: list[Accepted]) -> Action:
-    from bpfsmith.cost.bench import FRAME, wall_ns
 
     return lambda: {name: wall_ns(copies, FRAME, 100, tries=2 * COPIES)}
 
@@ -167,3 +169,26 @@ def test_being_in_a_namespace_ends_with_the_block() -> None:
             assert Path("/proc/thread-self/ns/net").readlink() != home
             raise ZeroDivisionError
         assert Path("/proc/thread-self/ns/net").readlink() == home
+
+
+def test_xdp_programs_do_not_wait() -> None:
+    """A test run of a program that is dispatched takes a fraction of one that waits for RCU, and leaves no device."""
+
+    def took() -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            syscall.prog_test_run(accepted.fd, FRAME, repeat=100)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    (program,) = assemble(".section xdp\nr0 = 2\nexit\n", "pass.s")
+    with open_maps(program) as maps:
+        outcome = load(program, maps)
+        assert isinstance(outcome, Accepted)
+        with outcome as accepted:
+            waits = took()
+            with dispatched([accepted]) as possible:
+                assert possible
+                assert took() < waits / 4
+            assert took() > waits / 4

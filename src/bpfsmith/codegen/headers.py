@@ -17,9 +17,9 @@ _PROLOGUE = """\
 
 #define SEC(name) __attribute__((section(name), used))
 #define __hidden __attribute__((visibility("hidden")))
-#ifndef __always_inline
+/* <linux/stddef.h>, which many uapi headers include, makes this a mere `inline`. */
+#undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
-#endif
 #ifndef __noinline
 #define __noinline __attribute__((noinline))
 #endif

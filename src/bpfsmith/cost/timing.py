@@ -9,13 +9,12 @@ from contextlib import ExitStack
 
 from bpfsmith.cost.bench import COPIES, Bench, cannot, wall_ns
 from bpfsmith.cost.experiment import Action
-from bpfsmith.diagnostic import KernelError
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
-from bpfsmith.kernel import links, testrun
+from bpfsmith.kernel import testrun
 from bpfsmith.kernel.load import Accepted, Rejected, load
 from bpfsmith.kernel.maps import MapSet, open_maps
-from bpfsmith.kernel.netns import Namespace
+from bpfsmith.kernel.testrun import MOST_DISPATCHED, dispatched
 from bpfsmith.objfile.object import Object
 
 ROUNDS = 60 * COPIES
@@ -23,8 +22,6 @@ ROUNDS = 60 * COPIES
 REPEAT, _WAITING_REPEAT = 2_000, 4_000
 """Runs in a test run: few, so that the machine's speed seldom changes within a sample. Where XDP programs wait, most of a test
 run is waiting, and the kernel's own time in whole ns is what there is."""
-_DISPATCHED = 48
-"""BPF_DISPATCHER_MAX in include/linux/bpf.h."""
 _EMPTY = {"BPF_PROG_TYPE_XDP": "pass_xdp", "BPF_PROG_TYPE_SCHED_CLS": "pass_tcx", "BPF_PROG_TYPE_SOCKET_FILTER": "pass_socket"}
 """Programs of net.bpf.c that do nothing, by type: those whose test run repeats on a packet, and is timed."""
 
@@ -54,11 +51,9 @@ def side_by_side(
     copies: dict[str, list[Accepted]] = {}
     for name, (program, obj) in everything.items():
         opened[name] = stack.enter_context(open_maps(program, obj=obj))
-        count = max(min(COPIES, _DISPATCHED // with_xdp), 1) if _is_xdp(program) else COPIES
+        count = max(min(COPIES, MOST_DISPATCHED // with_xdp), 1) if _is_xdp(program) else COPIES
         copies[name] = _loaded(stack, program, opened[name], count)
-    waits = not _dispatched(
-        stack, [copy for name, (program, _) in everything.items() if _is_xdp(program) for copy in copies[name]]
-    )
+    waits = not stack.enter_context(dispatched(copy for items in copies.values() for copy in items))
     actions = {
         name: _timed(name, copies[name], packet, waits and _is_xdp(program)) for name, (program, _) in everything.items()
     }
@@ -67,29 +62,6 @@ def side_by_side(
 
 def _is_xdp(program: Program) -> bool:
     return for_section(program.section).name == "BPF_PROG_TYPE_XDP"
-
-
-def _dispatched(stack: ExitStack, copies: Sequence[Accepted]) -> bool:
-    """Put these XDP programs onto devices of a namespace of their own, so that a test run of them does not wait; False where
-    that is not possible.
-
-    A test run of more than one turn puts its program into the XDP dispatcher and takes it out again, and waits for RCU each
-    time, some 16 ms in all, unless the program is there already (bpf_dispatcher_change_prog in kernel/bpf/dispatcher.c).
-    """
-    if len(copies) > _DISPATCHED:
-        return False
-    with ExitStack() as attached:
-        try:
-            namespace = attached.enter_context(Namespace())
-            pairs = range((len(copies) + 1) // 2)
-            namespace.ip(*(f"link add x{2 * n} type veth peer name x{2 * n + 1}" for n in pairs))
-            for number, copy in enumerate(copies):
-                with namespace.entered():
-                    attached.enter_context(links.xdp(copy.fd, f"x{number}", generic=True))
-        except (KernelError, OSError):
-            return False
-        stack.push(attached.pop_all())
-        return True
 
 
 def _loaded(stack: ExitStack, program: Program, maps: MapSet, count: int) -> list[Accepted]:

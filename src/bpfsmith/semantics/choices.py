@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from bpfsmith.semantics.fork import Path, age, decides
+from bpfsmith.semantics.fork import Path, age, decides, mentioned
 from bpfsmith.semantics.terms import BOOL, Term, Terms, postorder_until, rebuild
 
 MOST_STEPS = 8
@@ -64,7 +64,7 @@ class _Diagram:
 
     def of(self, path: Path, number: Term) -> Term | None:
         """None: too many steps."""
-        number = self._simplified(path, number)
+        number = on_path(self.t, path, number)
         if number.is_const:
             return number
         key = path, number
@@ -90,17 +90,18 @@ class _Diagram:
         assert other is not None
         return self.t.ite(number.width, oldest, then, other)
 
-    def _simplified(self, path: Path, number: Term) -> Term:
-        """The number with the conditions that the path decides."""
-        t, done = self.t, dict[Term, Term]()
-        for part in postorder_until(number, done):
-            if part.width == BOOL:
-                found = decides(t, path, part)
-                if found is not None:
-                    done[part] = t.truth(found)
-                    continue
-            done[part] = rebuild(t, part, [done[arg] for arg in part.args])
-        return done[number]
+
+def on_path(t: Terms, path: Path, term: Term) -> Term:
+    """An equal term on this path, without the conditions that the path decides."""
+    done = dict[Term, Term]()
+    for part in postorder_until(term, done):
+        if part.width == BOOL:
+            found = decides(t, path, part)
+            if found is not None:
+                done[part] = t.truth(found)
+                continue
+        done[part] = rebuild(t, part, [done[arg] for arg in part.args])
+    return done[term]
 
 
 def with_literal(t: Terms, path: Path, literal: Term) -> Path | None:
@@ -108,15 +109,16 @@ def with_literal(t: Terms, path: Path, literal: Term) -> Path | None:
     found = decides(t, path, literal)
     if found is not None:
         return path if found else None
-    longer = path | {literal}
+    longer, news = path | {literal}, mentioned(t, literal)
     while True:
         changed = longer
         for disjunction in sorted((item for item in longer if item.op == "disj"), key=age):
-            plain = longer - {disjunction}
+            if mentioned(t, disjunction).isdisjoint(news):
+                continue
             left = []
             for way in disjunction.args:
                 parts = way.args if way.op == "conj" else (way,)
-                said = [decides(t, plain, part) for part in parts]
+                said = [decides(t, longer, part, besides=disjunction) for part in parts]
                 if False not in said:
                     left.append(t.all_of(*(part for part, holds in zip(parts, said, strict=True) if holds is None)))
             if not left:
@@ -124,9 +126,10 @@ def with_literal(t: Terms, path: Path, literal: Term) -> Path | None:
             rest = t.any_of(*left)
             if rest is not disjunction:
                 parts = rest.args if rest.op == "conj" else (rest,) if rest is not t.true else ()
-                if rest is t.false or any(decides(t, plain, part) is False for part in parts):
+                if rest is t.false or any(decides(t, longer, part, besides=disjunction) is False for part in parts):
                     return None
-                changed = plain.union(parts)
+                changed = (longer - {disjunction}).union(parts)
+                news = news.union(*(mentioned(t, part) for part in parts))
                 break
         if changed == longer:
             return longer

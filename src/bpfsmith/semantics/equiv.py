@@ -222,8 +222,16 @@ class _Check:
         """Without what is proved as it stands, products and quotients cut off: much that looks large is soon answered so, and
         sooner than its inner terms."""
         soon = replace(limits, solver="bitwuzla")
+        left = self._open(parts, soon)
+        if not left or len(parts) == 1:
+            return left
+        # One byte of a word is a smaller question, and most of them are as easy as the other words.
+        return self._open([byte for part in left for byte in part.by_bytes(self.t)], soon)
+
+    def _open(self, parts: list[Observable], limits: Limits) -> list[Observable]:
+        """Those that are not proved as they stand."""
         asked = [light(self.t, [*self.given, part.differs(self.t)]) for part in parts]
-        answers = [satisfiable(conditions, soon) for conditions in asked]
+        answers = [satisfiable(conditions, limits) for conditions in asked]
         return [part for part, answer in zip(parts, answers, strict=True) if not isinstance(answer, Unsatisfiable)]
 
     def _possible(self, condition: Term) -> bool:

@@ -88,24 +88,98 @@ def age(condition: Term) -> int:
     return condition.args[0].ident if condition.op == "not" else condition.ident
 
 
-def decides(t: Terms, path: Path, condition: Term) -> bool | None:
-    """Does the condition hold wherever the path does, or nowhere there? None: that is not plain."""
+def decides(t: Terms, path: Path, condition: Term, besides: Term | None = None) -> bool | None:
+    """Does the condition hold wherever the path does, or nowhere there? None: that is not plain. What the path says `besides`
+    one of its disjunctions is all that counts, where one is named."""
     known: _Known | None = t.paths.get(path)
     if known is None:
         known = t.paths[path] = _Known.of(t, path)
-    return known.decides(condition, DEPTH)
+    return known.decides(condition, DEPTH, besides)
 
 
-def _equalities(literals: Iterable[Term]) -> dict[Term, Term]:
-    """The numbers that are said to be a constant."""
-    return {item.args[0]: item.args[1] for item in literals if item.op == "eq" and item.args[1].is_const}
+def subject(t: Terms, condition: Term) -> Term:
+    """What a condition is about: two of which one can decide the other have the same."""
+    return _question(t, condition).subject
+
+
+def mentioned(t: Terms, condition: Term) -> frozenset[Term]:
+    """The subjects of all plain conditions in one."""
+    found: frozenset[Term] | None = t.mentioned.get(condition)
+    if found is None:
+        if condition.op in ("conj", "disj"):
+            found = frozenset().union(*(mentioned(t, part) for part in condition.args))
+        else:
+            found = frozenset({subject(t, condition)})
+        t.mentioned[condition] = found
+    return found
+
+
+class _Question(NamedTuple):
+    """A condition, made ready to be looked up in what is known."""
+
+    opposite: Term
+    subject: Term
+    number: Term | None  # `number == constant` is asked, or the opposite of that
+    constant: Term | None
+    equal: bool
+
+
+def _question(t: Terms, condition: Term) -> _Question:
+    found: _Question | None = t.questions.get(condition)
+    if found is None:
+        opposite = t.negate(condition)
+        test, equal = (condition.args[0], False) if condition.op == "not" else (condition, True)
+        if test.op == "eq" and test.args[1].is_const:
+            found = _Question(opposite, test.args[0], test.args[0], test.args[1], equal)
+        else:
+            found = _Question(opposite, min(condition, opposite, key=_ident), None, None, equal)
+        t.questions[condition] = found
+    return found
+
+
+def _ident(term: Term) -> int:
+    return term.ident
 
 
 class _Way(NamedTuple):
     """One of the ways of a disjunction: what holds there."""
 
     literals: frozenset[Term]
-    constants: dict[Term, Term]
+    constants: dict[Term, Term]  # the numbers that are said to be a constant
+
+    @classmethod
+    def of(cls, literals: frozenset[Term]) -> _Way:
+        return cls(literals, {item.args[0]: item.args[1] for item in literals if item.op == "eq" and item.args[1].is_const})
+
+    def says(self, condition: Term, question: _Question) -> bool | None:
+        if condition in self.literals:
+            return True
+        if question.opposite in self.literals:
+            return False
+        if question.number is not None:
+            value = self.constants.get(question.number)
+            return None if value is None else (value is question.constant) is question.equal
+        return None
+
+
+class _Choice(NamedTuple):
+    """A disjunction: one of its ways holds."""
+
+    whole: Term
+    ways: tuple[_Way, ...]  # short ones first: they leave more open
+    subjects: frozenset[Term]  # what the shortest way is about: the others cannot agree with it on anything else
+
+
+def _choice(t: Terms, disjunction: Term) -> _Choice:
+    found: _Choice | None = t.choices.get(disjunction)
+    if found is None:
+        ways = sorted((frozenset(way.args if way.op == "conj" else (way,)) for way in disjunction.args), key=len)
+        subjects = frozenset(subject(t, item) for item in ways[0])
+        found = t.choices[disjunction] = _Choice(disjunction, tuple(map(_Way.of, ways)), subjects)
+    return found
+
+
+_Asked = tuple[Term, int, Term | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,80 +188,85 @@ class _Known:
 
     t: Terms
     here: _Way
-    choices: tuple[tuple[_Way, ...], ...]  # for each disjunction on the path its ways
-    memo: dict[tuple[Term, int], bool | None] = field(default_factory=dict)
+    choices: dict[Term, list[_Choice]]  # the disjunctions on the path, by what they may decide
+    memo: dict[_Asked, bool | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, t: Terms, path: Path) -> _Known:
-        disjunctions = sorted((item for item in path if item.op == "disj"), key=age)
-        ways = (
-            tuple(frozenset(way.args if way.op == "conj" else (way,)) for way in disjunction.args)
-            for disjunction in disjunctions
-        )
-        choices = tuple(tuple(_Way(way, _equalities(way)) for way in each) for each in ways)
-        return cls(t, _Way(path, _equalities(path)), choices)
+        choices: dict[Term, list[_Choice]] = {}
+        for disjunction in sorted((item for item in path if item.op == "disj"), key=_ident):
+            choice = _choice(t, disjunction)
+            for each in choice.subjects:
+                choices.setdefault(each, []).append(choice)
+        return cls(t, _Way.of(path), choices)
 
-    def decides(self, condition: Term, depth: int) -> bool | None:
+    def decides(self, condition: Term, depth: int, besides: Term | None) -> bool | None:
         if condition.op == "truth":
             return bool(condition.number)
-        key = condition, depth
+        key = condition, depth, besides
         if key not in self.memo:
-            self.memo[key] = self._decides(condition, depth)
+            self.memo[key] = self._decides(condition, depth, besides)
         return self.memo[key]
 
-    def _decides(self, condition: Term, depth: int) -> bool | None:
-        said = self._said(self.here, condition)
+    def _decides(self, condition: Term, depth: int, besides: Term | None) -> bool | None:
+        said = self._here(condition, besides)
         if said is not None or not depth:
             return said
         if condition.op == "not":
-            found = self.decides(condition.args[0], depth)
+            found = self.decides(condition.args[0], depth, besides)
             return None if found is None else not found
         if condition.op in ("conj", "disj"):
-            found = _together(condition.op, [self.decides(part, depth - 1) for part in condition.args])
+            found = _together(condition.op, [self.decides(part, depth - 1, besides) for part in condition.args])
             if found is not None:
                 return found
-        here = None  # what the path itself says of the condition's parts: the same on every way
-        if condition.op in ("conj", "disj"):
-            here = [self._said(self.here, part) for part in condition.args]
-        for ways in self.choices:
-            found = self._on_all(ways, condition, here)
-            if found is not None:
-                return found
+        for choice in self._about(condition):
+            if choice.whole is not besides:
+                found = self._on_all(choice.ways, condition, besides)
+                if found is not None:
+                    return found
         return None
 
-    def _on_all(self, ways: tuple[_Way, ...], condition: Term, here: list[bool | None] | None) -> bool | None:
-        """What all ways of a disjunction say; asked no further than they agree."""
+    def _about(self, condition: Term) -> Iterable[_Choice]:
+        """The disjunctions that may decide a condition, old ones first."""
+        own = self.choices.get(subject(self.t, condition), [])
+        if condition.op not in ("conj", "disj"):
+            return own
+        found = {choice.whole: choice for choice in own}
+        for part in condition.args:
+            for choice in self.choices.get(subject(self.t, part), ()):
+                found[choice.whole] = choice
+        return [found[whole] for whole in sorted(found, key=_ident)]
+
+    def _on_all(self, ways: tuple[_Way, ...], condition: Term, besides: Term | None) -> bool | None:
+        """What every way of a disjunction says."""
         agreed: bool | None = None
         for way in ways:
-            said = self._said(way, condition) if here is None else self._on_way(way, condition, here)
-            if said is None or (agreed is not None and said is not agreed):
+            found = self._on_way(way, condition, besides)
+            if found is None or (agreed is not None and found is not agreed):
                 return None
-            agreed = said
+            agreed = found
         return agreed
 
-    def _on_way(self, way: _Way, condition: Term, here: list[bool | None]) -> bool | None:
+    def _on_way(self, way: _Way, condition: Term, besides: Term | None) -> bool | None:
         """The same on one way of a disjunction, as far as its own words go."""
-        decisive, unknown = condition.op == "disj", False
-        for part, known in zip(condition.args, here, strict=True):
-            found = self._said(way, part)
-            found = known if found is None else found
-            if found is decisive:
-                return decisive
-            unknown |= found is None
-        return None if unknown else not decisive
+        if condition.op in ("conj", "disj"):
+            parts = (self._said(way, part) for part in condition.args)
+            said = [
+                self._here(part, besides) if found is None else found for part, found in zip(condition.args, parts, strict=True)
+            ]
+            return _together(condition.op, said)
+        return self._said(way, condition)
+
+    def _here(self, condition: Term, besides: Term | None) -> bool | None:
+        """What the path's own words say, without those of one disjunction."""
+        if besides is not None and (condition is besides or self.t.negate(condition) is besides):
+            return None
+        return self._said(self.here, condition)
 
     def _said(self, way: _Way, condition: Term) -> bool | None:
         if condition.op == "truth":
             return bool(condition.number)
-        if condition in way.literals:
-            return True
-        if self.t.negate(condition) in way.literals:
-            return False
-        test, holds = (condition.args[0], False) if condition.op == "not" else (condition, True)
-        if test.op == "eq" and test.args[1].is_const:
-            value = way.constants.get(test.args[0])
-            return None if value is None else (value is test.args[1]) is holds
-        return None
+        return way.says(condition, _question(self.t, condition))
 
 
 def _together(op: str, parts: list[bool | None]) -> bool | None:

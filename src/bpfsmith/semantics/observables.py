@@ -34,6 +34,17 @@ class Observable:
         """The condition under which the two sides are told apart."""
         return t.all_of(self.where, t.negate(t.same(self.left, self.right)))
 
+    def by_bytes(self, t: Terms) -> list[Observable]:
+        """The same question about each byte of it."""
+        width = self.left.width
+        if width <= 8:
+            return [self]
+        places = [(min(at + 7, width - 1), at) for at in range(0, width, 8)]
+        return [
+            replace(self, left=t.extract(self.left, width, *place), right=t.extract(self.right, width, *place), parts=())
+            for place in places
+        ]
+
 
 def observables(t: Terms, reference: Behaviour, candidate: Behaviour) -> list[Observable]:
     """Everything that can be seen of a run, in the order in which a person would want to hear of it."""

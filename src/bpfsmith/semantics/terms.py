@@ -48,7 +48,12 @@ class Terms:
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
-        self.paths: dict[frozenset[Term], Any] = {}  # what is known on paths: kept here for `fork`, as it lives as long
+        self._negations: dict[Term, Term] = {}
+        # What is known on paths, of conditions and of disjunctions: kept here for `fork`, as it lives as long.
+        self.paths: dict[frozenset[Term], Any] = {}
+        self.questions: dict[Term, Any] = {}
+        self.choices: dict[Term, Any] = {}
+        self.mentioned: dict[Term, frozenset[Term]] = {}
         self.true = self._make("truth", BOOL, (), 1)
         self.false = self._make("truth", BOOL, (), 0)
 
@@ -861,15 +866,17 @@ class Terms:
             return self.truth(not condition.number)
         if condition.op == "not":
             return condition.args[0]
+        term = self._negations.get(condition)
+        if term is None:
+            term = self._negations[condition] = self._negate(condition)
+        return term
+
+    def _negate(self, condition: Term) -> Term:
         if condition.op == "eq" and condition.args[0].width == 1 and condition.args[1].is_const:
             return self._make("eq", BOOL, (condition.args[0], self.const(1, 1 - condition.args[1].number)))
         if condition.op in ("conj", "disj"):  # negation stands at the leaves only
-            key = ("not", condition)
-            term = self._memo.get(key)
-            if term is None:
-                parts = [self.negate(arg) for arg in condition.args]
-                term = self._memo[key] = self.any_of(*parts) if condition.op == "conj" else self.all_of(*parts)
-            return term
+            parts = [self.negate(arg) for arg in condition.args]
+            return self.any_of(*parts) if condition.op == "conj" else self.all_of(*parts)
         return self._make("not", BOOL, (condition,))
 
     def all_of(self, *conditions: Term) -> Term:
