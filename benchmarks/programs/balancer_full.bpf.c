@@ -1,9 +1,9 @@
 /* A layer-4 load balancer with everything that large sites run: the public design of XDP balancers in the size they have there.
  *
  * Virtual addresses with flags, a consistent-hash ring, connection tables per CPU with a spare one, a table that all CPUs share, a
- * limit on new connections per second, stateless UDP, QUIC connection ids, routing by source, answers
- * to pings, ICMP errors that follow their connection, and IP-in-IP for both families. Sites add to that (-DWITH_TCP_OPTION,
- * -DWITH_TOO_BIG, -DWITH_DECAP, -DWITH_GUE): server ids in TCP options, "too big" messages, decapsulation, GUE. */
+ * limit on new connections per second, stateless UDP, QUIC connection ids, routing by source, answers to pings, ICMP errors that
+ * follow their connection, and IP-in-IP for both families. Sites add to that: server ids in TCP options, "too big" messages,
+ * decapsulation, GUE (-DWITH_TCP_OPTION, -DWITH_TOO_BIG, -DWITH_DECAP, -DWITH_GUE: 3,700 insns). */
 #include <stdbool.h>
 #include "net.h"
 
@@ -78,7 +78,7 @@ struct lru fallback_cache SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(key_size, 4); __uint(max_entries, CPUS); __array(values, struct lru); } lru_mapping SEC(".maps");
 MAP(shared_lru, LRU_HASH, struct flow_key, __u32, 1000);
 MAP(vip_map, HASH, struct vip_key, struct vip_meta, VIPS);
-MAP(ch_rings, ARRAY, __u32, __u32, VIPS * 64);
+MAP(ch_rings, ARRAY, __u32, __u32, VIPS * RING);
 MAP(reals, ARRAY, __u32, struct real, REALS);
 MAP(reals_stats, PERCPU_ARRAY, __u32, struct counts, REALS);
 MAP(vip_stats, PERCPU_ARRAY, __u32, struct counts, VIPS);
@@ -663,7 +663,7 @@ static __always_inline bool from_ring(struct real **real, struct description *pc
 	if (vip->flags & F_HASH_NO_SRC_PORT)
 		pckt->flow.port16[0] = 0;
 	__u32 hash = packet_hash(pckt, is_ipv6, vip->flags & F_HASH_SRC_DST);
-	__u32 key = 64 * (vip->number & (VIPS - 1)) + hash % 61;
+	__u32 key = RING * vip->number + hash % RING;
 	__u32 *chosen = bpf_map_lookup_elem(&ch_rings, &key);
 	if (!chosen)
 		return false;

@@ -17,7 +17,7 @@ from bpfsmith.diagnostic import KernelError
 from bpfsmith.execution import Counterexample, HelperResult, MapContents, RunInput
 from bpfsmith.gate.inputs import Inputs
 from bpfsmith.gate.replay import Side, first_difference
-from bpfsmith.gate.runs import KernelRuns
+from bpfsmith.gate.runs import KernelRuns, check_sizes
 from bpfsmith.isa.program import Program
 from bpfsmith.isa.progtype import for_section
 from bpfsmith.kernel.probe import Available, can_bpf, kernel_release
@@ -69,6 +69,11 @@ def differential(
     budget_s: float = BUDGET_S,
 ) -> Agreement | Counterexample:
     """Do the programs part on one of `runs` random inputs, within `budget_s` seconds? A Counterexample was seen twice."""
+    try:
+        check_sizes(reference)
+        check_sizes(candidate)
+    except KernelError as error:
+        return Agreement(0, "no runs", error.diagnostics[0].message)
     inputs = Inputs((reference, candidate), seed)
     deadline = time.monotonic() + budget_s
     reason = "no bpf(2) here"

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from bpfsmith.diagnostic import Diagnostic, KernelError
 from bpfsmith.execution import HelperResult, MapContents, RunInput, RunOutput
 from bpfsmith.gate.script import SCRIPT_LENGTH, map_name, script
 from bpfsmith.isa import insn as isa
@@ -24,12 +25,16 @@ from bpfsmith.kernel.load import Accepted
 from bpfsmith.kernel.maps import open_maps
 from bpfsmith.kernel.probe import pinned
 from bpfsmith.objfile.object import Object
+from bpfsmith.semantics.maps import ARRAYS
 
 READABLE = frozenset(
     f"BPF_MAP_TYPE_{name}"
     for name in ("ARRAY", "HASH", "LRU_HASH", "PERCPU_ARRAY", "PERCPU_HASH", "LRU_PERCPU_HASH", "LPM_TRIE")
 )
 """Types of maps whose contents can be written before a run and read after it."""
+
+MOST_ELEMENTS = 1 << 20
+"""An array is filled and read element by element, a microsecond each."""
 
 _SCRIBBLED = bytes(12) + b"\x86\xdd" + bytes(46)
 
@@ -41,6 +46,20 @@ def link_header(program: Program, packet: bytes) -> bytes:
     return header[: testrun.header_bytes(for_section(program.section))]
 
 
+def check_sizes(program: Program) -> None:
+    """KernelError `map-too-large-to-replay` where runs would take too long."""
+    for spec in program.maps:
+        if spec.type in ARRAYS and spec.max_entries > MOST_ELEMENTS:
+            raise KernelError(
+                Diagnostic(
+                    id="map-too-large-to-replay",
+                    message=f"array {spec.name} has {spec.max_entries:,} elements: no test run fills and reads that many",
+                    notes=(f"the most are {MOST_ELEMENTS:,}",),
+                    help="what the proof says stands without it; for runs in the kernel make the array smaller",
+                )
+            )
+
+
 class KernelRuns:
     """A program loaded for runs with chosen inputs. A context manager; KernelError where there is no bpf(2).
 
@@ -49,6 +68,7 @@ class KernelRuns:
 
     def __init__(self, program: Program, obj: Object | None) -> None:
         self.program, self.obj = program, obj
+        check_sizes(program)
         self._resources = ExitStack()
         self._scribblers: dict[int, testrun.Runner | None] = {}
         scripted, self.helpers = script(program)

@@ -20,7 +20,9 @@
     stb sth stw stdw [%rD+N], NUMBER                            stxb stxh stxw stxdw                     [%rD+N], %rS
     lock add or and xor fetch_add .. fetch_xor xchg cmpxchg     [%rD+N], %rS
     jeq jne jgt jge jlt jle jsgt jsge jslt jsle jset            %rD, %rS | NUMBER, TARGET
-    ja TARGET    ja32 TARGET    call NUMBER    call local TARGET    exit
+    ja TARGET    ja32 TARGET    call NUMBER    call local TARGET    callx %rD    exit
+
+`jeq %r1, 0, exit` goes to the next `exit` where no label of that name is written.
 
 The result is one flat sequence, as a suite hands it to its plug-ins: `isa.flat` finds the functions in it.
 """
@@ -44,6 +46,10 @@ from bpfsmith.source import SourceText
 
 _COMMENT = re.compile(r"(?:#|;|//).*")  # no operand has a `#` in it here, so a comment may follow without a space
 _MOST_DIGITS = 40
+_EXIT = isa.BPF_JMP | isa.BPF_EXIT
+CALLX = isa.BPF_JMP | isa.BPF_CALL | isa.BPF_X
+"""A call of the helper whose number a register holds: clang emits it, suites test it, RFC 9669 and the kernel leave it out."""
+
 _S16 = (-(1 << 15), (1 << 15) - 1)
 
 
@@ -281,13 +287,16 @@ def _resolved(file: _File) -> Iterator[Insn]:
         if label is None:
             yield statement.insn
             continue
-        if label.text not in file.labels:
+        target = file.labels.get(label.text)
+        if target is None and label.text == "exit":
+            target = _exit_behind(file, index)
+        if target is None:
             help_text = f"write `{label.text}:` before the instruction to go to"
             file.problems.append(
                 error(statement.line, label, f"there is no label `{label.text}` here", help=help_text).diagnostic
             )
             continue
-        distance = starts[file.labels[label.text]] - starts[index + 1]
+        distance = starts[target] - starts[index + 1]
         if statement.label_field == "imm":
             yield replace(statement.insn, imm=distance)
         elif _S16[0] <= distance <= _S16[1]:
@@ -295,6 +304,12 @@ def _resolved(file: _File) -> Iterator[Insn]:
         else:
             message = f"label `{label.text}` is {distance} slots away, 16 bits do not hold it"
             file.problems.append(error(statement.line, label, message, help="go there with `ja32`").diagnostic)
+
+
+def _exit_behind(file: _File, index: int) -> int | None:
+    """The next `exit` after a statement, else the last one before it: what the label `exit` is where none is written."""
+    exits = [at for at, statement in enumerate(file.statements) if statement.insn.opcode == _EXIT]
+    return next((at for at in exits if at > index), exits[-1] if exits else None)
 
 
 # --- the table ----------------------------------------------------------------------------------------------------------
@@ -351,7 +366,8 @@ def _jumps() -> Iterator[tuple[str, Form]]:
     yield "ja32", Form(Insn(isa.BPF_JMP32 | isa.BPF_JA), (Operand.LONG_TARGET,))
     yield "call", Form(Insn(isa.BPF_JMP | isa.BPF_CALL), (Operand.HELPER,))
     yield "call local", Form(Insn(isa.BPF_JMP | isa.BPF_CALL, src_reg=isa.BPF_PSEUDO_CALL), (Operand.LONG_TARGET,))
-    yield "exit", Form(Insn(isa.BPF_JMP | isa.BPF_EXIT))
+    yield "callx", Form(Insn(CALLX), (Operand.DST,))
+    yield "exit", Form(Insn(_EXIT))
 
 
 def _memory() -> Iterator[tuple[str, Form]]:

@@ -211,11 +211,7 @@ class ArrayMap:
         return -EINVAL
 
     def entries(self) -> dict[bytes, bytes]:
-        starts = ((index, index * self.stride) for index in range(self.spec.max_entries))
-        return {
-            index.to_bytes(4, "little"): bytes(self.region.data[start : start + self.spec.value_size])
-            for index, start in starts
-        }
+        return mapmodel.elements(self.spec, self.region.data)
 
 
 class HashMap:

@@ -74,8 +74,8 @@ def branch(t: Terms, condition: Term) -> Fork:
 
 def fork(t: Terms, left: Path, right: Path) -> Fork:
     """The oldest condition that the paths disagree on tells them apart, else all that only one of them knows."""
-    apart = [part for part in left - right if decides(t, right, part) is False]
-    apart += [t.negate(part) for part in right - left if decides(t, left, part) is False]
+    apart = [part for part in sorted(left - right, key=_ident) if decides(t, right, part) is False]
+    apart += [t.negate(part) for part in sorted(right - left, key=_ident) if decides(t, left, part) is False]
     if apart:
         return Fork(t, left, right, min(apart, key=age))
     common = left & right
@@ -130,7 +130,8 @@ def _question(t: Terms, condition: Term) -> _Question:
         opposite = t.negate(condition)
         test, equal = (condition.args[0], False) if condition.op == "not" else (condition, True)
         if test.op == "eq" and test.args[1].is_const:
-            found = _Question(opposite, test.args[0], test.args[0], test.args[1], equal)
+            number, constant = test.args
+            found = _Question(opposite, number, number, constant, equal)
         else:
             found = _Question(opposite, min(condition, opposite, key=_ident), None, None, equal)
         t.questions[condition] = found
@@ -174,7 +175,7 @@ def _choice(t: Terms, disjunction: Term) -> _Choice:
     found: _Choice | None = t.choices.get(disjunction)
     if found is None:
         ways = sorted((frozenset(way.args if way.op == "conj" else (way,)) for way in disjunction.args), key=len)
-        subjects = frozenset(subject(t, item) for item in ways[0])
+        subjects = frozenset(subject(t, item) for item in sorted(ways[0], key=_ident))
         found = t.choices[disjunction] = _Choice(disjunction, tuple(map(_Way.of, ways)), subjects)
     return found
 

@@ -77,6 +77,30 @@ def stride(spec: MapSpec) -> int:
     return (spec.value_size + 7) // 8 * 8
 
 
+LISTED = 1 << 20
+"""Elements from which on an array is written down by those that are not zero; maps are that large for rings and ports."""
+
+_AT_ONCE = 1 << 16
+"""Bytes that are looked at together for one that is not zero: whole elements."""
+
+
+def elements(spec: MapSpec, flat: bytes | bytearray) -> dict[bytes, bytes]:
+    """The values of an array by their keys, from its bytes."""
+    step = stride(spec)
+    indices: Iterable[int] = range(spec.max_entries)
+    if spec.max_entries > LISTED:
+        span, whole = max(_AT_ONCE // step, 1), memoryview(flat)
+        zeros = bytes(span * step)
+        starts = (
+            at
+            for at in range(0, spec.max_entries, span)
+            if whole[at * step : (at + span) * step] != zeros[: (spec.max_entries - at) * step]
+        )
+        each = (index for at in starts for index in range(at, min(at + span, spec.max_entries)))
+        indices = (index for index in each if any(whole[index * step : (index + 1) * step]))
+    return {index.to_bytes(4, "little"): bytes(flat[index * step : index * step + spec.value_size]) for index in indices}
+
+
 def helper_name(helper_id: int) -> str:
     helper = tables.HELPERS.get(helper_id)
     return f"{helper.name}#{helper_id}" if helper else f"#{helper_id}"

@@ -44,7 +44,6 @@ class Terms:
 
     def __init__(self, rewrite: bool = True) -> None:
         self.rewrite = rewrite
-        self.plain_joins = False  # paths that meet choose by all that one of them knows (`fork`): quick where paths are long
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}
@@ -891,14 +890,15 @@ class Terms:
             return parts[0] if len(parts) == 1 else self._make(op, BOOL, parts) if parts else neutral
         items = self._flat(op, conditions, neutral)
         while True:
-            if absorbing in items or any(self.negate(item) in items for item in items):
+            # In an order that is the same in every run: a negation may be a new term.
+            if absorbing in items or any(self.negate(item) in items for item in sorted(items, key=_ident)):
                 return absorbing
             decided = self._without_decided(op, items)
             if decided is None:
                 return absorbing
             items, changed = decided, False
             kept: set[Term] = set()
-            for item in sorted(items, key=_ident):  # in an order that is the same in every run
+            for item in sorted(items, key=_ident):
                 if item.op == dual:
                     if any(arg in items for arg in item.args):
                         continue  # absorption: a & (a | b) is a

@@ -24,6 +24,10 @@ ENTRIES = mapmodel.HASHES | {"BPF_MAP_TYPE_LPM_TRIE"}
 """Map types whose contents are given entry by entry."""
 
 
+class TooLarge(Exception):
+    """An outcome that cannot be written down: says why."""
+
+
 @dataclass(slots=True)
 class Assignment:
     """Values of inputs by (name, arguments). What was not set comes from `default`, and is remembered when asked for."""
@@ -222,20 +226,15 @@ def _contents_before(assignment: Assignment, spec: MapSpec) -> MapContents:
                 value = bytes(assignment(f"map:{spec.name}.value", 8, (args[0], i)) for i in range(spec.value_size))
                 out[args[0].to_bytes(spec.key_size, "little")] = value
         return out
-    flat = bytearray(spec.initial or bytes(mapmodel.stride(spec) * spec.max_entries))
+    flat = bytearray(spec.initial) if spec.initial else bytearray(mapmodel.stride(spec) * spec.max_entries)
     for (name, args), byte in assignment.values.items():
         if name == f"map:{spec.name}" and args[0] < len(flat):
             flat[args[0]] = byte
-    return _entries(spec, bytes(flat))
+    return _entries(spec, flat)
 
 
-def _entries(spec: MapSpec, flat: bytes) -> MapContents:
-    step = mapmodel.stride(spec)
-    if spec.max_entries == 1:
-        return {ARRAY_KEY: flat[: spec.value_size]}
-    return {
-        index.to_bytes(4, "little"): flat[index * step : index * step + spec.value_size] for index in range(spec.max_entries)
-    }
+def _entries(spec: MapSpec, flat: bytes | bytearray) -> MapContents:
+    return {ARRAY_KEY: bytes(flat[: spec.value_size])} if spec.max_entries == 1 else mapmodel.elements(spec, flat)
 
 
 def run_output(t: Terms, behaviour: Behaviour, assignment: Assignment, given: RunInput) -> RunOutput:
@@ -270,11 +269,17 @@ def _bytes(t: Terms, memory: Bytes, assignment: Assignment, offsets: Sequence[in
 
 def _data_after(t: Terms, spec: MapSpec, memory: Bytes, assignment: Assignment, before: MapContents) -> MapContents:
     step = mapmodel.stride(spec)
-    flat = bytearray(b"".join(value.ljust(step, b"\0") for _, value in sorted(before.items())))
-    written = [at for at in memory.written() or range(len(flat)) if at < len(flat)]
-    for at, byte in zip(written, _bytes(t, memory, assignment, written), strict=True):
+    flat = bytearray(step * spec.max_entries)
+    for key, value in before.items():
+        start = int.from_bytes(key, "little") * step
+        flat[start : start + len(value)] = value
+    written: Iterable[int] | None = memory.written()
+    if written is None and spec.max_entries > mapmodel.LISTED:
+        raise TooLarge(f"{spec.name} has {spec.max_entries:,} elements, and any of them may have been written")
+    places = [at for at in (range(len(flat)) if written is None else written) if at < len(flat)]
+    for at, byte in zip(places, _bytes(t, memory, assignment, places), strict=True):
         flat[at] = byte
-    return _entries(spec, bytes(flat))
+    return _entries(spec, flat)
 
 
 def _hash_after(t: Terms, spec: MapSpec, behaviour: Behaviour, assignment: Assignment, before: MapContents) -> MapContents:

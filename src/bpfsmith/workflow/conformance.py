@@ -10,12 +10,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from bpfsmith.diagnostic import Diagnostic, InputError, Unsupported
 from bpfsmith.execution import RunInput
 from bpfsmith.ir.ops import Reg
 from bpfsmith.isa import flat
+from bpfsmith.isa import insn as isa
+from bpfsmith.isa.asm_ubpf import CALLX
 from bpfsmith.isa.encoding import decode
+from bpfsmith.isa.insn import Insn
 from bpfsmith.isa.program import Program
 from bpfsmith.semantics.concrete import INSN_BUDGET, BudgetExceeded, Fault, Machine, Observer
 from bpfsmith.semantics.concrete_memory import Pointer, Region, Value
@@ -35,7 +39,7 @@ def run_vector(bytecode: str, memory: str) -> int:
         raise InputError(
             Diagnostic("bad-hex", "there is no program on stdin", help="give the bytecode in hexadecimal digits, 16 an insn")
         )
-    program = flat.program(decode(code), "main", _SECTION)
+    program = flat.program(tuple(map(_direct, decode(code))), "main", _SECTION)
     machine = _Machine(program, RunInput(), INSN_BUDGET, None)
     given = Region("memory", data=bytearray(hex_bytes(memory, "the memory")))
     machine.registers[:10] = [0] * 10
@@ -50,6 +54,20 @@ def run_vector(bytecode: str, memory: str) -> int:
         return 0
     except Unmodelled as stopped:
         raise stopped_run(stopped, "keep to memory, the stack, numbers and helpers 0 to 5: a vector has nothing else") from None
+
+
+_BY_REGISTER = 0x4000_0000
+"""Helper numbers from here on stand for the number that a register holds."""
+
+
+def _direct(insn: Insn) -> Insn:
+    """`callx` as a call: clang has the register in dst_reg, before version 19 in imm."""
+    if insn.opcode != CALLX:
+        return insn
+    register = insn.dst_reg or insn.imm
+    if not 0 <= register <= 9:
+        raise InputError(Diagnostic("malformed-bytecode", f"callx r{register}: the registers that can be called are r0 to r9"))
+    return replace(insn, opcode=isa.BPF_JMP | isa.BPF_CALL, dst_reg=0, imm=_BY_REGISTER + register)
 
 
 _FIRST_ADDRESS, _DISTANCE = 0x7F00_0000_0000, 1 << 20
@@ -84,6 +102,8 @@ class _Machine(Machine):
         return super()._place(pointer, offset, size)
 
     def _helper(self, helper_id: int) -> bool:
+        if helper_id >= _BY_REGISTER:
+            helper_id = self.register(Reg(helper_id - _BY_REGISTER))
         function = _SUITE_HELPERS.get(helper_id)
         if function is None:
             raise self.unmodelled("unmodelled-helper", f"helper {helper_id} is called, and the suite's are 0 to 5")

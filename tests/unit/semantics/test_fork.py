@@ -78,6 +78,33 @@ def test_what_a_path_decides_holds_in_every_world_of_the_path(seed: int) -> None
         assert {value_in(condition, world) for world in worlds() if value_in(path, world)} <= {said}
 
 
+@pytest.mark.parametrize("seed", range(80))
+def test_what_is_decided_besides_a_disjunction_holds_without_it(seed: int) -> None:
+    """Law: what a path decides besides one of its disjunctions holds in every world of the rest of the path."""
+    rng, t = random.Random(seed), Terms()
+    path = path_of(t, t.all_of(random_condition(t, rng, 2), random_condition(t, rng, 2)))
+    asked = [random_condition(t, rng, depth) for depth in (0, 1, 2)]
+    for each in sorted((item for item in path if item.op == "disj"), key=lambda item: item.ident):
+        rest = t.all_of(*(path - {each}))
+        for condition in (*asked, each, t.negate(each), *each.args):
+            found = decides(t, path, condition, besides=each)
+            if found is not None:
+                assert all(bool(value_in(condition, world)) == found for world in worlds() if value_in(rest, world))
+
+
+def test_negations_are_made_in_an_order_that_does_not_depend_on_addresses() -> None:
+    """Law: terms are numbered alike in every run, so that verdicts repeat."""
+    t = Terms()
+    keep = [object() for _ in range(1000)]
+    tests = []
+    for number in range(60):
+        tests.append(t.ult(8, t.app("x", 8), t.const(8, 3 * number + 5)))
+        del keep[number::7]
+    t.all_of(*tests)
+    negations = [t.negate(test).ident for test in tests]
+    assert negations == sorted(negations)
+
+
 def test_branches_joined_in_either_order_are_one_term() -> None:
     """Three paths, two of which agree: the first branch alone chooses, in whichever order they meet."""
     t = Terms()

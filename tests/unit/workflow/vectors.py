@@ -117,7 +117,11 @@ VECTORS = (
     ),
     Vector("helper_5_ends_the_run", "mov %r1, 0\ncall 5\nmov %r0, 2\nexit", 0),
     Vector("helper_5_goes_on", "mov %r1, -1\ncall 5\nmov %r0, 2\nexit", 2),
+    # calls through a register, which RFC 9669 left out
+    Vector("callx_calls_a_helper", "mov %r6, 3\nmov %r1, 81\ncallx %r6\nexit", 9),
+    Vector("callx_by_the_first_argument", "mov %r1, 3\ncallx %r1\nexit", 1),
     # corners of the dialect
+    Vector("exit_as_a_label", "mov %r0, 3\njeq %r0, 3, exit\nmov %r0, 1\nexit", 3),
     Vector("hex_offset", "ldxb %r0, [%r1+0x2]\nexit", 0x33, "11 22 33"),
     Vector("negative_hex_offset", "stb [%r10-0x4], 0x7\nldxb %r0, [%r10-4]\nexit", 7),
     Vector("no_spaces", "mov %r0,1\nadd %r0,%r0\njeq %r0,2,+1\nmov %r0,9\nexit", 2),
