@@ -92,3 +92,11 @@ def test_a_program_that_cannot_load_leaves_its_neighbours_their_verdicts(tmp_pat
     report = verify([str(path)], Toolchain())
     assert {program.name: program.verdict for program in report.programs} == {"lost": "unloadable", "fine": "accepted"}
     assert report.verdict.exit_code == 1
+
+
+def test_a_cache_server_loads_with_one_instruction_set_and_not_with_the_next() -> None:
+    path = Path(__file__).parents[2] / "examples" / "verifier" / "cache_invalidate.bpf.c"
+    report = verify([str(path)], Toolchain(), cpus=("v1", "v2"))
+    assert [(program.cpu, program.verdict) for program in report.programs] == [("v1", "accepted"), ("v2", "rejected")]
+    assert {item.id for item in report.diagnostics} == {"verifier-too-many-insns"}
+    assert str(report.verdict) == "accepted", "one that loads will do"

@@ -37,7 +37,7 @@ PROGRAM = (
     Kind(
         "verifier-return-range",
         (
-            r"At (?:program exit|callback return|async callback return|async return) the register R0 has"
+            r"At (?:program exit|callback return|async callback(?: return)?|async return) the register R0 has"
             r" .*should have been in (?P<want>.*)",
             r"At program exit the register R0 has (?P<what>.*)",
             r"At (?:callback|async callback|async) return the register R0 has (?P<what>.*)",
