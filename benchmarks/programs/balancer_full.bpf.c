@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include "net.h"
 
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+
 #define RING 65537
 #define REALS 4096
 #define VIPS 512
