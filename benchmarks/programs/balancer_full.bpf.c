@@ -5,10 +5,8 @@
  * follow their connection, and IP-in-IP for both families. Sites add to that: server ids in TCP options, "too big" messages,
  * decapsulation, GUE (-DWITH_TCP_OPTION, -DWITH_TOO_BIG, -DWITH_DECAP, -DWITH_GUE: 3,700 insns). */
 #include <stdbool.h>
+#define INLINE_ALL
 #include "net.h"
-
-#undef __always_inline
-#define __always_inline inline __attribute__((always_inline))
 
 #define RING 65537
 #define REALS 4096
