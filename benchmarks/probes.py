@@ -1,6 +1,6 @@
 """Probe programs beside bpftrace one-liners of the same meaning: how long each is, and what it costs, measured in turns.
 
-    .venv/bin/python benchmarks/probes.py [--rounds 15] [--calls 40000] [--csv out.csv]
+    .venv/bin/python benchmarks/probes.py [--rounds 15] [--calls 40000] [--only WORDS] [--csv out.csv]
 
 bpftrace comes from Debian's package, unpacked into a directory of its own and run in a mount namespace with its own tracefs;
 nothing is installed. Both trace one process of ours: bpftrace by `-c` and, where the kernel would run the program for every
@@ -30,6 +30,8 @@ from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.tracing import Program, compiled, trace
 
 CACHE = Path(tempfile.gettempdir()) / "bpfsmith-bpftrace"
+KEYS = 10240
+"""Keys that a table has room for: as a probe's, so given to bpftrace's (4096 by itself). What finds no room is not counted."""
 LENGTH_BAR = 2 / 3
 """A one-liner is to be no shorter than this part of the probe."""
 
@@ -115,6 +117,7 @@ def bpftrace() -> list[str]:
 def by_bpftrace(case: Case, binary: Path, command: list[str]) -> None:
     text = case.bpftrace.replace("FILE", str(binary))
     libraries = {"LD_LIBRARY_PATH": str(CACHE / "root/usr/lib/x86_64-linux-gnu")}
+    libraries["BPFTRACE_MAP_KEYS_MAX"] = str(KEYS)
     done = subprocess.run(
         [*bpftrace(), "-c", " ".join(command), "-e", text],
         env={**os.environ, **libraries}, capture_output=True, text=True, check=False,
@@ -143,6 +146,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--csv")
+    parser.add_argument("--only", default="", help="cases whose name holds this")
     args = parser.parse_args()
     rows: list[list[object]] = []
     slower = False
@@ -150,6 +154,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         binary = target(Path(directory))
         for case in CASES:
+            if args.only not in case.name:
+                continue
             progress(f"{case.name}: compiling")
             program = compiled(case.probe.replace("FILE", str(binary)), Toolchain(), inline=True)
             ours, theirs = length(case.probe), length(case.bpftrace)

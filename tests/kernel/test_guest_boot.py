@@ -25,6 +25,20 @@ static long add(__u32 i, void *sum) { *(__u64 *)sum += i; return 0; }
 SEC("tc") int rounds(struct __sk_buff *skb) { __u64 sum = 0; bpf_loop(4, add, &sum, 0); return sum > 9; }
 char _license[] SEC("license") = "GPL";
 """
+COUNTED = """
+#include <bpfsmith/helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 8); __type(key, __u32); __type(value, __u64); } seen
+	SEC(".maps");
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+	__u32 key = ctx->rx_queue_index;
+	__u64 *found = bpf_map_lookup_elem(&seen, &key);
+	if (found)
+		__sync_fetch_and_add(found, 1);
+	return XDP_PASS;
+}
+char _license[] SEC("license") = "GPL";
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +84,16 @@ def test_other_kernels_have_verdicts_of_their_own(
     assert all(program.processed_insns and program.jited_bytes for program in accepted)
     assert all((program.runs or 0) > 0 for program in accepted if program.name != "early"), "they are attached, and run"
     assert not list(tmp_path.glob("bpfsmith-*")), "nothing is left behind"
+
+
+def test_what_only_another_kernel_refuses_is_repaired_for_it(kernels: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "count.bpf.c"
+    path.write_text(COUNTED)
+    report = verify([str(path)], Toolchain(), kernels=("host", kernels[0]), repair=True)
+    assert [program.verdict for program in report.programs] == ["accepted", "rejected"], "atomics of -mcpu=v3: kernel 5.12"
+    (told,) = [item for item in report.diagnostics if item.id == "repair-suggested"]
+    assert f"the verifier of kernel {kernels[0]} accepts" in told.message
+    assert told.help.startswith("compile with -mcpu=v")
+    repairs = report.details["repairs"]
+    assert isinstance(repairs, list)
+    assert repairs[0]["unchanged"] is True, repairs[0]["behaviour"]

@@ -17,6 +17,7 @@ from bpfsmith.objfile.object import Object, read_object
 from bpfsmith.trace.forms import running_kernel
 from bpfsmith.trace.fuse import fuse
 from bpfsmith.trace.running import Places, Waiting, attached
+from bpfsmith.trace.specialise import known_of
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.tracing import compiled, trace
 
@@ -75,6 +76,20 @@ def test_a_session_counts_every_call_also_where_a_function_calls_itself(target: 
     assert counted(fused, [target, "200", "1"], "calls") == (200,)
     assert counted(original, [target, "200", "5"], "calls") == (200,)  # one key a thread: four of five are lost
     assert counted(fused, [target, "200", "5"], "calls") == (1000,)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("mine", "calls"), [(True, 200), (False, 0)])
+def test_a_program_made_for_one_process_counts_its_calls_and_no_others(target: str, mine: bool, calls: int) -> None:
+    data = Compiler.default().compile(EXAMPLES / "funclatency.bpf.c")
+    with Waiting([target, "200", "1"]) as process:
+        known = known_of(read_object(data), (f"targ_tgid={process.pid if mine else 1}",))
+        made = fuse(data, "funclatency", running_kernel(platform.release()), here=True, known=known).obj
+        with attached(made, process, Places("handle")) as maps:
+            assert process.run().status == 0
+            place = made.variable("calls")
+            content = maps.read(".bss")[bytes(4)]
+    assert int.from_bytes(content[place.offset : place.offset + place.size], "little") == calls
 
 
 @pytest.mark.kernel

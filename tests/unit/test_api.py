@@ -93,7 +93,9 @@ def test_costs_are_predicted_and_a_workload_gets_advice(tmp_path: Path) -> None:
     assert done.advice is not None
     assert done.advice.break_even is not None
     assert "cache" in done.predictions
-    assert "offload: pays" in done._repr_html_().lower()
+    shown = done._repr_html_()
+    assert "offload: pays" in shown.lower()
+    assert all(f"{index}: {path['outcome']}" in shown for index, path in enumerate(done.predictions["cache"]["paths"], 1))
     shipped = bs.profile()
     shipped.save(tmp_path / "profile.json")
     assert bs.profile(tmp_path / "profile.json").profile.experiments == shipped.profile.experiments

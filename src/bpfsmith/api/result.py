@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bpfsmith import __version__
 from bpfsmith.diagnostic import Diagnostic, InputError
@@ -118,7 +118,7 @@ class Pairs(Result):
     """Entry and exit probes that share state, with the forms that each can take; or a comparison with fused ones."""
 
     @property
-    def pairs(self) -> Sequence[Mapping[str, object]]:
+    def pairs(self) -> Sequence[Mapping[str, Any]]:
         """A mapping for each pair: its halves, its maps, the forms it can take, and why not the others."""
         return _rows(self.report, "pairs")
 
@@ -158,7 +158,7 @@ class Prediction(Result):
     advice: Advice | None = None
 
     @property
-    def predictions(self) -> Mapping[str, object]:
+    def predictions(self) -> Mapping[str, Any]:
         """By program its paths, likely one first, each with ns, instructions, and ns by source line."""
         found = self.report.details["predictions"]
         assert isinstance(found, dict)
@@ -185,7 +185,7 @@ class Offload(Result):
         save_halves(self.files, os.fspath(directory))
 
 
-def _rows(report: Report, name: str) -> Sequence[Mapping[str, object]]:
+def _rows(report: Report, name: str) -> Sequence[Mapping[str, Any]]:
     found = report.details.get(name, ())
     return found if isinstance(found, list) else ()
 

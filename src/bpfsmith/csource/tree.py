@@ -7,7 +7,7 @@ ones it calls "unexposed" are left out, so that a child is what was written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -111,7 +111,6 @@ class Function:
     parameters: tuple[Parameter, ...]
     body: Node
     start: int
-    is_static: bool
     type_name: str = ""  # as clang spells its type: "int (const char *, int)"
 
     def span(self, node: Node | None = None) -> Span:
@@ -131,7 +130,6 @@ class Variable:
     initializer: Node | None
     is_const: bool
     is_extern: bool
-    is_static: bool
     function: str  # "": at file scope
     at: int  # where its name stands
     start: int
@@ -213,7 +211,6 @@ class _Reader:
             tuple(Parameter(item.spelling, _ref(item), _adjusted(self.type(item.type))) for item in cursor.get_arguments()),
             self.node(body),
             cursor.extent.start.offset,
-            cursor.storage_class == cindex.StorageClass.STATIC,
             cursor.type.get_canonical().spelling,
         )
         self.unit.functions[function.ref] = function
@@ -236,7 +233,6 @@ class _Reader:
             self.node(after[-1]) if after else None,
             ctype.const or element.const,
             cursor.storage_class == cindex.StorageClass.EXTERN,
-            cursor.storage_class == cindex.StorageClass.STATIC,
             function,
             cursor.location.offset,
             start,
@@ -382,7 +378,3 @@ def _ref(cursor: Cursor) -> str:
     ):
         return f"@{cursor.translation_unit.spelling}:{cursor.location.offset}:{cursor.spelling}"
     return str(cursor.get_usr())
-
-
-def types_of(unit: Unit) -> Mapping[str, Record]:
-    return unit.records

@@ -30,7 +30,10 @@ def known(path: str, text: str) -> Analysis:
 
     @lru_cache(maxsize=1)
     def costs() -> Costs:
-        return found.costs()
+        try:
+            return found.costs()
+        except ToolError:  # what cannot be compiled costs nothing that could be told
+            return {}
 
     return replace(found, costs=costs)
 

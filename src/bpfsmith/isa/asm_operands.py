@@ -246,10 +246,6 @@ def _number(tokens: Sequence[Token], at: int, signs: str = "-") -> tuple[int, in
     return at + 1, -value if negative else value
 
 
-def _signed_number(tokens: Sequence[Token], at: int) -> _Result:
-    return _number(tokens, at, "+-")
-
-
 def _offset(tokens: Sequence[Token], at: int) -> _Result:
     return _number(tokens, at, "+-") if tokens[at].text in ("+", "-") else None
 

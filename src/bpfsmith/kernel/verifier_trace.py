@@ -43,10 +43,6 @@ class Register:
     text: str = ""
 
     @property
-    def is_nullable(self) -> bool:
-        return "or_null" in self.kind
-
-    @property
     def is_pointer(self) -> bool:
         return self.kind not in ("scalar", "misc")
 

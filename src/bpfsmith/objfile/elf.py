@@ -20,7 +20,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from bpfsmith.diagnostic import Diagnostic, InputError
 
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+SHF_ALLOC, SHF_EXECINSTR = 2, 4
 # Relocation types, Documentation/bpf/llvm_reloc.rst.
 R_BPF_64_64, R_BPF_64_ABS64, R_BPF_64_ABS32, R_BPF_64_NODYLD32, R_BPF_64_32 = 1, 2, 3, 4, 10
 

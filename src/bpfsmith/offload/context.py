@@ -38,7 +38,6 @@ class Context(ABC):
     # What hands over whenever it is evaluated: nodes by identity, and functions.
     futile: set[int] = field(default_factory=set)
     futile_functions: set[str] = field(default_factory=set)
-    labels_left: frozenset[str] = frozenset()
 
     @property
     def here(self) -> Function:

@@ -155,7 +155,6 @@ def _case(halves: Halves, longest: int, patience: float, size: int | None) -> Ap
 
 def _decided(halves: Halves, longest: int, size: int | None, deadline: float, *, joins: bool) -> Apart | Unknown | None:
     t = Terms()
-    t.plain_joins = True
     packet, given = _packet(t, longest, size)
     given += [t.negate(t.app("skb.out_of_memory", 0, t.const(16, number))) for number in range(4)]
     given += [t.eq(64, t.app("bpf_skb_change_tail", 64, t.const(16, 0)), t.const(64, 0))]

@@ -17,7 +17,6 @@ from bpfsmith.offload.landmarks import WAITS, Findings, enclosing
 from bpfsmith.offload.program import Server
 
 ENTRY = "reference"
-ELSEWHERE = 0x5E17  # BS_REF_ELSEWHERE of runtime/offload_reference.h
 CALLS = frozenset(
     """recvfrom recv read sendto memcmp memcpy memset strlen strncmp strcmp strchr memchr isdigit isupper islower isalpha
     isspace toupper tolower htons ntohs htonl ntohl""".split()

@@ -39,7 +39,6 @@ from bpfsmith.packet.build import udp_packet
 from bpfsmith.report import ProgramReport
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 
-OBJECTIVES = ("insns", "jited", "ns", "verifier")
 ROUNDS, REPEAT = 30, 2_000
 DEFAULT_BUDGET = 60
 """Seconds that the proof of one whole program may take."""

@@ -38,7 +38,6 @@ class Surroundings:
     """How many bits of the result anybody looks at."""
     cpu: int = 3
     """The instruction set that may be used: 1 to 4, as -mcpu."""
-    stores_immediates: bool = True
     atomics: bool = False
     """May a load, an addition and a store become one atomic addition? Updates by other CPUs are then not lost."""
 

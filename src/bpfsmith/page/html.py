@@ -37,5 +37,5 @@ def html(page: Page) -> str:
 
 
 def fragment(page: Page) -> str:
-    """The page without its frame, for notebooks: verdict, facts, and sections folded up; no script."""
+    """The page without its frame, for notebooks: verdict, facts, and sections folded up, charts as their numbers; no script."""
     return _template("fragment.html.j2").render(page=page, version=__version__)

@@ -50,7 +50,8 @@ def diagnostic(found: Diagnosis) -> Diagnostic:
         message = f"the kernel's verifier rejects {case.program.name}: {case.rejected.reason}"
         label = story.primary.label()
         text = case.text(label.span.path) if label else None
-        return Diagnostic("verifier-rejected", message, label, notes=(*notes, *last_state(case)), source=text)
+        hint = "" if case.words else f"it was refused unread: does this kernel know programs of `{case.program.section}`?"
+        return Diagnostic("verifier-rejected", message, label, notes=(*notes, *last_state(case)), help=hint, source=text)
     words = Words(_names(found))
     primary = story.primary.label()
     shown = Label(primary.span, words.fill(primary.text)) if primary else None

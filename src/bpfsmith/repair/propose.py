@@ -27,7 +27,7 @@ PROPOSERS: Mapping[str, tuple[Proposer, ...]] = {
     "verifier-null-arithmetic": (pointers.null,),
     "verifier-null-argument": (pointers.null,),
     "verifier-null-dereference": (pointers.null_side,),
-    "verifier-argument-type": (pointers.by_address,),
+    "verifier-argument-type": (pointers.typed, pointers.by_address),
     "verifier-helper-constant": (variables.constant_size,),
     "verifier-context-variable": (pointers.each_field,),
     "verifier-context-modified": (pointers.each_field,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bpfsmith.isa.program import Program
@@ -28,6 +28,10 @@ Attempt = Callable[[str, str | None], Tried | None]
 """Compiles a text (for an -mcpu, or the usual one) and loads the program; None where it does not compile or load."""
 
 
+AttemptAll = Callable[[Sequence[tuple[str, str | None]]], Sequence[Tried | None]]
+"""The same for several texts at once, where each asking is dear: a boot of another kernel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """A text that the verifier accepts, the changes that led there, and about how many were tried."""
@@ -48,7 +52,7 @@ class _Budget:
         self.attempts -= max(1.0, seconds * 2)
 
 
-MOST_ATTEMPTS, MOST_STEPS = 80, 4
+MOST_ATTEMPTS, MOST_STEPS, MOST_FRONTS = 80, 4, 4
 
 
 def repairs(found: Diagnosis, text: str, attempt: Attempt) -> Iterator[Repair]:
@@ -56,6 +60,33 @@ def repairs(found: Diagnosis, text: str, attempt: Attempt) -> Iterator[Repair]:
     budget = _Budget(MOST_ATTEMPTS)
     for changed, patches, tried in _search(found, text, None, attempt, (), budget):
         yield Repair(changed, patches, tried, round(MOST_ATTEMPTS - budget.attempts))
+
+
+def repairs_in_rounds(found: Diagnosis, text: str, attempt_all: AttemptAll) -> Iterator[Repair]:
+    """As `repairs`, one asking for all candidates of a round: what one change can do, then what two can."""
+    fronts: list[tuple[Diagnosis, str, str | None, tuple[Patch, ...]]] = [(found, text, None, ())]
+    attempts = 0
+    for _ in range(MOST_STEPS):
+        candidates = [
+            (front, patch, changed, patch.cpu or front[2])
+            for front in fronts
+            for patch in proposals(front[0], front[1])
+            if (changed := patch.apply(front[1])) != front[1] or patch.cpu is not None
+        ][:MOST_ATTEMPTS]
+        outcomes = attempt_all([(changed, cpu) for _, _, changed, cpu in candidates]) if candidates else ()
+        attempts += len(candidates)
+        following: list[tuple[Diagnosis, str, str | None, tuple[Patch, ...]]] = []
+        for (front, patch, changed, cpu), tried in zip(candidates, outcomes, strict=True):
+            if tried is None:
+                continue
+            patches = (*front[3], patch)
+            if tried.rejected is None:
+                yield Repair(changed, patches, tried, attempts)
+                continue
+            after = diagnose(tried.program, tried.rejected, tried.obj, changed)
+            if after.kind is not None and _moved(front[0], after, changed, front[1]):
+                following.append((after, changed, cpu, patches))
+        fronts = following[:MOST_FRONTS]
 
 
 def _search(
@@ -81,7 +112,7 @@ def _search(
         if following.kind is not None and _moved(found, following, changed, text) and len(patches) < MOST_STEPS:
             progress.append((following, changed, patch.cpu or cpu, patches))
     # Breadth before depth: what one change can do is not done with two.
-    for following, changed, chosen, patches in progress[:4]:
+    for following, changed, chosen, patches in progress[:MOST_FRONTS]:
         yield from _search(following, changed, chosen, attempt, patches, budget)
 
 

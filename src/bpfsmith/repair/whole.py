@@ -151,7 +151,9 @@ def object_used(case: Case, match: Match) -> Story:
 def global_function(case: Case, match: Match) -> Story:
     """A global function that is checked by itself: its definition."""
     at = last_span(case)
-    named = re.search(r"func#\d+ \('(\w+)'\)|[Gg]lobal function (\w+)\(|func '(\w+)'", " ".join(case.words))
+    named = re.search(
+        r"func#\d+ \('(\w+)'\)|[Gg]lobal function (\w+)\(|func '(\w+)'| in (\w+)\(\) is not", " ".join(case.words)
+    )
     name = next((group for group in named.groups() if group), "") if named else ""
     where = ctext.find_line(case, rf"^(?!\s|static|extern)[\w\s*()]*\b{name}\s*\([^;]*$") if name else None
     if where is None:

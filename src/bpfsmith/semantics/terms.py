@@ -44,7 +44,6 @@ class Terms:
 
     def __init__(self, rewrite: bool = True) -> None:
         self.rewrite = rewrite
-        self.plain_joins = False  # paths that meet choose by all that one of them knows (`fork`): quick where paths are long
         self._table: dict[tuple[object, ...], Term] = {}
         # Rewriting looks into both arms of an ite; without a memo shared subterms would make that exponential.
         self._memo: dict[tuple[object, ...], Term] = {}

@@ -39,8 +39,6 @@ class Hook:
         )
 
 
-PLACEHOLDERS = ("dummy", "placeholder", "handle_")
-"""How targets begin that stand for what a loader is to choose."""
 _FUNCTIONS = {  # section stem -> (mechanism, role)
     "fentry": ("fentry", Role.ENTRY), "fexit": ("fentry", Role.EXIT), "fmod_ret": ("fmod_ret", Role.ENTRY),
     "kprobe": ("kprobe", Role.ENTRY), "kretprobe": ("kprobe", Role.EXIT),

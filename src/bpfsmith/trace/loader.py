@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from bpfsmith.semantics.verdict import Equal
 from bpfsmith.trace.forms import Form, state_map
 from bpfsmith.trace.fuse import SESSIONS, Outcome
+from bpfsmith.trace.specialise import LEAVES
 
 _PROLOGUE = """\
 /* {name}: how the fused object is attached. Written by `bpfsmith pairs --fuse --loader`.
@@ -53,6 +55,9 @@ _FSESSION = """
 _STORAGE = """
 /* map {map}: was a hash with a key for each thread, is task storage; a loader that never looked into it changes nothing. */
 """
+_FOLDED = """
+/* Folded into the code, whatever a loader puts there: {constants}. */
+"""
 
 
 def loader_header(name: str, outcomes: Sequence[Outcome]) -> str:
@@ -62,6 +67,10 @@ def loader_header(name: str, outcomes: Sequence[Outcome]) -> str:
 
 def _parts(outcomes: Sequence[Outcome]) -> Iterator[str]:
     maps: set[str] = set()
+    said = {text for item in outcomes if isinstance(item.verdict, Equal) for text in item.verdict.assumptions}
+    constants = sorted(text.removeprefix(LEAVES) for text in said if text.startswith(LEAVES))
+    if constants:
+        yield _FOLDED.format(constants=", ".join(constants))
     for outcome in outcomes:
         if outcome.form in SESSIONS:
             template = {"uprobe": _UPROBE, "kprobe": _KPROBE}.get(

@@ -148,7 +148,7 @@ def _links(obj: Object, known: list[Half], tagged: frozenset[str]) -> Iterator[L
             objects: dict[str, KeyClass] = {
                 name: key
                 for name, key in maps.items()
-                if key in (KeyClass.POINTER, KeyClass.PID)
+                if (key in (KeyClass.POINTER, KeyClass.PID) or (key in _RUNNING and _of_one_life(entry, exit_, name)))
                 and Touch.LOOKUP in exit_.touches(name)  # to drop it is not to complete it
             }
             if entry.hook.mechanism != exit_.hook.mechanism:  # where one of its own kind leaves it too, others are variants
@@ -168,10 +168,11 @@ _Partner = tuple[Half, dict[str, KeyClass], PairKind, tuple[str, ...]]
 
 def _best(partners: list[_Partner], exit_: Half) -> list[_Partner]:
     """Of several entries that an exit may belong to, those of its own target; where the loader names targets, those whose
-    program's name says so."""
+    program's name says so, or that leave the most for it."""
     same = [item for item in partners if item[0].hook.target == exit_.hook.target and item[0].hook.target]
     named = [item for item in partners if halves(item[0].program.name, exit_.program.name)]
-    return same or named or partners
+    most = max((len(maps) for _, maps, _, _ in partners), default=0)
+    return same or named or [item for item in partners if len(item[1]) == most]
 
 
 def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator[tuple[PairKind, tuple[str, ...]]]:
@@ -199,6 +200,18 @@ def _partner(entry: Half, exit_: Half, maps: Mapping[str, KeyClass]) -> Iterator
         yield (PairKind.EVENT if by_object else PairKind.BEGIN_END), ()
     elif a.mechanism == "usdt" and halves(entry.program.name, exit_.program.name):
         yield PairKind.BEGIN_END, ("its targets are chosen by the loader",)
+
+
+_RUNNING = frozenset({KeyClass.TGID, KeyClass.TID, KeyClass.PID_TGID})
+
+
+def _of_one_life(entry: Half, exit_: Half, name: str) -> bool:
+    """Two events in the life of a process or thread, such as sched_process_exec and _exit, of which the second uses up what the
+    first has left?"""
+    events = (PairKind.EVENT, PairKind.BEGIN_END)
+    plain = entry.hook.kind in events and exit_.hook.kind in events and entry.hook.mechanism == exit_.hook.mechanism
+    (what, _, first), (same, _, last) = (_event(half.hook).rpartition("_") for half in (entry, exit_))
+    return plain and bool(what) and what == same and first != last and Touch.DELETE in exit_.touches(name)
 
 
 def _same_function(a: Hook, b: Hook) -> bool:

@@ -25,7 +25,7 @@ from bpfsmith.objfile.core_relo import Ambiguous
 from bpfsmith.semantics import maps as mapmodel
 from bpfsmith.semantics.behaviour import Behaviour
 from bpfsmith.semantics.equiv import Setting, equiv
-from bpfsmith.semantics.memory import Bytes, HashMap
+from bpfsmith.semantics.memory import Bytes, HashMap, Value
 from bpfsmith.semantics.solver import Limits
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, postorder
@@ -42,11 +42,12 @@ from bpfsmith.trace.relation import (
     chunks,
     entry_of,
     holding,
+    is_not_zero,
     only_touches,
     renamed,
     with_state,
 )
-from bpfsmith.trace.rewriting import Storage
+from bpfsmith.trace.rewriting import Mark, Storage
 from bpfsmith.trace.sharing import THREAD_CONSTANT, Users, leaves_nothing, stores
 
 LEFT_BEHIND, ARMED = "state that the exit leaves behind", "armed word"
@@ -71,7 +72,7 @@ STALE = (
 EXITS = "every call that returns runs its return probe"
 RESULT_UNUSED = "nobody looks at what a probe returns, as is so for programs attached by a link"
 SESSION = (ROOM, OWN_KEY, NO_RECURSION, EXITS, RESULT_UNUSED)
-NOT_ZERO = "what the entry keeps is never 0: a cookie of 0 stands for a call that it has passed over"
+NOT_ZERO = "what the entry keeps is never 0: that stands for a call that it has passed over"
 OBJECTS = (
     "the map has room for every object, and there is memory for every object's storage",
     "arguments that lead to objects are not NULL",
@@ -247,9 +248,27 @@ def _move(t: Terms, state: State, storage: Storage) -> _Move:
     def value(at: Term) -> Term:
         return t.app(f"map:{spec.name}.value", 8, owner, at)
 
-    word = {storage.armed_at: (4, t.ite(32, armed, t.const(32, 1), t.const(32, 0)))}
+    def value_there(at: Term) -> Term:
+        return value(t.sub(64, at, t.const(64, storage.value_at)) if storage.value_at else at)
+
+    bits = 8 * storage.armed_bytes
+    word: dict[int, tuple[int, Value]] = {}
+    match storage.mark:
+        case Mark.WORD:
+            word = {storage.armed_at: (storage.armed_bytes, t.ite(bits, armed, t.const(bits, 1), t.const(bits, 0)))}
+        case Mark.NOT_ZERO:
+            armed = is_not_zero(t, loaded(t, Bytes(value), state.spec.value_size))
+        case Mark.PRESENT:
+            armed = t.true
     start = holding(t, state.spec, key, t.all_of(there, armed), Bytes(value))
-    return _Move(state, storage, spec, key, owner, start, holding(t, spec, owner, there, Bytes(value, dict(word))))
+    return _Move(state, storage, spec, key, owner, start, holding(t, spec, owner, there, Bytes(value_there, word)))
+
+
+def loaded(t: Terms, memory: Bytes, size: int) -> Term:
+    """The number that memory begins with."""
+    value = memory.load(t, t.const(64, 0), size)
+    assert isinstance(value, Term)
+    return value
 
 
 Moved = Sequence[tuple[State, Storage]]
@@ -267,7 +286,7 @@ def _task_storage(
     moves = [_move(t, *item) for item in ((state, storage), *also)]
     first_move, moved_side = moves[0], candidate
     for move in moves:
-        moved_side = renamed(moved_side, move.name, move.spec.name)
+        moved_side = renamed(moved_side, move.storage.map, move.spec.name)
     others = [{move.name: move.start for move in moves[1:]}, {move.spec.name: move.start_there for move in moves[1:]}]
     first = behaviour(t, reference, "reference", state.spec.name, None, first_move.start, others[0])
     second = behaviour(t, moved_side, "candidate", first_move.spec.name, on_return, first_move.start_there, others[1])
@@ -283,6 +302,9 @@ def _task_storage(
         extra, wanted = more(t, before, after)
         given += extra
         said = SESSION
+    if storage.mark is Mark.NOT_ZERO:
+        given.append(t.any_of(t.negate(after.present), is_not_zero(t, after.value[0])))
+        said = (*said, NOT_ZERO)
     nothing = t.const(32, 0)
     results = (wanted, second.return_value) if wanted is not None else (nothing, nothing)
     left, right = replace(first, return_value=results[0]), replace(second, return_value=results[1])
@@ -303,10 +325,12 @@ def _moved(t: Terms, move: _Move, left: Behaviour, right: Behaviour, sides: tupl
     only_touches(ours, move.key, sides[0].program.name)
     only_touches(theirs, move.owner, sides[1].program.name)
     size = move.state.spec.value_size
-    after, there = entry_of(t, ours, move.key, size), entry_of(t, theirs, move.owner, size, move.storage.armed_at)
-    # The armed word is 0 or 1 before, which has to be so afterwards.
-    last = theirs.load(t, move.owner, t.const(64, move.storage.armed_at), 4)
-    strange = t.all_of(theirs.present(t, move.owner), t.ult(32, t.const(32, 1), last))
+    after, there = entry_of(t, ours, move.key, size), entry_of(t, theirs, move.owner, size, move.storage)
+    strange = t.false
+    if move.storage.mark is Mark.WORD:  # it is 0 or 1 before, which has to be so afterwards
+        bits = 8 * move.storage.armed_bytes
+        last = theirs.load(t, move.owner, t.const(64, move.storage.armed_at), move.storage.armed_bytes)
+        strange = t.all_of(theirs.present(t, move.owner), t.ult(bits, t.const(bits, 1), last))
     armed, kept = f"{ARMED} of {move.name}", f"{OWN_STATE} in {move.name}"
     left = with_state(left, move.name, as_memory(t, after), left.return_value, [], (), kept)
     right = with_state(right, move.spec.name, as_memory(t, there), right.return_value, [], (), kept)
@@ -352,8 +376,11 @@ def _cookie(t: Terms, memory: Bytes | None, size: int) -> tuple[Term, ...]:
     return tuple(item for item in loaded if isinstance(item, Term))
 
 
-def _passed(t: Terms, entry: Side, state: State) -> list[Term]:
-    """What the way in has made sure of, as far as it is the same in all runs of the thread: the way out need not ask again."""
+def _passed(t: Terms, entry: Side, exit_: Side, state: State) -> list[Term]:
+    """What the way in has made sure of, as far as it is the same in all runs of the thread: the way out need not ask again.
+    Only where both read the same constants: preconditions are dear."""
+    if not exit_.known and not entry.constants() & exit_.constants():
+        return []
     when = stores(t, entry, state)
     parts = when.args if when.op == "conj" else (when,)
     return [p for p in parts if p is not t.false and all(n.name in THREAD_CONSTANT for n in postorder(p) if n.op == "app")]
@@ -370,7 +397,7 @@ def _way_out(
             storage,
             True,
             limits,
-            lambda t, before, after: ([before.present, *_passed(t, entry, state)], None),
+            lambda t, before, after: ([before.present, *_passed(t, entry, exit_, state)], None),
             must_go=must_go,
         )
     t = Terms()
@@ -383,7 +410,7 @@ def _way_out(
     after = entry_of(t, end, key, size)
     nothing, gone = t.const(32, 0), Bytes(lambda offset: t.const(8, 0))
     kept = gone if not must_go else as_memory(t, replace(after, value=()))
-    left = with_state(first, state.spec.name, kept, nothing, _passed(t, entry, state), SESSION)
+    left = with_state(first, state.spec.name, kept, nothing, _passed(t, entry, exit_, state), SESSION)
     return equiv(t, left, with_state(second, "", gone, nothing, [], ()), Setting(limits))
 
 

@@ -18,6 +18,7 @@ from bpfsmith.semantics.memory import Bytes, HashMap, joined
 from bpfsmith.semantics.state import Unmodelled
 from bpfsmith.semantics.terms import Term, Terms, postorder
 from bpfsmith.trace.pairs import KeyClass
+from bpfsmith.trace.rewriting import Mark, Storage
 from bpfsmith.trace.specialise import Known, with_cookie
 
 OWN_STATE = "state of the thread"
@@ -44,6 +45,11 @@ class Side:
                 raise Unmodelled("no-kernel-types", "the program is relocated by a kernel's types (CO-RE): there are none here")
             program = self.obj.relocated(program, types)
         return _configurable(program, self._texts())
+
+    def constants(self) -> frozenset[int]:
+        """The offsets of the constants in .rodata that the program reads."""
+        bodies = (self.program.insns, *(sub.insns for sub in self.program.subprograms))
+        return frozenset(insn.imm >> 32 for body in bodies for insn in body if insn.is_wide and insn.symbol == RODATA)
 
     def _texts(self) -> list[range]:
         """Where .rodata holds what no loader sets (formats of messages, other static constants) and what is known, in bytes."""
@@ -154,12 +160,24 @@ class Entry:
     value: tuple[Term, ...]
 
 
-def entry_of(t: Terms, contents: HashMap, key: Term, size: int, armed_at: int | None = None) -> Entry:
+def entry_of(t: Terms, contents: HashMap, key: Term, size: int, storage: Storage | None = None) -> Entry:
+    """The entry of a key; in `storage`, that of an owner."""
+    first = storage.value_at if storage is not None else 0
+    value = tuple(contents.load(t, key, t.const(64, first + at), n) for at, n in chunks(size))
     present = contents.present(t, key)
-    if armed_at is not None:
-        armed = contents.load(t, key, t.const(64, armed_at), 4)
-        present = t.all_of(present, t.negate(t.eq(32, armed, t.const(32, 0))))
-    return Entry(present, tuple(contents.load(t, key, t.const(64, at), n) for at, n in chunks(size)))
+    match storage.mark if storage is not None else Mark.PRESENT:
+        case Mark.WORD if storage is not None:
+            armed = contents.load(t, key, t.const(64, storage.armed_at), storage.armed_bytes)
+            present = t.all_of(present, is_not_zero(t, armed))
+        case Mark.NOT_ZERO:
+            present = t.all_of(present, is_not_zero(t, value[0]))
+        case _:
+            pass
+    return Entry(present, value)
+
+
+def is_not_zero(t: Terms, value: Term) -> Term:
+    return t.negate(t.eq(value.width, value, t.const(value.width, 0)))
 
 
 def chunks(size: int) -> list[tuple[int, int]]:

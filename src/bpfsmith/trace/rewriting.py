@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from bpfsmith.ir import ops
 from bpfsmith.ir.ops import AluKind, Imm
@@ -38,14 +39,24 @@ class Refused(Exception):
     """The form does not fit this code; says why in a sentence."""
 
 
+class Mark(Enum):
+    """What says that storage holds an entry: a word that is 1, a value that is not 0, or that the storage is there at all."""
+
+    WORD, NOT_ZERO, PRESENT = "armed word", "value that is not 0", "presence"
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The value of a map as storage of a task or a socket (`of` "task" or "sk"): `armed_at` is where the armed word (4 bytes)
-    stands behind the `value_bytes`."""
+    """The value of a map as storage of a task or a socket (`of` "task" or "sk"). Ours has the value first and behind it an
+    armed word of 4 bytes; somebody else's may be laid out otherwise."""
 
     map: str
     value_bytes: int
     of: str = "task"
+    mark: Mark = Mark.WORD
+    value_at: int = 0
+    word: tuple[int, int] | None = None  # offset and size of the armed word, in bytes
+    size: int = 0
 
     @property
     def map_type(self) -> str:
@@ -53,11 +64,15 @@ class Storage:
 
     @property
     def armed_at(self) -> int:
-        return (self.value_bytes + 3) // 4 * 4
+        return self.word[0] if self.word else (self.value_bytes + 3) // 4 * 4
+
+    @property
+    def armed_bytes(self) -> int:
+        return self.word[1] if self.word else 4
 
     @property
     def total_bytes(self) -> int:
-        return (self.armed_at + 4 + 7) // 8 * 8
+        return self.size or (self.armed_at + 4 + 7) // 8 * 8
 
 
 # --- insns ------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from bpfsmith.optimize.make import constant
 from bpfsmith.trace.rewriting import COOKIE
 
 RODATA = ".rodata"
+LEAVES = "the loader leaves "
 COOKIE_OF = ".cookie"
 _SECONDS = 5
 _COOKIE_CALL = HELPER_IDS["bpf_get_attach_cookie"]
@@ -52,7 +53,7 @@ class Known:
         """As assumptions."""
         values = (f"{name} = {int.from_bytes(raw, 'little')}" for name, raw in self.constants.items())
         cookies = (f"{name} is attached with the cookie {value}" for name, value in self.cookies.items())
-        return (*(f"the loader leaves {text}" for text in values), *cookies)
+        return (*(f"{LEAVES}{text}" for text in values), *cookies)
 
 
 NOTHING_KNOWN = Known()

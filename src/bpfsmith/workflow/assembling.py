@@ -13,7 +13,6 @@ from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.source import SourceText
 from bpfsmith.workflow.inputs import BytecodeInput, Toolchain, open_bytecode, split_program
 
-DIALECTS = ("kernel", "ubpf")
 STDIN = "-"
 
 

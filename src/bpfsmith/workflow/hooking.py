@@ -10,8 +10,6 @@ from bpfsmith.appnet.targets import TC_EGRESS, TC_INGRESS, XDP, Target
 from bpfsmith.cost.profile import load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError, Label, Unsupported
 
-SIDES = ("server", "client")
-HOOKS = ("auto", "xdp", "tc")
 _CASES = {"xdp": ("xdp", "XDP"), "tc": ("tcx", "TC ingress")}
 _SHORT = {"req": "requests", "resp": "responses"}
 

@@ -48,6 +48,8 @@ class GuestReports:
     reports: tuple[ProgramReport, ...]
     diagnostics: tuple[tuple[Diagnostic, ...], ...]
     died: Diagnostic | None = None
+    rejections: tuple[Rejected | None, ...] = ()
+    image: Image | None = None
 
     @property
     def said(self) -> tuple[Diagnostic, ...]:
@@ -85,7 +87,15 @@ def _reports(subjects: Sequence[Subject], version: str, found: Image, run: Guest
             if run.verdicts
             else "it was booted three times: try again when the machine has less to do",
         )
-    return GuestReports(version, tuple(report for report, _ in each), tuple(told for _, told in each), died)
+    rejections = tuple(_rejection(subject, run.verdicts.get(number)) for number, subject in enumerate(subjects))
+    return GuestReports(version, tuple(report for report, _ in each), tuple(told for _, told in each), died, rejections, found)
+
+
+def _rejection(subject: Subject, verdict: GuestVerdict | None) -> Rejected | None:
+    """A guest's refusal as one of this kernel would be; None for what was accepted or never came before its verifier."""
+    if verdict is None or verdict.missing or verdict.errno == 0:
+        return None
+    return Rejected(subject.program, verdict.errno, verdict.log, error_lines(verdict.log))
 
 
 def _report(
@@ -115,7 +125,8 @@ def _report(
             ),
             (),
         )
-    rejected = Rejected(subject.program, verdict.errno, verdict.log, error_lines(verdict.log))
+    rejected = _rejection(subject, verdict)
+    assert rejected is not None
     report = replace(bare, verdict="rejected", reason=rejected.reason)
     return report, (explain_rejection(subject.program, rejected, subject.opened.obj),)
 

@@ -222,8 +222,3 @@ def is_not_faster(before: ProgramReport, after: ProgramReport) -> bool:
     if before.run_ns is None or after.run_ns is None:
         return False
     return before.run_ns - after.run_ns <= max(before.run_spread_ns or 0, after.run_spread_ns or 0)
-
-
-def step_words(step: Step) -> str:
-    """One step on one line."""
-    return f"{step.rule} at {step.span}: {step.what}" if step.span else f"{step.rule}: {step.what}"

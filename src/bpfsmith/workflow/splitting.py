@@ -16,7 +16,8 @@ from bpfsmith.semantics.verdict import Equal
 from bpfsmith.workflow import offload_proof, offloading
 from bpfsmith.workflow.inputs import Toolchain, can_bpf_here
 from bpfsmith.workflow.offload_hook import Choice, choose
-from bpfsmith.workflow.offload_trial import COMPARED, Trialled, offload_report, proof_lines, trial, trial_lines
+from bpfsmith.workflow.offload_text import offload_report, proof_lines, trial_lines
+from bpfsmith.workflow.offload_trial import COMPARED, Trialled, trial
 from bpfsmith.workflow.offloading import Split
 
 HALVES = "server.bpf.c, server and what they are made from"

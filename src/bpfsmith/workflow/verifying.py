@@ -86,11 +86,21 @@ def verify(
             diagnostics.append(suggestion_note(found, item.file, item.program.name, is_c=obj is not None))
     diagnostics += assumptions(ready)
     others = [kernel for kernel in kernels if kernel != HOST]
+    repaired: list[Diagnostic] = []
     if others and ready:
         for guest in on_guests(ready, others, attach=attach):
             reports += (replace(report, cpu=cpu) for report, cpu in zip(guest.reports, compiled_for, strict=True))
             by_kernel += ((guest.kernel, told) for told in guest.said)
-        diagnostics += gathered(by_kernel)
+            for item, rejected in zip(ready, guest.rejections, strict=True) if repair else ():
+                if rejected is None or guest.image is None or item.opened.obj is None or not item.file.endswith(".c"):
+                    continue
+                if progress is not None:
+                    progress(f"{item.file} on kernel {guest.kernel}")
+                where = (guest.kernel, guest.image)
+                found = suggest(item.file, item.program, rejected, item.opened.obj, toolchain, chosen, where)
+                suggestions += (found,) if found else ()
+                repaired.append(suggestion_note(found, item.file, item.program.name, kernel=guest.kernel))
+        diagnostics += [*gathered(by_kernel), *repaired]
     details: dict[str, object] = {"repairs": [found.json() for found in suggestions]} if repair else {}
     if profile:
         details["profiles"] = {name: [cost.json() for cost in found] for name, found in profiles.items()}

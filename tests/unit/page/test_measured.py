@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from bpfsmith.cost.profile import load_profile
 from bpfsmith.diagnostic import Diagnostic, Label
+from bpfsmith.page.costed import cost_page
 from bpfsmith.page.html import html
 from bpfsmith.page.measured import measure_page, offload_page, pairs_page
 from bpfsmith.page.model import Chart, Graphs, Listings, Table
 from bpfsmith.page.pages import verify_page
 from bpfsmith.report import Outcome, ProgramReport, Report
 from bpfsmith.source import Span
+from bpfsmith.workflow.costing import Question, cost, cost_report
 from bpfsmith.workflow.inputs import Toolchain
 from bpfsmith.workflow.measuring import of_tables, profile_report
-from bpfsmith.workflow.offload_trial import offload_report
+from bpfsmith.workflow.offload_text import offload_report
 from bpfsmith.workflow.offloading import Request, read_server, split
 from bpfsmith.workflow.pairing import find_report, fuse
 
@@ -33,6 +38,38 @@ def test_every_measured_case_is_a_bar_with_its_interval() -> None:
         assert [(bar.label, bar.value, bar.low, bar.high, bar.reference) for bar in chart.bars] == wanted
         assert all(bar.value <= chart.largest for bar in chart.bars)
     assert html(page).count('class="bar"') == sum(len(chart.bars) for chart in charts)
+
+
+def test_every_predicted_path_is_a_bar_with_its_range() -> None:
+    """Law: the page of `cost` has each path with the range that 8 of 10 times lie in, and the lines of the likely one."""
+    path = str(EXAMPLES / "cost" / "cache.bpf.c")
+    costed = cost(path, Question(hits=0.61), Toolchain())
+    page = cost_page(cost_report(costed), costed, path)
+    charts = {section.title: section for section in page.sections if isinstance(section, Chart)}
+    prediction = costed[0].prediction
+    bars = charts["cache: paths"].bars
+    assert [bar.value for bar in bars] == [item.cost.ns for item in prediction.paths]
+    assert all(bar.low is not None and bar.high is not None and bar.low < bar.value < bar.high for bar in bars)
+    lines = charts["cache: source lines of the likely path"].bars
+    assert sum(bar.value for bar in lines) == pytest.approx(prediction.likely.cost.ns, rel=0.1)
+    assert "bpf_map_lookup_elem" in lines[0].label
+    assert (page.verdict, charts["A request"].bars[0].label) == ("It pays", "without offload")
+
+
+def test_requests_that_the_kernel_half_passes_over_have_their_share() -> None:
+    """Law: the shares at the boundary are of all requests that were sent."""
+    request = Request((str(EXAMPLES / "servers" / "echo.c"),), longest=4)
+    done = split(read_server(request), request, Toolchain())
+    report = replace(
+        offload_report(done, None, None, advises=False),
+        details={"requests": 300, "counters": {"answered": 22, "consumed": 0, "handed_over": 8}},
+    )
+    graphs = next(section for section in offload_page(report, done).sections if isinstance(section, Graphs))
+    ends = [node.lines[0][0] for node in graphs.graphs[0].nodes if "(" in node.lines[0][0] and "%" in node.lines[0][0]]
+    assert ends == [
+        "answered in the kernel: 22 (7%)", "handed over to the process: 8 (3%)",
+        "past the kernel half, too long for it: 270 (90%)",
+    ]  # fmt: skip
 
 
 def test_a_fused_pair_is_shown_with_what_it_was() -> None:

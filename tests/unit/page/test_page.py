@@ -60,6 +60,15 @@ def test_a_graph_can_be_read(text: str) -> None:
     assert all(0 <= number <= max(found.width, found.height) for number in numbers)
 
 
+def test_a_long_way_takes_its_line_and_no_blocks_width() -> None:
+    """Law: checks that all lead to one exit are drawn not much wider than two blocks side by side and a line for each way."""
+    checks = "".join(f"if r1 == {number} goto pc+{2 * (12 - number)}\nr0 += {number}\n" for number in range(12))
+    found = graph(f"r0 = 0\n{checks}r0 = 1\nexit\n")
+    widest = max(node.width for node in found.nodes)
+    assert found.width < 2 * widest + 14 * 28
+    assert min(node.x - node.width / 2 for node in found.nodes) < 28 * 14
+
+
 def test_the_entry_is_on_top_and_loops_lead_up() -> None:
     found = graph(LOOP)
     assert found.nodes[0].y == min(node.y for node in found.nodes)

@@ -286,6 +286,37 @@ def test_a_pair_changed_by_hand_is_compared_half_by_half() -> None:
         assert isinstance(verdict, Equal) is same
 
 
+BY_HAND = """
+static void *(*bpf_task_storage_get)(void *, void *, void *, u64) = (void *)156;
+static void *(*bpf_get_current_task_btf)(void) = (void *)158;
+static long (*bpf_task_storage_delete)(void *, void *) = (void *)157;
+struct state {{ {0} }};
+struct {{ __uint(type, 29); __uint(map_flags, 1); __type(key, int); __type(value, struct state); }} mine SEC(".maps");
+#define GET(flags) struct state *p = bpf_task_storage_get(&mine, bpf_get_current_task_btf(), 0, flags)
+"""
+ARM = "p->ts = now; p->armed = 1;"
+PUT = "u64 now = NOW; GET(1); if (!p) return 0; "
+
+
+@pytest.mark.parametrize(
+    ("members", "entry", "exit_", "same"),
+    [
+        ("u64 ts; u32 armed;", ARM, "if (!p->armed) return 0; total += NOW - p->ts; p->armed = 0;", True),
+        ("u8 on; u64 ts;", "p->ts = now; p->on = 1;", "if (!p->on) return 0; total += NOW - p->ts; p->on = 0;", True),
+        ("u64 ts;", "p->ts = now;", "if (!p->ts) return 0; total += NOW - p->ts; p->ts = 0;", True),
+        ("u64 ts;", "p->ts = now;", "total += NOW - p->ts; bpf_task_storage_delete(&mine, bpf_get_current_task_btf());", True),
+        ("u64 ts; u32 armed;", ARM, "if (!p->armed) return 0; total += p->ts - NOW; p->armed = 0;", False),
+        ("u64 ts; u32 armed;", ARM, "if (!p->armed) return 0; total += NOW - p->ts;", False),
+        ("u64 ts; u32 armed;", "p->ts = now;", "if (!p->armed) return 0; total += NOW - p->ts; p->armed = 0;", False),
+        ("u64 ts;", "p->ts = now;", "total += NOW - p->ts;", False),
+    ],
+)
+def test_task_storage_by_hand_is_compared_under_its_own_layout(members: str, entry: str, exit_: str, same: bool) -> None:
+    other = read_object(pair(PUT + entry, "GET(0); if (!p) return 0; " + exit_, BY_HAND.format(members)))
+    ((_, verdict),) = compared(read_object(pair(STORE, TAKE)), other)
+    assert isinstance(verdict, Equal) is same
+
+
 def compiled(name: str, *flags: str) -> Object:
     return replace(read_object(Compiler.default().compile(EXAMPLES / name, flags=flags)), path=name)
 

@@ -83,6 +83,7 @@ def verdicts(text: str, change: tuple[str, str] = ("", "")) -> dict[str, Verdict
         'filter comm == "nginx"; count by ustack, kstack;',
         "let t = nsecs; on return { if (int32(ret) < 0) { emit bad(name = str(a), us = (nsecs - t) / us); } count by retval; }",
         "count by str(a), comm, (uint8)arg1;",
+        "if (a > 3) { count many; } else { count few; } count;",
     ],
 )
 def test_programs_mean_the_text(body: str) -> None:

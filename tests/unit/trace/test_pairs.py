@@ -248,3 +248,30 @@ def test_an_argument_is_known_where_the_registers_are_read_as_kernel_memory() ->
         read_object(pair(store, f"u64 key = ctx[14]; {LOOK}", read + "HASH(start, u64, u64);", ("kprobe/f", "kprobe/g")))
     )
     assert (found.kind, found.maps[0].key_class) == (PairKind.EVENT, KeyClass.POINTER)
+
+
+def test_a_process_is_followed_from_one_event_to_another_that_uses_its_state_up() -> None:
+    key = "u32 pid = bpf_get_current_pid_tgid() >> 32;"
+    store = f"{key} u64 now = NOW; bpf_map_update_elem(&start, &pid, &now, 0);"
+    take = f"{key} u64 *at = bpf_map_lookup_elem(&start, &pid); if (at) total += NOW - *at;"
+    hooks = ("tracepoint/sched/sched_process_exec", "tracepoint/sched/sched_process_exit")
+    found = only(read_object(pair(store, take + "bpf_map_delete_elem(&start, &pid);", hooks=hooks)))
+    assert (found.kind, found.maps[0].key_class) == (PairKind.EVENT, KeyClass.TGID)
+    assert find_pairs(read_object(pair(store, take, hooks=hooks))).pairs == ()
+
+
+def test_an_exit_belongs_to_the_entry_that_leaves_the_most_for_it() -> None:
+    """One entry for reads and writes of a library beside one for its handshakes, which all keep their time in one map."""
+    both = STORE + "bpf_map_update_elem(&buffers, &tid, &ctx[14], 0);"
+    taking = "u64 *b = bpf_map_lookup_elem(&buffers, &tid); if (!b) return 0; total += *b; bpf_map_delete_elem(&buffers, &tid);"
+    bodies = (
+        ("uprobe", "rw_enter", both), ("uretprobe", "read_exit", taking + TAKE), ("uretprobe", "write_exit", taking + TAKE),
+        ("uprobe", "handshake_enter", STORE), ("uretprobe", "handshake_exit", TAKE),
+    )  # fmt: skip
+    programs = "\n".join(
+        f'SEC("{hook}") int {name}(u64 *ctx) {{ u32 tid = bpf_get_current_pid_tgid(); {body} return 0; }}'
+        for hook, name, body in bodies
+    )
+    data = pair("", "", f"HASH(start, u32, u64); HASH(buffers, u32, u64); {programs}", ("tc", "tc"))
+    names = [item.name for item in find_pairs(read_object(data)).pairs]
+    assert names == ["rw_enter -> read_exit", "rw_enter -> write_exit", "handshake_enter -> handshake_exit"]

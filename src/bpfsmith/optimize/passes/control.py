@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 from bpfsmith.ir import ops
@@ -207,8 +206,3 @@ def _safe_before(end: Node) -> bool:
     """Memory that is reached on both ways may be reached before the branch, unless the branch is what makes it safe; both
     ways reach it, so it is safe on both."""
     return isinstance(end.op, ops.Branch)
-
-
-def without_spans(node: Node) -> Node:
-    """The instruction as such."""
-    return replace(node, insn=replace(node.insn, span=None))

@@ -177,7 +177,11 @@ def size(site: Site) -> Iterator[Patch]:
     number = site.found.match.groupdict().get("reg") if site.found.match else None
     at = int(number) if number else 0
     kind = site.found.kind.id if site.found.kind else ""
-    if kind in ("verifier-stack-out-of-bounds", "verifier-map-value-too-small"):
+    varying = _varying_size(site)
+    is_too_small = kind in ("verifier-stack-out-of-bounds", "verifier-map-value-too-small")
+    if varying is not None and is_too_small:
+        at = varying
+    elif is_too_small:
         yield from _shrunk(site, arguments)
         yield from _whole(site, arguments)
         return
@@ -192,7 +196,8 @@ def size(site: Site) -> Iterator[Patch]:
     prefix: tuple[str, ...] = ()
     rest: tuple[Edit, ...] = ()
     if not re.fullmatch(r"[A-Za-z_]\w*", given):
-        edit = substituted(site.lines, site.span.line, given, "bounded")
+        lines = range(site.span.line, min(site.span.line + 6, len(site.lines) + 1))
+        edit = next((edit for n in lines if (edit := substituted(site.lines, n, given, "bounded"))), None)
         if edit is None:
             return
         name, prefix, rest = "bounded", (f"__u64 bounded = {given};",), (edit,)
@@ -214,9 +219,21 @@ def size(site: Site) -> Iterator[Patch]:
     exits: list[tuple[str, ...]] = [(both, f"\t{leave}"), (barrier, both, f"\t{leave}")]
     clamps: list[tuple[str, ...]] = [clamp, (barrier, *clamp), check, (barrier, *check)]
     # A negative size is an error that was not looked at: there is nothing to go on with.
-    for text in (*exits, *clamps) if kind == "verifier-helper-size-negative" else (*clamps, *exits):
+    for text in (*exits, *clamps) if kind == "verifier-helper-size-negative" or is_too_small else (*clamps, *exits):
         yield Patch(f"a bound on {name} before the call", (site.before(*prefix, *text), *rest))
     yield Patch(f"{name} masked", (site.before(*prefix, f"{name} &= {most} - 1;"), *rest))
+
+
+def _varying_size(site: Site) -> int | None:
+    """The argument of the refused call that is a size which varies, from the verifier's words about the buffer before it."""
+    case = site.found.case
+    told = re.search(r"\bR(\d) (?:min|max) value is outside", " ".join(case.words))
+    last = case.trace.last
+    buffer = told[1] if told else (site.found.match.groupdict().get("reg") if site.found.match else None)
+    if not buffer or last is None or not last.text.startswith("call "):
+        return None
+    size = last.before.get(f"R{int(buffer) + 1}")
+    return int(buffer) + 1 if size is not None and size.kind == "scalar" and size.value is None else None
 
 
 _GIVEN = re.compile(r"call bpf_map_(?:(?:lookup|update|delete)_elem|push_elem)#")

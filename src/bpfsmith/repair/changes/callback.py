@@ -1,10 +1,11 @@
 """A loop turned into a call of bpf_loop(): its body becomes a function, and the locals that it uses are reached by address.
 
-    for (int i = 0; i < 4096; i++) {            struct f_locals { __u64 *sum; };
+    for (int i = 0; i < 4096; i++) {            struct f_round_locals { __u64 *sum; };
         if (i == n)                             static long f_round(__u32 index_, void *locals_)
             break;                              {
-        sum += i;                                   struct f_locals *in_ = locals_;
-    }                                               int i = 0 + index_;
+        sum += i;                                   struct f_round_locals *in_ = locals_;
+    }                                               if (index_ >= (4096)) return 1;
+                                                    int i = 0 + index_;
                                                     if (!(i < 4096)) return 1;
                                                     if (i == (*in_->n)) return 1;
                                                     (*in_->sum) += i;
@@ -84,6 +85,7 @@ def as_callback(text: str, number: int) -> tuple[Edit, ...] | None:
         f"static long {name}(__u32 index_, void *locals_)",
         "{",
         *((f"\tstruct {name}_locals *in_ = locals_;",) if used or returns else ()),
+        *((f"\tif (index_ >= ({counter[3]}))", "\t\treturn 1;") if counter else ()),  # what the verifier does not know
         *((f"\t{counter[0]} {counter[1]} = {_reached(counter[2], used)} + index_;",) if counter else ()),
         *((f"\tif (!({condition}))", "\t\treturn 1;") if condition else ()),
         *(f"\t{line}" if line.strip() else line for line in _dedented(body)),

@@ -131,6 +131,18 @@ def by_address(site: Site) -> Iterator[Patch]:
             yield Patch(f"the address of {name}", (edit,))
 
 
+def typed(site: Site) -> Iterator[Patch]:
+    """A field of a typed pointer read as C does, where it was probed and so has lost its type."""
+    primary = site.found.story.primary.span
+    if primary is None or primary.path != site.span.path:
+        return
+    line = site.lines[primary.line - 1]
+    probed = re.search(r"\bBPF_CORE_READ\s*\(\s*([A-Za-z_]\w*)\s*,\s*([\w\s,.]+?)\s*\)", line)
+    if probed:
+        chain = "->".join((probed[1], *(part.strip() for part in probed[2].split(","))))
+        yield Patch("the typed pointer is followed", (Edit(primary.line, (line.replace(probed[0], chain, 1),), 1),))
+
+
 _CONTEXT_LENGTHS = {
     "args": 6,
     "cb": 5,

@@ -167,8 +167,9 @@ class Body:
                 item.span, "probe-name", f"{item.name} is a {known.kind} by other keys above", "choose another name"
             )
         if not cells:
-            self.line("__u32 key0 = 0;" if not any("key0 = 0" in line for line in self.lines) else "key0 = 0;")
-            self.line(f"keep_{item.name}(&key0, {value});")
+            only = self.fresh()
+            self.line(f"__u32 {only} = 0;")
+            self.line(f"keep_{item.name}(&{only}, {value});")
             return
         key = self.fresh()
         self.line(f"struct {item.name}_key {key} = {{}};")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bpfsmith.execution import MapContents
@@ -88,6 +88,3 @@ def stack(contents: MapContents, number: int) -> tuple[int, ...]:
     """The addresses of a stack by its id, innermost first; empty for an id that is an error."""
     raw = contents.get(number.to_bytes(4, "little")) if number >= 0 else None
     return tuple(word for (word,) in struct.iter_unpack("<Q", raw) if word) if raw else ()
-
-
-Stacks = Mapping[bytes, bytes]

@@ -78,13 +78,23 @@ def table_c(table: Table) -> str:
     if table.keys:
         members = " ".join(member_c(f"k{index}", column) for index, column in enumerate(table.keys))
         value += f"struct {table.name}_key {{ {members} }};\n"
-        value += f'static const struct {table.name}_value {table.name}_zero SEC(".rodata.zero");\n'
+        if table.kind not in (Kind.COUNT, Kind.SUM):
+            value += f'static const struct {table.name}_value {table.name}_zero SEC(".rodata.zero");\n'
         key = f"struct {table.name}_key"
         value += f"PER_CPU_HASH({table.map}, {key}, struct {table.name}_value);\n"
         make = (
             f"\tif (!v) {{\n\t\tbpf_map_update_elem(&{table.map}, key, &{table.name}_zero, BPF_NOEXIST);\n"
             f"\t\tv = bpf_map_lookup_elem(&{table.map}, key);\n\t}}\n"
         )
+        if table.kind in (
+            Kind.COUNT,
+            Kind.SUM,
+        ):  # a new entry begins with the number: another thread's run may have made it, though
+            make = (
+                f"\tif (!v) {{\n\t\tstruct {table.name}_value first = {{{{x}}}};\n"
+                f"\t\tif (bpf_map_update_elem(&{table.map}, key, &first, BPF_NOEXIST) != EEXIST)\n\t\t\treturn;\n"
+                f"\t\tv = bpf_map_lookup_elem(&{table.map}, key);\n\t}}\n"
+            )
     else:
         value += f"PER_CPU_ARRAY({table.map}, struct {table.name}_value);\n"
         make = ""
@@ -121,6 +131,8 @@ PROLOGUE = """\
 #define HASH(name, k, v) struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 10240); __type(key, k); __type(value, v); } name SEC(".maps")
 #define PER_CPU_HASH(name, k, v) struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __uint(max_entries, 10240); __type(key, k); __type(value, v); } name SEC(".maps")
 #define PER_CPU_ARRAY(name, v) struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, v); } name SEC(".maps")
+
+#define EEXIST -17
 
 const volatile __u32 target_pid = 0;
 
