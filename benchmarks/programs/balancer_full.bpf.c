@@ -5,6 +5,7 @@
  * follow their connection, and IP-in-IP for both families. Sites add to that: server ids in TCP options, "too big" messages,
  * decapsulation, GUE (-DWITH_TCP_OPTION, -DWITH_TOO_BIG, -DWITH_DECAP, -DWITH_GUE: 3,700 insns). */
 #include <stdbool.h>
+#define INLINE_ALL
 #include "net.h"
 
 #define RING 65537
