@@ -21,9 +21,14 @@ class ManPage(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             return
-        path = Path(tempfile.mkdtemp(prefix="bpfsmith-")) / "bpfsmith.1"
+        self._scratch = tempfile.TemporaryDirectory(prefix="bpfsmith-")
+        path = Path(self._scratch.name) / "bpfsmith.1"
         path.write_text(man_page(), encoding="utf-8")
         build_data["shared_data"][str(path)] = "share/man/man1/bpfsmith.1"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            self._scratch.cleanup()
 
 
 def man_page() -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfsmith.cost.profile import load_profile
 from tests.cli.running import bpfsmith
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,6 +22,8 @@ def test_pairs_are_told_with_what_can_be_done_and_why_not_more() -> None:
     assert (state["name"], state["key_class"], state["value_size"], state["private"]) == ("starts", "tid", 8, True)
     assert pair["forms"] == ["task-storage"]
     assert {item["form"] for item in pair["refused"]} >= {"session", "reread-arguments"}
+    hooks = [load_profile().value("tracing", case, 0.0) for case in ("uprobe_push", "uretprobe_push")]
+    assert pair["inlining_saves_ns"] == sum(hooks) > 0
 
 
 def test_a_program_fused_wrongly_by_hand_is_exit_code_1(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bpfsmith.cost.profile import Profile
 from bpfsmith.ir import ops
 from bpfsmith.ir.lift import lift
 from bpfsmith.isa.program import MapSpec
@@ -280,6 +281,20 @@ def nearest(pair: Pair) -> str:
             return "inlined, the tracepoint's record would not be made; nearest: tp_btf or raw_tp at the same event"
         case _:
             return "inlined, the call of the program would go; the hook is the nearest there is"
+
+
+_EMPTY_HOOKS = {
+    "uprobe": ("uprobe_push", "uretprobe_push"), "uprobe.multi": ("uprobe_push", "uretprobe_push"),
+    "raw_tp": ("raw_tp", "raw_tp"), "tp_btf": ("tp_btf", "tp_btf"),
+}  # fmt: skip
+"""By mechanism, the cases of a cost profile that are the entry's and the exit's hook with an empty program."""
+
+
+def hooks_ns(pair: Pair, profile: Profile) -> float | None:
+    """What a call pays for the two hooks alone by the profile, which inlining would save; None where they were not measured."""
+    cases = _EMPTY_HOOKS.get(pair.entry.hook.mechanism, ())
+    found = [item.value for case in cases if (item := profile.find("tracing", case)) is not None]
+    return sum(found) if len(found) == len(cases) == 2 else None
 
 
 def _reread(pair: Pair, found: Found) -> str | None:

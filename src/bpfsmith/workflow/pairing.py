@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from bpfsmith.cost.profile import Profile, load_profile
 from bpfsmith.diagnostic import Diagnostic, InputError, Severity, ToolError
 from bpfsmith.kernel.images import VERSION
 from bpfsmith.objfile.object import Object, read_object
@@ -14,7 +16,7 @@ from bpfsmith.report import Outcome, Report
 from bpfsmith.semantics.verdict import Different, Equal, Unknown, Verdict
 from bpfsmith.trace import against
 from bpfsmith.trace import fuse as fusing
-from bpfsmith.trace.forms import Form, Judged, Kernel, judge, kernel_of, nearest, running_kernel
+from bpfsmith.trace.forms import Form, Judged, Kernel, hooks_ns, judge, kernel_of, nearest, running_kernel
 from bpfsmith.trace.loader import loader_header
 from bpfsmith.trace.pairs import find_pairs
 from bpfsmith.trace.specialise import known_of
@@ -74,8 +76,14 @@ def find_report(names: Sequence[str], kernel_name: str, say: Say, *, uprobes: bo
     return Report("pairs", Outcome.DONE, diagnostics=tuple(said), details=details)
 
 
+@cache
+def _profile() -> Profile:
+    return load_profile()
+
+
 def _pair_json(path: str, judged: Judged) -> dict[str, object]:
     pair = judged.pair
+    saved = hooks_ns(pair, _profile())
     return {
         "file": path,
         "entry": pair.entry.program.name,
@@ -99,6 +107,7 @@ def _pair_json(path: str, judged: Judged) -> dict[str, object]:
         "attach_constants": list(pair.attach_constants),
         "notes": list(pair.notes),
         "nearest_to_inlining": nearest(pair),
+        "inlining_saves_ns": saved,
         "forms": [str(form) for form in judged.allowed],
         "refused": [{"form": str(form), "reason": reason} for form, reason in judged.refused],
     }
@@ -335,6 +344,8 @@ def _pair_lines(pair: Mapping[str, object], fused: bool, concise: bool) -> Itera
     else:
         yield f"      forms     {', '.join(_texts(pair['forms'])) or 'none but as it is'}"
         yield f"      nearest   {pair['nearest_to_inlining']}"
+        if pair["inlining_saves_ns"]:
+            yield f"      inlining  would save the hooks: some {pair['inlining_saves_ns']:,.0f} ns a call by the cost profile"
     if not fused or not pair["form"]:
         yield from _reasons("not", pair["refused"])
 
